@@ -1,0 +1,86 @@
+"""The auxiliary networks s(x, theta) of Section 3 of Marullo et al. (2022): unet for images, mlp for vectors.
+
+Both return a `keras.Model` with a linear output of the input's shape. With `num_classes` they are label-conditioned:
+two inputs [x, y], y the class indices (batch,). Weights and biases start uniform in +-1/sqrt(fan_in), batch norm has
+momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings depend on.
+"""
+
+import keras
+from keras import layers, ops
+
+from nft_keras._layers import batch_norm, conv, dense
+
+
+def unet(input_shape, filters=64, depth=2, num_classes=None):
+    """A U-Net (Ronneberger et al. 2015) with bilinear upsampling, after footnote 6 of the paper.
+
+    Two 3x3 convolutions make `filters` maps; `depth` times max-pooling and two convolutions double them (the last
+    time their number stays); `depth` times bilinear upsampling, the skip connection and two convolutions lead back;
+    a 1x1 convolution is the linear output. Each 3x3 convolution is followed by batch norm and ReLU.
+
+    Args:
+        input_shape: tuple (height, width, channels); any height and width of at least 2^depth, odd ones too.
+        filters: int >= 1, n_f, the maps of the first level.
+        depth: int >= 1, nu, the number of down-sampling blocks.
+        num_classes: int, or None for a network that does not see the label. The label comes in as one constant map
+            per class beside x.
+
+    Returns:
+        A `keras.Model` (batch, *input_shape) -> (batch, *input_shape), or with labels [x, y] -> (batch, *input_shape).
+
+    Raises:
+        ValueError: if input_shape is not that of an image, or too small for depth.
+    """
+    if len(input_shape) != 3 or None in input_shape:
+        raise ValueError(f"unet needs input_shape (height, width, channels), got {tuple(input_shape)}")
+    height, width, channels = input_shape
+    if min(height, width) < 2**depth:
+        raise ValueError(f"unet of depth {depth} needs images of at least {2**depth}x{2**depth}, got {height}x{width}")
+    inputs, x = _inputs(input_shape, num_classes)
+    x = _double_conv(x, filters, filters)
+    skips = []
+    for level in range(depth):
+        skips.append(x)
+        maps = filters * 2 ** min(level + 1, depth - 1)
+        x = _double_conv(layers.MaxPooling2D(2)(x), maps, maps)
+    for level in reversed(range(depth)):
+        skip = skips[level]
+        # In float32: TensorFlow's XLA cannot resize in float16.
+        x = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32")(x)
+        x = layers.ZeroPadding2D(((0, skip.shape[1] - x.shape[1]), (0, skip.shape[2] - x.shape[2])))(x)
+        x = layers.Concatenate()([skip, x])
+        x = _double_conv(x, x.shape[-1] // 2, filters * 2 ** max(level - 1, 0))
+    return keras.Model(inputs, conv(x, channels, 1), name="unet")
+
+
+def mlp(input_dim, hidden=256, num_classes=None):
+    """One hidden layer of ReLU units and a linear output: the auxiliary network for vectors.
+
+    Args:
+        input_dim: int, number of features.
+        hidden: int >= 1, hidden units.
+        num_classes: int, or None for a network that does not see the label. The label comes in one-hot beside x.
+
+    Returns:
+        A `keras.Model` (batch, input_dim) -> (batch, input_dim), or with labels [x, y] -> (batch, input_dim).
+    """
+    inputs, x = _inputs((input_dim,), num_classes)
+    return keras.Model(inputs, dense(dense(x, hidden, "relu"), input_dim), name="mlp")
+
+
+def _inputs(shape, num_classes):
+    """The inputs, and x with the one-hot label appended to its last axis where there is one."""
+    x = keras.Input(shape, name="x")
+    if num_classes is None:
+        return x, x
+    y = keras.Input((), dtype="int32", name="y")
+    label = ops.one_hot(y, num_classes)
+    for length in reversed(shape[:-1]):
+        label = ops.repeat(ops.expand_dims(label, 1), length, 1)
+    return [x, y], layers.Concatenate()([x, label])
+
+
+def _double_conv(x, middle, filters):
+    for n in (middle, filters):
+        x = layers.ReLU()(batch_norm(conv(x, n, 3, padding="same", use_bias=False)))
+    return x

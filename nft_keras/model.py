@@ -1,0 +1,419 @@
+"""FriendlyModel: a classifier trained on data that an auxiliary network makes easier (Algorithm 1 of Marullo et al. 2022)."""
+
+import math
+import types
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from nft_keras.plan import DevelopmentalPlan
+
+PENALTIES = ("sum", "mean")
+PHASES = ("epoch", "batch", "joint")
+
+
+@keras.saving.register_keras_serializable("nft_keras")
+class FriendlyModel(keras.Model):
+    """Neural Friendly Training of a classifier f(., w) with the help of an auxiliary network s(., theta).
+
+    While the data are simplified, theta is updated first, on Eq. 4 with the classifier fixed (no weight, batch-norm
+    statistic or dropout mask of it is at work), then w, on the classification loss of f(s(x)) with the auxiliary
+    network fixed. A `DevelopmentalPlan` among the callbacks of `fit` sets eta, says in which epochs the data are
+    simplified, and drops the auxiliary network. In every other epoch a step is `keras.Model`'s own.
+
+    To Keras the model *is* its classifier: `model(x)`, `predict`, `evaluate`, `weights`, `losses` and what callbacks
+    store and restore are the classifier's, on unaltered data. `save` also stores the auxiliary network and both
+    optimizers, so that a loaded model trains on (pass `initial_epoch` to `fit`).
+
+    The logs of an epoch hold, beside `loss` and the compiled metrics (on the simplified data while they are):
+    `auxiliary_loss` (Eq. 4 as theta was updated on it; 0 in an epoch without), `perturbation` (the mean squared norm of
+    delta = s(x) - x that the classifier saw) and `eta`.
+
+    Args:
+        classifier: `keras.Model`, maps x to predictions; the network to deploy.
+        auxiliary: `keras.Model` that maps x to the shape of x, or, with two inputs, [x, y] (label-conditioned; y comes
+            as class indices, or one-hot if that is its second input's shape). A subclassed one says
+            `label_conditioned = True`. None: already dropped.
+        penalty: "sum", Eq. 4: the squared norm of delta, averaged over the batch; or "mean": averaged over the
+            elements of x too, so that eta does not depend on the input's size. It is never sample-weighted.
+        phases: "epoch", Algorithm 1: a whole pass over the data for theta, then one for w; `fit` then reads the data
+            twice an epoch, from the start each time. "batch": on every minibatch theta, then w. "joint": on every
+            minibatch both, from one shared forward pass with both networks in training mode.
+
+    Attributes:
+        eta: scalar float32 `keras.Variable`, the present weight of the penalty.
+        simplifying: bool, whether a training step simplifies the data now.
+
+    Raises:
+        TypeError: if a network is not a `keras.Model`.
+        ValueError: for an unknown penalty or phases, or an auxiliary network whose output has not the shape of x.
+
+    Example:
+
+        model = FriendlyModel(classifier, unet(input_shape=(28, 28, 1)), penalty="mean")
+        model.compile(
+            optimizer=keras.optimizers.Adam(1e-4),
+            auxiliary_optimizer=keras.optimizers.Adam(1e-5),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        plan = DevelopmentalPlan(eta_max=500.0, simplification_epochs=170)
+        model.fit(x, y, epochs=200, validation_data=(x_valid, y_valid), callbacks=[plan])
+        model.classifier.save("classifier.keras")
+    """
+
+    def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", **kwargs):
+        super().__init__(**kwargs)
+        for role, network in (("classifier", classifier), ("auxiliary", auxiliary)):
+            if not isinstance(network, keras.Model) and (role == "classifier" or network is not None):
+                raise TypeError(f"{role} must be a keras.Model, got {network!r}")
+        if penalty not in PENALTIES:
+            raise ValueError(f"penalty must be one of {PENALTIES}, got {penalty!r}")
+        if phases not in PHASES:
+            raise ValueError(f"phases must be one of {PHASES}, got {phases!r}")
+        self.classifier = classifier
+        self.penalty = penalty
+        self.phases = phases
+        self._simplifying = False
+        self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
+        self._perturbation = keras.metrics.Mean("perturbation")
+        # Keras does not look inside a plain namespace: what helps the training is no part of the model's own weights.
+        eta = keras.Variable(0.0, trainable=False, dtype="float32", name="eta")
+        self._aside = types.SimpleNamespace(auxiliary=auxiliary, eta=eta)
+        self._forget_functions()
+        self.built = classifier.built
+
+    @property
+    def auxiliary(self):
+        """The auxiliary network s(., theta), or None once it was dropped."""
+        return self._aside.auxiliary
+
+    @property
+    def eta(self):
+        """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
+        return self._aside.eta
+
+    @property
+    def simplifying(self):
+        """Whether a training step simplifies the data now."""
+        return self._simplifying
+
+    @simplifying.setter
+    def simplifying(self, value):
+        if value and self.auxiliary is None:
+            raise ValueError("cannot simplify: the auxiliary network was dropped")
+        if bool(value) != self._simplifying:
+            # A traced step does not see a Python flag change: each of the two steps has a function of its own.
+            functions = self._aside.train_functions
+            functions[self._simplifying] = self.train_function
+            self._simplifying = bool(value)
+            self.train_function = functions.get(self._simplifying)
+            self.make_train_function()
+
+    def call(self, inputs, training=None):
+        """Predictions of the classifier: f(x, w)."""
+        return self.classifier(inputs, training=training)
+
+    def simplify(self, x, y=None, training=False):
+        """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
+
+        Args:
+            x: tensor or array (batch, ...), as the classifier takes it.
+            y: labels of the batch; needed if the auxiliary network is label-conditioned.
+            training: bool, the mode of the auxiliary network (batch norm, dropout).
+
+        Returns:
+            A tensor of the shape of x, and of its dtype if that is a floating-point one, else float32.
+
+        Raises:
+            ValueError: if labels are needed and missing, or the auxiliary network's output has not the shape of x.
+        """
+        if self.auxiliary is None:
+            return ops.convert_to_tensor(x)
+        if keras.tree.is_nested(x):
+            raise ValueError(f"the auxiliary network simplifies a single tensor x, got a {type(x).__name__}")
+        x = ops.convert_to_tensor(x)
+        if not keras.backend.is_float_dtype(x.dtype):
+            x = ops.cast(x, "float32")
+        inputs = [x, self._labels_for_auxiliary(y)] if self._label_conditioned else x
+        simplified = self.auxiliary(inputs, training=training)
+        if len(simplified.shape) != len(x.shape) or any(
+            a != b for a, b in zip(simplified.shape, x.shape, strict=True) if None not in (a, b)
+        ):
+            raise ValueError(
+                f"the auxiliary network's output must have the shape of x, got {simplified.shape} for x of {x.shape}"
+            )
+        return ops.cast(simplified, x.dtype)
+
+    def drop_auxiliary(self):
+        """Drops the auxiliary network and its optimizer: from now on training is classic."""
+        self.simplifying = False
+        self._forget_functions()
+        self._aside.auxiliary = self.auxiliary_optimizer = None
+
+    # Training
+
+    def compile(self, optimizer="rmsprop", auxiliary_optimizer=None, **kwargs):
+        """Configures training as `keras.Model.compile` does, with one more optimizer.
+
+        Args:
+            optimizer: `keras.optimizers.Optimizer` or its name; updates the classifier's w.
+            auxiliary_optimizer: the same for the auxiliary network's theta; another instance.
+            **kwargs: the other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, or is the same object
+                as optimizer.
+        """
+        if auxiliary_optimizer is None and self.auxiliary is not None:
+            raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
+        if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
+            raise ValueError("optimizer and auxiliary_optimizer must be two objects: each keeps its own network's state")
+        super().compile(optimizer=optimizer, **kwargs)
+        self.auxiliary_optimizer = None
+        self._forget_functions()
+        if self.auxiliary is not None:
+            self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
+            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
+                self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
+            ):
+                self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
+        for network, its in ((self.classifier, self.optimizer), (self.auxiliary, self.auxiliary_optimizer)):
+            if network is not None and network.built and not its.built:
+                its.build(network.trainable_variables)
+
+    def train_step(self, data):
+        """One step of training on a minibatch (x, y[, sample_weight]); returns the logs."""
+        if not self.simplifying:
+            return super().train_step(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self.phases == "joint":
+            return self._joint_step(x, y, sample_weight)
+        if self.phases == "batch":
+            eq_4 = self._auxiliary_step(x, y, sample_weight)
+            self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+        simplified = ops.stop_gradient(self.simplify(x, y))
+        self._perturbation.update_state(_squared_norms(simplified, x))
+        return super().train_step((simplified, y, sample_weight))
+
+    def _auxiliary_step(self, x, y, sample_weight):
+        """First phase: theta <- theta - beta times the gradient of Eq. 4, with w fixed; returns the loss."""
+        theta = self.auxiliary.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in theta])
+            simplified = self.simplify(x, y, training=True)
+            y_pred = self(simplified, training=False)
+            _, eq_4 = self._risks(x, y, y_pred, sample_weight, simplified)
+            scaled = self.auxiliary_optimizer.scale_loss(eq_4)
+        self.auxiliary_optimizer.apply_gradients(zip(tape.gradient(scaled, theta), theta, strict=True))
+        return eq_4
+
+    def _joint_step(self, x, y, sample_weight):
+        """Both phases from one forward pass: the penalty does not depend on w, so one gradient of Eq. 4 serves both."""
+        w, theta = self.trainable_variables, self.auxiliary.trainable_variables
+        with tf.GradientTape() as tape:
+            simplified = self.simplify(x, y, training=True)
+            y_pred = self(simplified, training=True)
+            loss, eq_4 = self._risks(x, y, y_pred, sample_weight, simplified)
+            scaled = self.optimizer.scale_loss(eq_4)
+        of_w, of_theta = tape.gradient(scaled, (w, theta))
+        rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
+        self.auxiliary_optimizer.apply_gradients([(g * rescale, v) for g, v in zip(of_theta, theta, strict=True)])
+        self.optimizer.apply_gradients(zip(of_w, w, strict=True))
+        self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+        self._perturbation.update_state(_squared_norms(simplified, x))
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, ops.shape(x)[0])
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _risks(self, x, y, y_pred, sample_weight, simplified):
+        """The classification loss of f(s(x)), and Eq. 4: that loss plus eta times the squared norm of the change."""
+        loss = self.compute_loss(x=simplified, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+        penalty = ops.mean(_squared_norms(simplified, x))
+        if self.penalty == "mean":
+            penalty = penalty / math.prod(x.shape[1:])
+        return loss, loss + self.eta * penalty + sum(self.auxiliary.losses)
+
+    def test_step(self, data):
+        """One step of evaluation of the classifier on unaltered data; returns the logs."""
+        logs = super().test_step(data)
+        return {name: logs[name] for name in logs if name not in ("auxiliary_loss", "perturbation", "eta")}
+
+    def get_metrics_result(self):
+        """The logs: loss, compiled metrics, auxiliary_loss, perturbation and eta."""
+        return {**super().get_metrics_result(), "eta": ops.convert_to_tensor(self.eta)}
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        steps_per_epoch=None,
+        **kwargs,
+    ):
+        """Trains as `keras.Model.fit` does, with the same arguments.
+
+        With phases="epoch" every simplified epoch reads x a first time for the auxiliary network, before the
+        classifier's own pass; with `steps_per_epoch` each of the two passes takes that many minibatches.
+
+        Raises:
+            ValueError: without a `DevelopmentalPlan` among the callbacks while there is an auxiliary network, or for
+                data that can be read only once with phases="epoch".
+        """
+        data = dict(
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            shuffle=shuffle and not isinstance(x, tf.data.Dataset),  # Keras warns that it cannot shuffle one
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            steps_per_epoch=steps_per_epoch,
+        )
+        if self.auxiliary is not None:
+            listed = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
+            listed = [c for c in keras.tree.flatten(listed or []) if c is not None]
+            if not any(isinstance(callback, DevelopmentalPlan) for callback in listed):
+                raise ValueError(
+                    "fit needs an nft_keras.DevelopmentalPlan among its callbacks as long as there is an auxiliary "
+                    "network; to train the classifier alone call drop_auxiliary() first"
+                )
+            if self.phases == "epoch":
+                if hasattr(x, "__next__"):
+                    raise ValueError(
+                        f'phases="epoch" reads the data twice an epoch, which a {type(x).__name__} cannot do: '
+                        'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
+                    )
+                if validation_split and validation_data is None:
+                    data, validation_data = _split_off(data, validation_split)
+                callbacks = [*listed, _FirstPhase(data)]
+        return super().fit(**data, callbacks=callbacks, **_validation(validation_split, validation_data), **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
+        batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
+        if self.simplifying and self.phases == "epoch":
+            self._first_phase().train_on_batch(**batch)
+        return super().train_on_batch(**batch, return_dict=return_dict)
+
+    def _forget_functions(self):
+        self._aside.train_functions = {}
+        self._aside.first_phase = None
+
+    def _first_phase(self):
+        if self._aside.first_phase is None:
+            self._aside.first_phase = _AuxiliaryTraining(self)
+        return self._aside.first_phase
+
+    @property
+    def _label_conditioned(self):
+        inputs = getattr(self.auxiliary, "inputs", None)
+        return len(inputs) == 2 if inputs else getattr(self.auxiliary, "label_conditioned", False)
+
+    def _labels_for_auxiliary(self, y):
+        """y in the form of the auxiliary network's second input: class indices or one-hot."""
+        if y is None:
+            raise ValueError("the auxiliary network is label-conditioned: simplify needs the labels y too")
+        y = ops.convert_to_tensor(y)
+        inputs = getattr(self.auxiliary, "inputs", None)
+        if not inputs:
+            return y
+        wanted = tuple(inputs[1].shape[1:])
+        if len(y.shape) == 2 and y.shape[1] == 1:
+            y = ops.squeeze(y, 1)
+        if len(y.shape) == 2 and wanted in ((), (1,)):
+            y = ops.argmax(y, axis=1)
+        if len(y.shape) == 1 and len(wanted) == 1:
+            y = ops.expand_dims(y, 1) if wanted == (1,) else ops.one_hot(ops.cast(y, "int32"), wanted[0])
+        return y
+
+    # Saving
+
+    def get_config(self):
+        """The configuration that `from_config` builds an equal, untrained model from."""
+        return {
+            **super().get_config(),
+            "classifier": keras.saving.serialize_keras_object(self.classifier),
+            "auxiliary": keras.saving.serialize_keras_object(self.auxiliary),
+            "penalty": self.penalty,
+            "phases": self.phases,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds a model from `get_config`'s dictionary."""
+        networks = {
+            role: keras.saving.deserialize_keras_object(config[role], custom_objects=custom_objects)
+            for role in ("classifier", "auxiliary")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self):
+        """What `compile` was called with, serialized."""
+        config = super().get_compile_config()
+        if config:
+            config["auxiliary_optimizer"] = keras.saving.serialize_keras_object(self.auxiliary_optimizer)
+        return config
+
+    def compile_from_config(self, config):
+        """Compiles with `get_compile_config`'s dictionary."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+class _AuxiliaryTraining(keras.Model):
+    """The first phase as a Keras model, so that Keras' own `fit` reads and batches the data of both phases alike."""
+
+    def __init__(self, friendly):
+        super().__init__()
+        self._aside = types.SimpleNamespace(friendly=friendly)
+        self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
+        self.built = True
+        self.compile(
+            optimizer=None,
+            run_eagerly=friendly.run_eagerly,
+            steps_per_execution=friendly.steps_per_execution,
+            jit_compile=friendly.jit_compile,
+        )
+
+    def train_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        eq_4 = self._aside.friendly._auxiliary_step(x, y, sample_weight)
+        self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+        return self.get_metrics_result()
+
+
+class _FirstPhase(keras.callbacks.Callback):
+    """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.model.simplifying:
+            history = self.model._first_phase().fit(**self.data, verbose=0).history
+            self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
+
+
+def _squared_norms(simplified, x):
+    """Squared norm of delta = simplified - x, one per example, in float32."""
+    delta = ops.cast(simplified, "float32") - ops.cast(x, "float32")
+    return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
+
+
+def _split_off(data, fraction):
+    """Cuts the last fraction off the arrays of `fit`, as Keras does: (data without it, validation data)."""
+    at = math.floor(len(data["x"]) * (1 - fraction))
+    names = [name for name in ("x", "y", "sample_weight") if data[name] is not None]
+    return {**data, **{n: data[n][:at] for n in names}}, tuple(data[n][at:] for n in names)
+
+
+def _validation(split, data):
+    return {"validation_data": data} if data is not None else {"validation_split": split}

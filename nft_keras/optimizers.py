@@ -1,0 +1,40 @@
+"""Optimizers with weight decay as the published settings have it: L2 in the gradient, of every weight and bias."""
+
+import keras
+
+
+class _L2:
+    """Adds l2 * w to the gradient of w before the optimizer's own rule (`weight_decay` of PyTorch's Adam and SGD)."""
+
+    def __init__(self, *args, l2=0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.l2:
+            gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("nft_keras")
+class Adam(_L2, keras.optimizers.Adam):
+    """`keras.optimizers.Adam` with one more argument.
+
+    Args:
+        l2: float >= 0; l2 times a weight is added to its gradient, batch-norm weights and biases included. Keras' own
+            `weight_decay` is decoupled from the gradient and stays available beside it.
+        *args, **kwargs: `keras.optimizers.Adam`'s.
+    """
+
+
+@keras.saving.register_keras_serializable("nft_keras")
+class SGD(_L2, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with one more argument.
+
+    Args:
+        l2: float >= 0; l2 times a weight is added to its gradient, batch-norm weights and biases included.
+        *args, **kwargs: `keras.optimizers.SGD`'s.
+    """

@@ -1,0 +1,128 @@
+"""The developmental plan: the law of eta (Eq. 5 of Marullo et al. 2022), others like it, and the callback that follows it."""
+
+import math
+import numbers
+
+import keras
+
+
+def quadratic(progress):
+    """Fraction of eta_max after `progress` of the developmental plan (Eq. 5).
+
+    Args:
+        progress: float in [0, 1], (gamma - 1) / (gamma_max_simp - 1).
+
+    Returns:
+        float in [0, 1], 1 - (1 - progress)^2.
+    """
+    return 1.0 - (1.0 - progress) ** 2
+
+
+def linear(progress):
+    """Fraction of eta_max after `progress` of the plan: progress itself (not in the paper)."""
+    return progress
+
+
+def cosine(progress):
+    """Fraction of eta_max after `progress` of the plan: (1 - cos(pi progress)) / 2 (not in the paper)."""
+    return (1.0 - math.cos(math.pi * progress)) / 2.0
+
+
+LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
+
+
+def progress(gamma, simplification_epochs):
+    """How far the plan is in epoch gamma: (gamma - 1) / (gamma_max_simp - 1), from 0 in the first epoch to 1.
+
+    Args:
+        gamma: int >= 1, the epoch.
+        simplification_epochs: int, gamma_max_simp; with 1 or less the plan is over from the start.
+
+    Returns:
+        float in [0, 1].
+    """
+    if simplification_epochs <= 1:
+        return 1.0
+    return min((gamma - 1) / (simplification_epochs - 1), 1.0)
+
+
+class DevelopmentalPlan(keras.callbacks.Callback):
+    """Raises eta epoch by epoch and drops the auxiliary network when the data have come back (Eq. 5, Algorithm 1).
+
+    Epochs are counted from 1 as gamma, and everything is a function of gamma alone, so that training may stop and go
+    on with `initial_epoch`. In epoch 1 the data are as they are; for 1 < gamma <= simplification_epochs they are
+    simplified; after epoch simplification_epochs the auxiliary network is dropped.
+
+    Args:
+        eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
+        simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 no data are ever altered.
+        law: "quadratic" (Eq. 5), "linear", "cosine", or a function from progress in [0, 1] to a fraction of eta_max
+            in [0, 1].
+
+    Raises:
+        ValueError: for arguments outside these ranges, and when training begins with a model that has no auxiliary
+            network to drop.
+
+    Example:
+
+        plan = DevelopmentalPlan(eta_max=500.0, simplification_epochs=170)
+        model.fit(x, y, epochs=200, callbacks=[plan])
+    """
+
+    def __init__(self, eta_max, simplification_epochs, law="quadratic"):
+        super().__init__()
+        if not _is_number(eta_max) or not 0 <= eta_max < math.inf:
+            raise ValueError(f"eta_max must be a finite number >= 0, got {eta_max!r}")
+        if not _is_number(simplification_epochs) or simplification_epochs < 0 or simplification_epochs % 1:
+            raise ValueError(f"simplification_epochs must be a whole number >= 0, got {simplification_epochs!r}")
+        if not callable(law) and law not in LAWS:
+            raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
+        self.eta_max = float(eta_max)
+        self.simplification_epochs = int(simplification_epochs)
+        self.law = law if callable(law) else LAWS[law]
+        for at in (0.0, 0.25, 0.5, 0.75, 1.0):
+            if not 0 <= self.law(at) <= 1:
+                raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
+
+    def eta(self, gamma):
+        """eta in epoch gamma (Eq. 5): eta_max times the law at gamma's progress.
+
+        Args:
+            gamma: int >= 1, the epoch.
+
+        Returns:
+            float in [0, eta_max].
+        """
+        return self.eta_max * self.law(progress(gamma, self.simplification_epochs))
+
+    def active(self, gamma):
+        """Whether the data are simplified in epoch gamma: 1 < gamma <= simplification_epochs (Algorithm 1, line 3)."""
+        return 1 < gamma <= self.simplification_epochs
+
+    def on_train_begin(self, logs=None):
+        """Refuses a model that cannot follow the plan."""
+        if not hasattr(self.model, "drop_auxiliary"):
+            raise ValueError(f"DevelopmentalPlan needs a FriendlyModel, got a {type(self.model).__name__}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets eta and says whether the epoch's data are simplified."""
+        gamma = epoch + 1
+        if gamma > self.simplification_epochs:
+            self.model.drop_auxiliary()
+        elif self.active(gamma) and self.model.auxiliary is None:
+            raise ValueError(
+                f"epoch {gamma} of the plan simplifies the data (simplification_epochs={self.simplification_epochs}), "
+                "but the auxiliary network was dropped already: pass initial_epoch to go on where training stopped, "
+                "or build a new FriendlyModel"
+            )
+        self.model.eta.assign(self.eta(gamma))
+        self.model.simplifying = self.active(gamma)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Drops the auxiliary network after epoch simplification_epochs."""
+        if epoch + 1 >= self.simplification_epochs:
+            self.model.drop_auxiliary()
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,394 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from nft_keras import DevelopmentalPlan, FriendlyModel
+from tests.algorithm_1 import Dense, friendly_training
+
+FEATURES, CLASSES = 6, 3
+
+
+def dense(outputs, dropout=0.0, batch_norm=False, inputs=FEATURES):
+    x = h = keras.Input((inputs,))
+    h = layers.Dense(8, activation="tanh")(h)
+    if batch_norm:
+        h = layers.BatchNormalization(momentum=0.9)(h)
+    if dropout:
+        h = layers.Dropout(dropout)(h)
+    return keras.Model(x, layers.Dense(outputs)(h))
+
+
+def conditioned(label_shape=(), dtype="int32"):
+    x, y = keras.Input((FEATURES,)), keras.Input(label_shape, dtype=dtype)
+    one_hot = y if label_shape == (CLASSES,) else keras.ops.one_hot(keras.ops.reshape(y, (-1,)), CLASSES)
+    h = layers.Dense(8, activation="tanh")(layers.Concatenate()([x, one_hot]))
+    return keras.Model([x, y], layers.Dense(FEATURES)(h))
+
+
+def examples(n=40):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, FEATURES)).astype("float32"), rng.integers(CLASSES, size=n).astype("int32")
+
+
+def friendly(classifier=None, auxiliary=None, penalty="sum", phases="epoch", metrics=("accuracy",), **compile):
+    model = FriendlyModel(classifier or dense(CLASSES), auxiliary or dense(FEATURES), penalty=penalty, phases=phases)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        auxiliary_optimizer=keras.optimizers.Adam(0.02),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=list(metrics),
+        **compile,
+    )
+    return model
+
+
+def fit(model, *data, epochs=5, plan=None, callbacks=(), **kwargs):
+    plan = plan or DevelopmentalPlan(eta_max=2.0, simplification_epochs=4)
+    kwargs = {"batch_size": 16, "shuffle": False, "verbose": 0, **kwargs}
+    if len(data) == 1:
+        del kwargs["batch_size"]
+    return model.fit(*data, epochs=epochs, callbacks=[plan, *callbacks], **kwargs).history
+
+
+def values(variables):
+    return [v.numpy() for v in variables]
+
+
+def assert_close(ours, theirs, relative=1e-4):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=relative, atol=relative * np.abs(b).max())
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("penalty", ["sum", "mean"])
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_five_epochs_agree_with_algorithm_1_in_numpy(phases, penalty):
+    x, y = examples()
+    model = friendly(penalty=penalty, phases=phases)
+    auxiliary = model.auxiliary
+    f, s = Dense(model.classifier.get_weights(), 0.01), Dense(auxiliary.get_weights(), 0.02)
+    history = fit(model, x, y)
+    expected = friendly_training(f, s, x.astype("float64"), y, 16, 5, 4, 2.0, penalty, phases)
+    assert_close(model.classifier.get_weights(), f.weights)
+    assert_close(auxiliary.get_weights(), s.weights)
+    for name, series in expected.items():
+        np.testing.assert_allclose(history[name], series, rtol=1e-4)
+    np.testing.assert_allclose(history["eta"], [0, 2 * (1 - 4 / 9), 2 * (1 - 1 / 9), 2, 2], rtol=1e-6)
+
+
+def test_after_the_drop_a_step_is_a_classic_step():
+    x, y = examples(320)
+    model = friendly(dense(CLASSES, dropout=0.5, batch_norm=True))
+    fit(model, x, y, epochs=4)
+    plain = dense(CLASSES, dropout=0.5, batch_norm=True)
+    plain.compile(optimizer=keras.optimizers.Adam(0.01), loss=model.loss, metrics=["accuracy"])
+    plain.optimizer.build(plain.trainable_variables)
+    for theirs, ours in zip(plain.variables, model.classifier.variables, strict=True):
+        theirs.assign(ours)
+    for theirs, ours in zip(plain.optimizer.variables, model.optimizer.variables, strict=True):
+        theirs.assign(ours)
+    classic = plain.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
+    history = fit(model, x, y, initial_epoch=4)
+    assert_same(model.classifier.get_weights(), plain.get_weights())
+    assert history["loss"] == classic["loss"] and history["accuracy"] == classic["accuracy"]
+
+
+def test_a_plan_that_never_simplifies_is_classic_training():
+    x, y = examples()
+    for epochs in (0, 1):
+        keras.utils.set_random_seed(1)
+        model = friendly(dense(CLASSES, dropout=0.5))
+        fit(model, x, y, plan=DevelopmentalPlan(1.0, epochs), epochs=3)
+        keras.utils.set_random_seed(1)
+        plain = dense(CLASSES, dropout=0.5)
+        plain.compile(optimizer=keras.optimizers.Adam(0.01), loss=model.loss)
+        plain.fit(x, y, batch_size=16, shuffle=False, epochs=3, verbose=0)
+        assert_same(model.get_weights(), plain.get_weights())
+
+
+def test_the_first_phase_leaves_all_of_the_classifier_alone():
+    x, y = examples()
+    model = friendly(dense(CLASSES, dropout=0.5, batch_norm=True))
+    before, theta = values(model.classifier.variables), model.auxiliary.get_weights()
+    model.simplifying = True
+    model._first_phase().fit(x, y, batch_size=16, verbose=0)
+    assert_same(values(model.classifier.variables), before)
+    assert not any(np.array_equal(a, b) for a, b in zip(model.auxiliary.get_weights(), theta, strict=True))
+
+
+def test_the_second_phase_leaves_all_of_the_auxiliary_network_alone():
+    x, y = examples()
+    model = friendly(auxiliary=dense(FEATURES, dropout=0.5, batch_norm=True))
+    before, w = values(model.auxiliary.variables), model.classifier.get_weights()
+    model.simplifying = True
+    model.train_step((tf.constant(x), tf.constant(y)))
+    assert_same(values(model.auxiliary.variables), before)
+    assert not any(np.array_equal(a, b) for a, b in zip(model.classifier.get_weights(), w, strict=True))
+
+
+def test_to_keras_the_model_is_its_classifier():
+    x, y = examples()
+    model = friendly()
+    fit(model, x, y, epochs=3)
+    assert_same(model.get_weights(), model.classifier.get_weights())
+    np.testing.assert_array_equal(model(x), model.classifier(x))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), model.classifier.predict(x, verbose=0))
+    model.classifier.compile(loss=model.loss, metrics=["accuracy"])
+    assert model.evaluate(x, y, verbose=0) == model.classifier.evaluate(x, y, verbose=0)
+    assert set(model.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "accuracy"}
+
+
+def test_validation_is_on_unaltered_data_and_has_no_training_logs():
+    x, y = examples()
+    model = friendly(dense(CLASSES))
+    history = fit(model, x, y, epochs=3, validation_data=(x, y))
+    assert {name for name in history if name.startswith("val_")} == {"val_loss", "val_accuracy"}
+    logits = model.classifier.predict(x, verbose=0)
+    assert history["val_accuracy"][-1] == pytest.approx(np.mean(logits.argmax(1) == y))
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_arrays_datasets_and_pydatasets_train_alike(phases):
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return x[16 * i : 16 * i + 16], y[16 * i : 16 * i + 16]
+
+    x, y = examples()
+    weights = []
+    for data in ((x, y), (tf.data.Dataset.from_tensor_slices((x, y)).batch(16),), (Batches(),)):
+        keras.utils.set_random_seed(0)
+        model = friendly(phases=phases)
+        fit(model, *data)
+        weights.append(model.get_weights())
+    assert_close(weights[1], weights[0], 1e-6)
+    assert_close(weights[2], weights[0], 1e-6)
+
+
+def test_steps_per_epoch_counts_each_pass():
+    x, y = examples()
+    model = friendly()
+    fit(model, tf.data.Dataset.from_tensor_slices((x, y)).batch(16).repeat(), steps_per_epoch=3, epochs=3)
+    assert model.optimizer.iterations == 9 and model.auxiliary_optimizer.iterations == 6
+
+
+def test_a_generator_is_refused_where_data_are_read_twice():
+    def generator():
+        while True:
+            yield examples(16)
+
+    with pytest.raises(ValueError, match='phases="batch"'):
+        fit(friendly(), generator())
+    history = fit(friendly(phases="batch"), generator(), steps_per_epoch=2)
+    assert len(history["loss"]) == 5
+
+
+def test_validation_split_keeps_the_auxiliary_network_off_the_validation_examples():
+    x, y = examples()
+    histories, weights = [], []
+    for data, kwargs in (((x, y), {"validation_split": 0.25}), ((x[:30], y[:30]), {"validation_data": (x[30:], y[30:])})):
+        keras.utils.set_random_seed(0)
+        model = friendly()
+        auxiliary = model.auxiliary
+        histories.append(fit(model, *data, **kwargs))
+        weights.append(auxiliary.get_weights())
+    assert histories[0] == histories[1]
+    assert_same(*weights)
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_class_and_sample_weights_weigh_the_data_loss_alike_and_never_the_penalty(phases):
+    x, y = examples()
+    class_weight = {0: 0.0, 1: 2.0, 2: 0.5}
+    runs = []
+    for kwargs in ({"class_weight": class_weight}, {"sample_weight": np.array([class_weight[k] for k in y])}):
+        keras.utils.set_random_seed(0)
+        model = friendly(phases=phases)
+        auxiliary = model.auxiliary
+        fit(model, x, y, **kwargs)
+        runs.append([*model.get_weights(), *auxiliary.get_weights()])
+    assert_close(runs[0], runs[1], 1e-6)
+
+    model = friendly(phases="batch")
+    model.simplifying = True
+    model.eta.assign(3.0)
+    penalty = 3.0 * np.mean(np.sum((np.array(model.simplify(x)) - x) ** 2, axis=1))
+    eq_4 = model._auxiliary_step(tf.constant(x), tf.constant(y), tf.zeros(len(x)))
+    assert float(eq_4) == pytest.approx(penalty, rel=1e-5)
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+@pytest.mark.parametrize(
+    "label_shape, dtype, labels",
+    [((), "int32", "index"), ((1,), "int32", "index"), ((CLASSES,), "float32", "index"), ((), "int32", "one-hot")],
+)
+def test_a_label_conditioned_auxiliary_network_sees_the_labels_while_simplifying(phases, label_shape, dtype, labels):
+    x, y = examples()
+    model = friendly(auxiliary=conditioned(label_shape, dtype), phases=phases)
+    if labels == "one-hot":
+        y = keras.utils.to_categorical(y, CLASSES)
+        model.compile("adam", "sgd", loss="mse")
+    history = fit(model, x, y, epochs=3)
+    assert history["perturbation"][1] > 0
+    different = np.roll(y, 1, axis=0)
+    assert not np.allclose(model.simplify(x, y), model.simplify(x, different))
+    with pytest.raises(ValueError, match="label-conditioned"):
+        model.simplify(x)
+
+
+def test_callbacks_of_keras_see_ordinary_epochs(tmp_path):
+    x, y = examples()
+    model = friendly()
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True),
+        keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
+        keras.callbacks.ReduceLROnPlateau("val_loss", patience=1),
+        keras.callbacks.TensorBoard(tmp_path / "tensorboard"),
+        keras.callbacks.CSVLogger(tmp_path / "history.csv"),
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.01 / (epoch + 1)),
+    ]
+    seen = []
+    callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch)))
+    history = fit(model, x, y, epochs=6, validation_data=(x, y), callbacks=callbacks)
+    assert seen == [0, 1, 2] * 6
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    assert len(lines) == 7 and {"eta", "perturbation", "auxiliary_loss", "val_loss"} <= set(columns)
+    logged = [float(line.split(",")[columns.index("eta")]) for line in lines[1:]]
+    np.testing.assert_allclose(logged, history["eta"])
+    assert len(list(tmp_path.glob("*.weights.h5"))) == 6 and (tmp_path / "best.keras").exists()
+    assert min(history["val_loss"]) == pytest.approx(model.evaluate(x, y, verbose=0)[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("stopped_after", [2, 4])
+def test_a_saved_model_goes_on_as_if_never_interrupted(tmp_path, stopped_after, recwarn):
+    x, y = examples()
+    whole = friendly()
+    fit(whole, x, y, epochs=6)
+    keras.utils.set_random_seed(0)
+    part = friendly()
+    fit(part, x, y, epochs=stopped_after)
+    part.save(tmp_path / "friendly.keras")
+    loaded = keras.saving.load_model(tmp_path / "friendly.keras")
+    assert isinstance(loaded, FriendlyModel) and loaded.penalty == "sum" and loaded.phases == "epoch"
+    assert (loaded.auxiliary is None) == (stopped_after == 4)
+    fit(loaded, x, y, epochs=6, initial_epoch=stopped_after)
+    assert_same(loaded.get_weights(), whole.get_weights())
+    assert not [str(w.message) for w in recwarn if not issubclass(w.category, DeprecationWarning)]
+
+
+def test_the_deployed_classifier_knows_nothing_of_its_training(tmp_path):
+    model = friendly()
+    fit(model, *examples(), epochs=3)
+    model.classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    assert type(loaded) is type(model.classifier) and len(loaded.weights) == 4
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+@pytest.mark.parametrize("compile", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 2}])
+def test_ways_to_execute_give_the_same_weights(phases, compile):
+    x, y = examples()
+    weights = []
+    for kwargs in ({}, compile):
+        keras.utils.set_random_seed(0)
+        model = friendly(phases=phases, **kwargs)
+        fit(model, x, y)
+        weights.append(model.get_weights())
+    assert_close(weights[1], weights[0], 1e-5)
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_mixed_float16_scales_both_losses_and_still_learns(phases):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        x, y = examples()
+        model = friendly(phases=phases)
+        auxiliary = model.auxiliary
+        before = auxiliary.get_weights()
+        assert isinstance(model.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer)
+        history = fit(model, x, y, epochs=20, plan=DevelopmentalPlan(2.0, 19))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(history["auxiliary_loss"]).all()
+    assert not any(np.array_equal(a, b) for a, b in zip(auxiliary.get_weights(), before, strict=True))
+
+
+def test_train_on_batch_updates_theta_then_w():
+    x, y = examples(16)
+    model = friendly()
+    auxiliary = model.auxiliary
+    f, s = Dense(model.classifier.get_weights(), 0.01), Dense(auxiliary.get_weights(), 0.02)
+    friendly_training(f, s, x.astype("float64"), y, 16, 3, 3, 2.0, "sum", "batch")
+    plan = DevelopmentalPlan(2.0, 3)
+    plan.set_model(model)
+    for epoch in range(3):
+        plan.on_epoch_begin(epoch)
+        model.train_on_batch(x, y)
+    assert_close(model.get_weights(), f.weights)
+    assert_close(auxiliary.get_weights(), s.weights)
+
+
+def test_integer_images_are_simplified_as_floats():
+    x = np.arange(2 * FEATURES, dtype="uint8").reshape(2, FEATURES)
+    simplified = friendly().simplify(x)
+    assert simplified.shape == x.shape and keras.backend.standardize_dtype(simplified.dtype) == "float32"
+
+
+def test_forgetting_the_plan_is_an_error_that_says_so():
+    x, y = examples()
+    model = friendly()
+    with pytest.raises(ValueError, match="DevelopmentalPlan"):
+        model.fit(x, y)
+    model.drop_auxiliary()
+    model.fit(x, y, verbose=0)
+
+
+def test_simplifying_again_after_the_drop_is_an_error_that_says_what_to_do():
+    x, y = examples()
+    model = friendly()
+    fit(model, x, y)
+    np.testing.assert_array_equal(model.simplify(x), x)
+    with pytest.raises(ValueError, match="initial_epoch"):
+        fit(model, x, y)
+
+
+def test_wrong_arguments_are_named():
+    classifier, auxiliary = dense(CLASSES), dense(FEATURES)
+    with pytest.raises(ValueError, match="penalty must be one of .* got 'l1'"):
+        FriendlyModel(classifier, auxiliary, penalty="l1")
+    with pytest.raises(ValueError, match="phases must be one of .* got 'both'"):
+        FriendlyModel(classifier, auxiliary, phases="both")
+    with pytest.raises(TypeError, match="auxiliary must be a keras.Model, got 3"):
+        FriendlyModel(classifier, 3)
+    with pytest.raises(ValueError, match=r"must have the shape of x, got \(2, 5\) for x of \(2, 6\)"):
+        FriendlyModel(classifier, dense(5)).simplify(np.zeros((2, FEATURES), "float32"))
+    with pytest.raises(ValueError, match="auxiliary_optimizer"):
+        FriendlyModel(classifier, auxiliary).compile("adam", loss="mse")
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="two objects"):
+        FriendlyModel(classifier, auxiliary).compile(optimizer, optimizer, loss="mse")
+
+
+def test_regularization_of_each_network_reaches_that_network_only():
+    x, y = examples(16)
+    l2 = keras.regularizers.L2(0.5)
+    inputs = keras.Input((FEATURES,))
+    classifier = keras.Model(inputs, layers.Dense(CLASSES, kernel_regularizer=l2)(inputs))
+    inputs = keras.Input((FEATURES,))
+    auxiliary = keras.Model(inputs, layers.Dense(FEATURES, kernel_regularizer=l2)(inputs))
+    model = friendly(classifier, auxiliary, phases="batch")
+    fit(model, x, y, epochs=1)
+    cross_entropy = model.loss(y, model(x))
+    expected = float(cross_entropy) + 0.5 * float(np.sum(classifier.get_weights()[0] ** 2))
+    assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,60 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from nft_keras import DevelopmentalPlan
+from nft_keras.plan import LAWS
+
+
+@pytest.mark.parametrize("simplification_epochs", [2, 3, 50, 170])
+def test_eta_is_eq_5(simplification_epochs):
+    plan = DevelopmentalPlan(500.0, simplification_epochs)
+    for gamma in range(1, 201):
+        positive_part = max(0.0, 1 - (gamma - 1) / (simplification_epochs - 1))
+        assert plan.eta(gamma) == pytest.approx(500.0 * (1 - positive_part**2), rel=1e-12)
+
+
+@pytest.mark.parametrize("simplification_epochs", [0, 1])
+def test_a_plan_of_no_epochs_is_never_active_and_divides_by_nothing(simplification_epochs):
+    plan = DevelopmentalPlan(500.0, simplification_epochs)
+    assert not any(plan.active(gamma) for gamma in range(1, 10))
+    assert all(math.isfinite(plan.eta(gamma)) for gamma in range(1, 10))
+
+
+def test_data_are_simplified_after_the_first_epoch_and_up_to_the_last_of_the_plan():
+    plan = DevelopmentalPlan(1.0, 4)
+    assert [gamma for gamma in range(1, 8) if plan.active(gamma)] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("law", [*LAWS, np.sqrt])
+def test_every_law_grows_from_0_to_eta_max(law):
+    etas = [DevelopmentalPlan(3.0, 20, law).eta(gamma) for gamma in range(1, 30)]
+    assert etas[0] == 0 and etas[19:] == pytest.approx([3.0] * 10) and etas == sorted(etas)
+
+
+@pytest.mark.parametrize("eta_max", [-1.0, math.nan, math.inf, "500", None, True])
+def test_eta_max_out_of_range_is_refused(eta_max):
+    with pytest.raises(ValueError, match="eta_max must be a finite number >= 0"):
+        DevelopmentalPlan(eta_max, 10)
+
+
+@pytest.mark.parametrize("epochs", [-1, 2.5, math.nan, "10", None, True])
+def test_simplification_epochs_out_of_range_are_refused(epochs):
+    with pytest.raises(ValueError, match="simplification_epochs must be a whole number >= 0"):
+        DevelopmentalPlan(1.0, epochs)
+
+
+def test_a_law_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"one of 'quadratic', 'linear', 'cosine' or a function, got 'cubic'"):
+        DevelopmentalPlan(1.0, 10, "cubic")
+    with pytest.raises(ValueError, match=r"must stay in \[0, 1\], got 2.0 at progress 1.0"):
+        DevelopmentalPlan(1.0, 10, lambda progress: 2 * progress**4)
+
+
+def test_a_model_without_auxiliary_network_is_refused():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    with pytest.raises(ValueError, match="needs a FriendlyModel, got a Sequential"):
+        model.fit(np.zeros((2, 2)), np.zeros((2, 1)), verbose=0, callbacks=[DevelopmentalPlan(1.0, 2)])
