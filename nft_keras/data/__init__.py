@@ -1,0 +1,322 @@
+"""Every data set behind one registry: `load(name, data_dir)` gives its training, validation and test part."""
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+
+class DataError(ValueError):
+    """Data that are missing, damaged or not what their name promises; the message says what to put where."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What is known of a data set before it is loaded.
+
+    Attributes:
+        loader: "module:function"; the function takes `data_dir` (a `pathlib.Path`), `split_seed` (int) and the
+            data set's own options as annotated keyword arguments, and returns a `Dataset`.
+        summary: one line for people.
+        input_shape: shape of one example with the default options, None where the user's file decides.
+        num_classes: int, None where the user's file decides.
+        sizes: (train, valid, test) numbers of examples, None where the user's file decides.
+        origin: "module:function"; the function takes the name and `data_dir` and says in one line where the set would
+            come from now, without loading it.
+    """
+
+    loader: str
+    summary: str
+    input_shape: tuple | None = None
+    num_classes: int | None = None
+    sizes: tuple | None = None
+    origin: str | None = None
+
+    @functools.cached_property
+    def function(self):
+        """The loader itself."""
+        return _imported(self.loader)
+
+    @property
+    def options(self):
+        """The options of the loader: {name: `inspect.Parameter`}, annotations evaluated."""
+        parameters = inspect.signature(self.function, eval_str=True).parameters
+        return {name: p for name, p in parameters.items() if name not in ("data_dir", "split_seed")}
+
+    def where(self, name, data_dir):
+        """One line: where the data set `name` would come from now."""
+        return _imported(self.origin)(name, Path(data_dir)) if self.origin else "a file of yours"
+
+
+def _imported(path):
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+_ALWAYS = "nft_keras.data.origins:always"
+_PREPARED = "nft_keras.data.origins:prepared"
+_LAROCHELLE = "nft_keras.data.larochelle:origin"
+SPECS = {
+    "two-moons": Spec(
+        "nft_keras.data.toy:two_moons",
+        "two interleaved half circles in the plane",
+        (2,),
+        2,
+        (300, 300, 1000),
+        _ALWAYS,
+    ),
+    "digits-back-image": Spec(
+        "nft_keras.data.toy:digits_back_image",
+        "scikit-learn's handwritten digits over patches of its sample photographs",
+        (28, 28, 1),
+        10,
+        (1000, 297, 500),
+        _ALWAYS,
+    ),
+    "mnist-rot": Spec(
+        "nft_keras.data.larochelle:mnist_rot",
+        "handwritten digits rotated by any angle",
+        (28, 28, 1),
+        10,
+        (10000, 2000, 50000),
+        _LAROCHELLE,
+    ),
+    "mnist-back-image": Spec(
+        "nft_keras.data.larochelle:mnist_back_image",
+        "handwritten digits over patches of photographs",
+        (28, 28, 1),
+        10,
+        (10000, 2000, 50000),
+        _LAROCHELLE,
+    ),
+    "mnist-rot-back-image": Spec(
+        "nft_keras.data.larochelle:mnist_rot_back_image",
+        "rotated handwritten digits over patches of photographs",
+        (28, 28, 1),
+        10,
+        (10000, 2000, 50000),
+        _LAROCHELLE,
+    ),
+    "rectangles-image": Spec(
+        "nft_keras.data.larochelle:rectangles_image",
+        "wide or tall rectangles, patches of photographs inside and around",
+        (28, 28, 1),
+        2,
+        (10000, 2000, 50000),
+        _LAROCHELLE,
+    ),
+    "convex": Spec(
+        "nft_keras.data.larochelle:convex",
+        "convex or non-convex white regions",
+        (28, 28, 1),
+        2,
+        (6000, 2000, 50000),
+        _LAROCHELLE,
+    ),
+    "imdb": Spec(
+        "nft_keras.data.text:imdb",
+        "polarity of film reviews, TF-IDF features",
+        (20000,),
+        2,
+        (20000, 5000, 25000),
+        _PREPARED,
+    ),
+    "cifar10": Spec(
+        "nft_keras.data.cifar:cifar10",
+        "small photographs of ten kinds of things; cifar10-n<percent> with permuted training labels",
+        (32, 32, 3),
+        10,
+        (40000, 10000, 10000),
+        _PREPARED,
+    ),
+    "wines": Spec(
+        "nft_keras.data.wines:wines",
+        "wine reviews of 90 points or more against the others, sentence embeddings",
+        (768,),
+        2,
+        (70000, 30000, 29971),
+        "nft_keras.data.origins:wines",
+    ),
+    "csv": Spec("nft_keras.data.own:csv_file", "a table of your own: numeric columns, or a column of text"),
+    "npz": Spec("nft_keras.data.own:npz_file", "arrays of your own"),
+    "image-folder": Spec("nft_keras.data.own:image_folder", "images of your own, a folder for each class"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One part (train, valid or test) of a data set.
+
+    Attributes:
+        x: array (n, *input_shape), float32 or uint8 images (which `batches` divides by 255), or a
+            `scipy.sparse.csr_matrix` (n, d) of float32.
+        y: int32 array (n,), class indices from 0.
+    """
+
+    x: object
+    y: object
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, rows):
+        return Part(self.x[rows], self.y[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A loaded data set.
+
+    Attributes:
+        train, valid, test: `Part`s.
+        num_classes: int.
+        provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ...").
+        class_names: tuple of str, one per class.
+    """
+
+    train: Part
+    valid: Part
+    test: Part
+    num_classes: int
+    provenance: str
+    class_names: tuple
+
+    @property
+    def input_shape(self):
+        """Shape of one example."""
+        return tuple(self.train.x.shape[1:])
+
+
+def default_data_dir():
+    """$NFT_DATA_DIR, else a folder in the user's cache directory."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("NFT_DATA_DIR") or Path(cache) / "nft_keras")
+
+
+def find(name):
+    """The `Spec` of a data set, or None if there is none of that name; cifar10-n<percent> has that of cifar10."""
+    return SPECS.get(_noise_in_name(name)[0])
+
+
+def load(
+    name,
+    data_dir=None,
+    *,
+    split_seed: Annotated[int, ">= 0"] = 0,
+    train_size: Annotated[int | None, ">= 1"] = None,
+    valid_size: Annotated[int | None, ">= 1"] = None,
+    test_size: Annotated[int | None, ">= 1"] = None,
+    label_noise: Annotated[float, ">= 0 and <= 1"] = 0.0,
+    label_noise_parts: tuple[Literal["train", "valid", "test"], ...] = ("train",),
+    **options,
+):
+    """Loads a data set of the registry.
+
+    Args:
+        name: a key of `SPECS`, or "cifar10-n<percent>", which is cifar10 with that label noise.
+        data_dir: directory that holds (or receives) the files; default `default_data_dir()`.
+        split_seed: int, seed of whatever is drawn: generated examples, splits, subsets, label noise.
+        train_size, valid_size, test_size: keep so many examples of a part, drawn class by class in proportion;
+            None keeps all.
+        label_noise: float in [0, 1], the fraction of the training examples whose labels are permuted among
+            themselves (Section 3.3 of Marullo et al. 2022).
+        label_noise_parts: the parts that have label noise; validation and test labels stay as they are unless named.
+        **options: the data set's own, see `SPECS[name].options`.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        DataError: for an unknown name or option, missing or damaged files, or more examples than there are.
+    """
+    spec = find(name)
+    if spec is None:
+        raise DataError(f"unknown data set {name!r}; there are {', '.join(SPECS)}")
+    in_name = _noise_in_name(name)[1]
+    if in_name and label_noise:
+        raise DataError(f"data set {name} has a label noise of {in_name:g}, got another label_noise={label_noise!r}")
+    label_noise = in_name or label_noise
+    if not 0 <= label_noise <= 1:
+        raise DataError(f"data set {name}: label_noise must be in [0, 1], got {label_noise:g}")
+    for part in label_noise_parts:
+        if part not in ("train", "valid", "test"):
+            raise DataError(f"data set {name}: label_noise_parts are of train, valid, test, got {part!r}")
+    for option in options:
+        if option not in spec.options:
+            raise DataError(f"data set {name} has no option {option!r}; it has {', '.join(spec.options) or 'none'}")
+    for option, parameter in spec.options.items():
+        if parameter.default is inspect.Parameter.empty and option not in options:
+            raise DataError(f"data set {name} needs the option {option!r}")
+    dataset = spec.function(data_dir=Path(data_dir or default_data_dir()), split_seed=split_seed, **options)
+    sizes = {"train": train_size, "valid": valid_size, "test": test_size}
+    parts = {part: _subset(name, part, getattr(dataset, part), size, split_seed) for part, size in sizes.items()}
+    if label_noise:
+        parts |= {part: permute_labels(parts[part], label_noise, split_seed) for part in label_noise_parts}
+    return dataclasses.replace(dataset, **parts)
+
+
+def permute_labels(part, fraction, seed):
+    """Permutes the labels of a random fraction of the examples among themselves.
+
+    Args:
+        part: a `Part`.
+        fraction: float in [0, 1].
+        seed: int.
+
+    Returns:
+        A `Part` with the same examples in the same order.
+
+    Raises:
+        ValueError: if fraction is not in [0, 1].
+    """
+    import numpy as np
+
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"label_noise must be in [0, 1], got {fraction!r}")
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.choice(len(part), round(fraction * len(part)), replace=False)
+    y = part.y.copy()
+    y[chosen] = y[rng.permutation(chosen)]
+    return Part(part.x, y)
+
+
+def split(part, size, seed):
+    """Cuts a `Part` in two, class by class in proportion.
+
+    Args:
+        part: a `Part`.
+        size: number of examples of the first of the two.
+        seed: int; each of the two comes in random order.
+
+    Returns:
+        Two `Part`s, of `size` and of `len(part) - size` examples.
+
+    Raises:
+        DataError: if a class has too few examples for that.
+    """
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    try:
+        first, second = train_test_split(np.arange(len(part)), train_size=size, random_state=seed, stratify=part.y)
+    except ValueError as error:
+        raise DataError(f"cannot draw {size} of {len(part)} examples class by class: {error}") from error
+    return part[first], part[second]
+
+
+def _noise_in_name(name):
+    """("cifar10", 0.2) of "cifar10-n20"; any other name comes with 0."""
+    noisy = re.fullmatch(r"(cifar10)-n(\d+)", name)
+    return (noisy[1], int(noisy[2]) / 100) if noisy else (name, 0.0)
+
+
+def _subset(name, which, part, size, seed):
+    if size is None or size == len(part):
+        return part
+    if not 0 < size < len(part):
+        raise DataError(f"data set {name}: {which}_size must be between 1 and {len(part)}, got {size}")
+    return split(part, size, seed)[0]

@@ -1,0 +1,79 @@
+"""Minibatches of a data set part as a `tf.data.Dataset`: reshuffled every epoch, sparse features dense per batch."""
+
+import math
+
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+
+
+def batches(part, batch_size, seed=None, epoch=None, augment=None):
+    """Minibatches of one part of a data set.
+
+    The order of the examples is a function of (seed, epoch) alone and the augmentation of a minibatch one of (seed,
+    epoch, index of the minibatch), so that every training method sees the same ones and a run that starts again in
+    the middle goes on as it would have.
+
+    Args:
+        part: a `nft_keras.data.Part`.
+        batch_size: int; the last minibatch of a pass may be smaller.
+        seed: int, or None for the order of the part itself.
+        epoch: scalar integer `tf.Variable`, read whenever a pass over the data begins; needed with a seed.
+        augment: function of (images, two integers as a seed) that gives images of the same shape and dtype, such as
+            `nft_keras.data.augment.crop_and_flip`; None leaves the examples as they are. Needs a seed.
+
+    Returns:
+        A `tf.data.Dataset` of (x, y): x float32 (batch, *input_shape), y int32 (batch,).
+
+    Raises:
+        ValueError: for `augment` without a seed.
+    """
+    if augment is not None and seed is None:
+        raise ValueError("augment needs a seed, got seed=None")
+    n = len(part)
+    gather = _sparse_rows(part.x) if scipy.sparse.issparse(part.x) else _dense_rows(part.x)
+    y = tf.constant(part.y)
+
+    def one_pass(_):
+        order, of_pass = tf.range(n), tf.zeros(2, tf.int32)
+        if seed is not None:
+            of_pass = tf.stack([seed, tf.cast(epoch, tf.int32)])
+            order = tf.random.experimental.stateless_shuffle(order, of_pass)
+        starts = tf.data.Dataset.range(0, n, batch_size)
+        return starts.map(lambda start: (of_pass, start, order[start : start + batch_size]))
+
+    def examples(of_pass, start, rows):
+        x = gather(rows)
+        if augment is not None:
+            x = augment(x, tf.random.experimental.stateless_fold_in(of_pass, start // batch_size))
+        return x, tf.gather(y, rows)
+
+    rows = tf.data.Dataset.range(1).flat_map(one_pass)
+    rows = rows.apply(tf.data.experimental.assert_cardinality(math.ceil(n / batch_size)))
+    return rows.map(examples, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _dense_rows(x):
+    x = tf.constant(x)
+
+    def gather(rows):
+        batch = tf.gather(x, rows)
+        return tf.cast(batch, tf.float32) / 255.0 if x.dtype == tf.uint8 else batch
+
+    return gather
+
+
+def _sparse_rows(x):
+    columns = tf.RaggedTensor.from_row_splits(x.indices.astype(np.int64), x.indptr.astype(np.int64), validate=False)
+    values = tf.constant(x.data)
+
+    def gather(rows):
+        of_rows = tf.gather(columns, rows)
+        position = tf.stack([of_rows.value_rowids(), of_rows.values], axis=1)
+        starts = tf.gather(columns.row_starts(), rows)
+        offset = tf.range(tf.size(of_rows.values, tf.int64)) - tf.gather(of_rows.row_starts(), position[:, 0])
+        data = tf.gather(values, tf.gather(starts, position[:, 0]) + offset)
+        dense = tf.scatter_nd(position, data, tf.stack([tf.size(rows, tf.int64), x.shape[1]]))
+        return tf.ensure_shape(dense, (None, x.shape[1]))
+
+    return gather

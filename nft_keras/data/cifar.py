@@ -1,0 +1,27 @@
+"""CIFAR-10 from tensorflow-datasets, cut as Section 3.3 of Marullo et al. 2022 does."""
+
+from nft_keras.data import Dataset, Part, split
+from nft_keras.data.prepared import open_prepared
+
+
+def cifar10(data_dir, split_seed):
+    """Small photographs of ten kinds of animals and vehicles (Krizhevsky 2009): 40,000, 10,000 and 10,000.
+
+    `load("cifar10-n10")` is the same with the labels of 10 % of the training images permuted. The ResNet18 runs
+    augment the training images with `nft_keras.data.augment.crop_and_flip`, an argument of `batches`.
+
+    Args:
+        data_dir: a directory with a prepared `cifar10/`; without one it is downloaded into it.
+        split_seed: int, seed of the stratified cut of the 50,000 training images into 40,000 and 10,000.
+
+    Returns:
+        A `Dataset` whose x are uint8 (n, 32, 32, 3).
+
+    Raises:
+        DataError: if the images are neither in data_dir nor to be had from the network, or are damaged.
+    """
+    *parts, info = open_prepared("cifar10", data_dir)
+    everything, test = (Part(part["image"], part["label"].astype("int32")) for part in parts)
+    train, valid = split(everything, 40000 * len(everything) // 50000, split_seed)
+    names = tuple(info.features["label"].names)
+    return Dataset(train, valid, test, len(names), f"tensorflow-datasets {info.full_name}", names)

@@ -1,0 +1,161 @@
+"""Downloads that end as a whole, verified file or as an error, and go on where they broke off."""
+
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+
+from nft_keras.data import DataError
+
+_BLOCK = 1 << 16
+
+
+class DownloadError(DataError):
+    """A file that could not be downloaded, or that is not the file that was published."""
+
+
+def download(urls, path, *, sha1, size=None, timeout=15.0, attempts=3):
+    """Downloads a file.
+
+    What has arrived waits in `path` + ".part", from where an interrupted download goes on, in this call or the next;
+    `path` itself comes into being whole, after its checksum was right. A progress bar is shown on a terminal. The
+    checksum is what vouches for the file, so that http serves as well as https; proxies are taken from the environment.
+
+    Args:
+        urls: where the file is, several addresses of the same file, tried in this order.
+        path: `pathlib.Path` to write; missing folders are made.
+        sha1: str, the SHA-1 of the file, hexadecimal.
+        size: int, its number of bytes, None where nobody knows.
+        timeout: seconds to wait for an answer or for more data.
+        attempts: how often to go on at each address after a break in the middle; what cannot be reached at all is
+            not asked again.
+
+    Returns:
+        path.
+
+    Raises:
+        DownloadError: naming each address and what was wrong there.
+        DataError: if `path` cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    wrong = {}
+    for url in urls:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            continued = part.exists()
+            _fetch(url, part, size, timeout, attempts)
+            if continued and _sha1(part) != sha1:
+                part.unlink()
+                _fetch(url, part, size, timeout, attempts)
+            if (found := _sha1(part)) != sha1:
+                part.unlink()
+                raise _Wrong(f"the file there has SHA-1 {found}, the published one has {sha1}")
+        except _Wrong as error:
+            wrong[url.partition("://")[2], str(error)] = None
+        except OSError as error:
+            raise DataError(f"cannot write {part}: {error.strerror or error}; choose another --data-dir") from error
+        else:
+            os.replace(part, path)
+            return path
+    raise DownloadError(f"{path.name} cannot be downloaded: {'; '.join(f'{url}: {why}' for url, why in wrong)}")
+
+
+class _Wrong(Exception):
+    """What is wrong at one address."""
+
+
+def _fetch(url, part, size, timeout, attempts):
+    """Appends to `part` until it is as long as the file at the address, which is asked to go on after every break."""
+    with _Bar(url) as bar:
+        for attempt in range(attempts):
+            had = part.stat().st_size if part.exists() else 0
+            reason = _append(url, part, size, timeout, bar)
+            if reason is None:
+                return
+            # Nothing new arrived: asking again would only make the user wait.
+            if part.stat().st_size <= had or attempt == attempts - 1:
+                raise _Wrong(reason)
+
+
+def _append(url, part, size, timeout, bar):
+    """One request for what `part` lacks; returns None when `part` is complete, or why the connection broke."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "nft_keras"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing after what we have: complete, or not this file; the checksum tells
+            return None
+        raise _Wrong(f"HTTP {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Wrong(_reason(error)) from error
+    with response:
+        have = have if response.status == 206 else 0
+        if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise _Wrong(f"asked for bytes {have}-, got {response.headers.get('Content-Range')!r}")
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length is not None and length.isdigit() else None
+        if size is not None and total not in (None, size):
+            raise _Wrong(f"the file there has {total:,} bytes, the published one has {size:,}")
+        bar.begin(have, total or size)
+        with open(part, "ab" if have else "wb") as file:
+            while True:
+                try:
+                    block = response.read(_BLOCK)
+                except (OSError, http.client.HTTPException) as error:
+                    return _reason(error)
+                if not block:
+                    break
+                file.write(block)
+                bar.advance(len(block))
+            file.flush()
+            os.fsync(file.fileno())
+        have = part.stat().st_size
+    if total is not None and have < total:
+        return f"the connection ended after {have:,} of {total:,} bytes"
+    if size is not None and have != size:
+        return f"the connection ended after {have:,} of {size:,} bytes"
+    return None
+
+
+def _reason(error):
+    error = getattr(error, "reason", error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _sha1(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
+
+
+class _Bar:
+    """A progress bar on a terminal, one line of text elsewhere."""
+
+    def __init__(self, url):
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        self.url = url
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.task = self.progress.add_task(url.rpartition("/")[2], total=None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.progress.stop()
+
+    def begin(self, completed, total):
+        self.progress.start()
+        self.progress.update(self.task, completed=completed, total=total)
+        if self.progress.disable:
+            print(f"downloading {self.url}", file=sys.stderr)
+
+    def advance(self, count):
+        self.progress.advance(self.task, count)

@@ -1,0 +1,63 @@
+"""Reads CSV files; whatever is wrong with one is told with the file, the line and the column."""
+
+import csv
+import difflib
+
+from nft_keras.data import DataError
+
+
+def read_table(path):
+    """Reads a CSV file: UTF-8, commas, a header, quotes where a cell has a comma, a quote or a line break in it.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Yields:
+        First the header, a list of str; then (line, cells) for every row: the number of the line in the file where
+        the row ends, and a list of str as long as the header. Empty lines are left out.
+
+    Raises:
+        DataError: if the file cannot be read, is not UTF-8, or has a row that is longer or shorter than the header.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            try:
+                yield from _rows(path, rows)
+            except csv.Error as error:
+                raise DataError(f"{path}:{rows.line_num}: {error}") from error
+            except UnicodeDecodeError as error:
+                after = f"after line {rows.line_num}"
+                raise DataError(f"{path} is not UTF-8 {after} ({error.reason}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def column(path, header, name):
+    """Where a column of that name is in the header.
+
+    Raises:
+        DataError: if there is none, with the columns there are.
+    """
+    if name not in header:
+        close = difflib.get_close_matches(name, header, 1, 0.5)
+        there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
+        raise DataError(
+            f"{path} has no column {name!r}; it has {there_are}" + (f"; did you mean {close[0]}?" if close else "")
+        )
+    return header.index(name)
+
+
+def _rows(path, rows):
+    header = next((row for row in rows if row), None)
+    if header is None:
+        raise DataError(f"{path} is empty; its first line should name the columns")
+    header = [name.strip() for name in header]
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{path}:{rows.line_num}: two columns are called {twice[0]!r}")
+    yield header
+    for row in rows:
+        if row and len(row) != len(header):
+            raise DataError(f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns")
+        if row:
+            yield rows.line_num, row

@@ -1,0 +1,134 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse
+import tensorflow as tf
+
+from nft_keras.data import Part
+from nft_keras.data.augment import crop_and_flip
+from nft_keras.data.batches import batches
+
+N = 103
+Y = np.arange(N, dtype="int32")
+
+
+def part(kind):
+    """(a part whose labels are its row numbers, what minibatches should show of it as one float array)."""
+    rng = np.random.default_rng(0)
+    if kind == "dense":
+        x = shown = rng.normal(size=(N, 3, 5)).astype("float32")
+    elif kind == "uint8":
+        x = rng.integers(0, 256, (N, 8, 8, 3)).astype("uint8")
+        shown = x / np.float32(255)
+    else:
+        shown = np.where(rng.random((N, 40)) < 0.1, rng.normal(size=(N, 40)), 0).astype("float32")
+        shown[7] = 0
+        x = scipy.sparse.csr_matrix(shown)
+    return Part(x, Y), shown
+
+
+def collect(dataset):
+    xs, ys = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.concatenate(xs), np.concatenate(ys)
+
+
+@pytest.mark.parametrize("kind", ["dense", "uint8", "sparse"])
+def test_without_a_seed_the_minibatches_are_the_part_in_its_order(kind):
+    of_kind, shown = part(kind)
+    dataset = batches(of_kind, 16)
+    x, y = collect(dataset)
+    np.testing.assert_allclose(x, shown, rtol=1e-6)
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(y, Y)
+    sizes = [len(y) for _, y in dataset.as_numpy_iterator()]
+    assert sizes == [16] * 6 + [7]
+    assert len(dataset) == 7
+
+
+@pytest.mark.parametrize("kind", ["dense", "uint8", "sparse"])
+def test_a_pass_shows_every_example_once_with_its_label(kind):
+    of_kind, shown = part(kind)
+    x, y = collect(batches(of_kind, 10, seed=3, epoch=tf.Variable(5)))
+    np.testing.assert_array_equal(np.sort(y), Y)
+    np.testing.assert_allclose(x, shown[y], rtol=1e-6)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    of_kind, _ = part("dense")
+    epoch = tf.Variable(1)
+    dataset = batches(of_kind, 10, seed=3, epoch=epoch)
+    orders = []
+    for number in (1, 2, 3):
+        epoch.assign(number)
+        orders.append(tuple(collect(dataset)[1]))
+    assert len(set(orders)) == 3
+    resumed = batches(of_kind, 10, seed=3, epoch=tf.Variable(2, dtype=tf.int64))
+    assert tuple(collect(resumed)[1]) == orders[1]
+    assert tuple(collect(batches(of_kind, 7, seed=3, epoch=epoch))[1]) == orders[2]
+    assert tuple(collect(batches(of_kind, 10, seed=4, epoch=epoch))[1]) not in orders
+
+
+def test_augmented_images_are_a_function_of_seed_epoch_and_minibatch():
+    of_kind, _ = part("uint8")
+    epoch = tf.Variable(1)
+    dataset = batches(of_kind, 10, seed=3, epoch=epoch, augment=crop_and_flip)
+    passes = []
+    for number in (1, 2):
+        epoch.assign(number)
+        passes.append(list(dataset.as_numpy_iterator()))
+    resumed = list(batches(of_kind, 10, seed=3, epoch=tf.Variable(2), augment=crop_and_flip).as_numpy_iterator())
+    for (x, y), (x_resumed, y_resumed) in zip(passes[1], resumed, strict=True):
+        np.testing.assert_array_equal(x, x_resumed)
+        np.testing.assert_array_equal(y, y_resumed)
+    first, second = ({y: x for xs, ys in one for x, y in zip(xs, ys, strict=True)} for one in passes)
+    assert sum(np.array_equal(first[y], second[y]) for y in Y) < N / 4
+
+
+def test_minibatches_are_augmented_independently():
+    same = Part(np.tile(np.random.default_rng(0).integers(0, 256, (1, 8, 8, 1)), (64, 1, 1, 1)).astype("uint8"), Y[:64])
+    x, _ = zip(*batches(same, 8, seed=0, epoch=tf.Variable(0), augment=crop_and_flip).as_numpy_iterator(), strict=True)
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(x, 2))
+
+
+def test_augmentation_changes_neither_order_nor_labels():
+    of_kind, _ = part("uint8")
+    plain, augmented = (
+        collect(batches(of_kind, 10, seed=3, epoch=tf.Variable(1), augment=augment))
+        for augment in (None, crop_and_flip)
+    )
+    np.testing.assert_array_equal(plain[1], augmented[1])
+
+
+def test_augmentation_without_a_seed_is_refused():
+    with pytest.raises(ValueError, match="seed"):
+        batches(part("uint8")[0], 10, augment=crop_and_flip)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_crop_and_flip_gives_every_shift_and_mirror_image_about_equally_often(dtype):
+    image = np.random.default_rng(0).integers(1, 256, (6, 5, 3)).astype(dtype)
+    n = 9 * 9 * 2 * 60
+    result = crop_and_flip(np.tile(image, (n, 1, 1, 1)), (1, 2)).numpy()
+    assert result.dtype == image.dtype
+    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)))
+    crops = [padded[top : top + 6, left : left + 5] for top in range(9) for left in range(9)]
+    counts = {key.tobytes(): 0 for crop in crops for key in (crop, crop[:, ::-1])}
+    for one in result:
+        counts[one.tobytes()] += 1
+    assert len(counts) == 162  # no two outcomes look the same
+    deviation = (np.array(list(counts.values())) - 60) / np.sqrt(60)
+    assert np.abs(deviation).max() < 5
+    assert deviation.std() == pytest.approx(1, abs=0.3)
+
+
+def test_crop_and_flip_is_a_function_of_its_seed():
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3)).astype("uint8")
+    first, again, other = (crop_and_flip(images, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_crop_and_flip_refuses_what_is_no_batch_of_images():
+    with pytest.raises(ValueError, match=r"\(8, 8, 3\)"):
+        crop_and_flip(np.zeros((8, 8, 3), "uint8"), (0, 0))

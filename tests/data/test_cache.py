@@ -1,0 +1,63 @@
+import threading
+
+import numpy as np
+import pytest
+
+from nft_keras.data import DataError, cache
+
+
+def test_arrays_come_back_as_they_were_and_no_other_file_is_left(tmp_path):
+    path = tmp_path / "folder" / "file.npz"
+    x = np.random.default_rng(0).random((5, 2)).astype("float32")
+    cache.write(path, x=x, stamp=np.array("a:1"))
+    stamp, again = cache.read(path, "stamp", "x")
+    np.testing.assert_array_equal(again, x)
+    assert again.dtype == "float32" and str(stamp) == "a:1"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_not_there_is_none(tmp_path):
+    assert cache.read(tmp_path / "file.npz", "x") is None
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "short", "flipped", "other arrays", "pickle"])
+def test_a_damaged_file_is_said_removed_and_none(tmp_path, capsys, damage):
+    path = tmp_path / "file.npz"
+    cache.write(path, x=np.arange(1000))
+    good = path.read_bytes()
+    middle = len(good) // 2
+    broken = {"empty": b"", "text": b"hello", "short": good[:middle]}
+    broken["flipped"] = good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :]
+    if damage == "other arrays":
+        cache.write(path, y=np.arange(1000))
+    elif damage == "pickle":
+        np.savez(path, x=np.array([{}], dtype=object))
+    else:
+        path.write_bytes(broken[damage])
+    assert cache.read(path, "x") is None
+    assert str(path) in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    for attempt in (lambda path: cache.write(path, x=np.zeros(1)), lambda path: cache.one_at_a_time(path).__enter__()):
+        with pytest.raises(DataError, match=f"cannot write {tmp_path}/file/x.*--data-dir"):
+            attempt(tmp_path / "file" / "x")
+
+
+@pytest.mark.skipif(cache.fcntl is None, reason="file locks need fcntl, which Windows lacks")
+def test_only_one_at_a_time_passes(tmp_path):
+    path, order = tmp_path / "folder" / "lock", []
+
+    def second():
+        with cache.one_at_a_time(path):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with cache.one_at_a_time(path):
+        waiting.start()
+        waiting.join(0.05)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]

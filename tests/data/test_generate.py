@@ -1,0 +1,148 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial import ConvexHull
+from sklearn.datasets import load_sample_images
+
+from nft_keras.data import generate
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_a_patch_is_a_piece_of_a_photograph(rng):
+    photographs = [image @ (0.299, 0.587, 0.114) / 255 for image in load_sample_images().images]
+    windows = [np.lib.stride_tricks.sliding_window_view(photograph, (28, 28)) for photograph in photographs]
+    for patch in generate.patches(3, rng):
+        corner = [np.argwhere(np.abs(window[:, :, 0, 0] - patch[0, 0]) < 1e-6) for window in windows]
+        places = [window[top, left] for window, found in zip(windows, corner, strict=True) for top, left in found]
+        assert any(np.abs(place - patch).max() < 1e-6 for place in places)
+
+
+def test_no_patch_is_flat_and_both_photographs_are_used(rng):
+    patches = generate.patches(3000, rng)
+    assert patches.shape == (3000, 28, 28)
+    assert patches.std((1, 2)).min() >= 0.1
+    assert generate.patches(50, rng, least_deviation=0.25).std((1, 2)).min() >= 0.25
+    first = load_sample_images().images[0] @ (0.299, 0.587, 0.114) / 255
+    known = np.isin(np.round(patches[:, 0, 0] * 1e5), np.round(first * 1e5)).mean()
+    assert 0.2 < known < 0.95
+
+
+def test_the_angle_of_a_digit_is_uniform_over_the_whole_turn(rng):
+    bar = np.zeros((400, 28, 28), "uint8")
+    bar[:, 13:15, 14:24] = 255
+    x = generate.digits(bar, rng, rotated=True)[..., 0].astype(float)
+    row, column = np.mgrid[:28, :28] - 13.5
+    angle = np.arctan2((x * -row).sum((1, 2)), (x * column).sum((1, 2))) / (2 * np.pi) % 1
+    assert stats.kstest(angle, "uniform").pvalue > 0.01
+
+
+def test_a_rotation_keeps_the_light_and_turns_counter_clockwise():
+    image = np.zeros((1, 28, 28))
+    image[0, 13:15, 20] = 1
+    up = generate.rotate(image, np.array([np.pi / 2]))
+    np.testing.assert_allclose(up[0, 7, 13:15], 1, atol=1e-6)
+    aslant = generate.rotate(image, np.array([1.0]))
+    assert aslant.sum() == pytest.approx(2, rel=0.1)
+
+
+def test_a_digit_is_white_over_its_background(rng):
+    ink = np.zeros((20, 28, 28), "uint8")
+    ink[:, 10:18, 10:18] = 255
+    x = generate.digits(ink, rng, background=True)
+    assert x.shape == (20, 28, 28, 1) and x.dtype == "uint8"
+    assert (x[:, 10:18, 10:18] == 255).all()
+    around = np.where(ink[..., None] == 0, x / 255.0, np.nan)
+    assert np.nanstd(around, (1, 2, 3)).min() > 0.05
+    np.testing.assert_array_equal(generate.digits(ink, rng)[..., 0], ink)
+
+
+def test_rectangles_are_tall_or_wide_as_labelled_and_of_the_published_sizes(rng, monkeypatch):
+    light = itertools.cycle([1.0, 0.0])
+    monkeypatch.setattr(generate, "patches", lambda n, rng: np.full((n, 28, 28), next(light)))
+    x, y = generate.rectangles_image(4000, rng)
+    assert set(np.unique(x)) == {0, 255}
+    height, width = (x > 0).any((2, 3)).sum(1), (x > 0).any((1, 3)).sum(1)
+    np.testing.assert_array_equal((x > 0).sum((1, 2, 3)), height * width)
+    np.testing.assert_array_equal(y, height > width)
+    assert np.abs(height - width).min() == 5
+    assert min(height.min(), width.min()) == 10
+    assert (height * width).min() >= 0.25 * 784 and (height * width).max() <= 0.75 * 784
+    assert y.mean() == pytest.approx(0.5, abs=0.03)
+    assert (x > 0).any(0).all(), "no pixel is out of the rectangles' reach"
+
+
+def test_a_rectangle_and_what_is_around_it_are_different_patches(rng):
+    x, _ = generate.rectangles_image(50, rng)
+    assert x.dtype == "uint8" and x.shape == (50, 28, 28, 1)
+    assert len(np.unique(x.reshape(50, -1), axis=0)) == 50
+    assert x.std((1, 2, 3)).min() > 10
+
+
+def hull_pixels(mask):
+    """The pixels in the convex hull of a mask, by Qhull; None where the set lies on a line."""
+    points = np.argwhere(mask)
+    if np.linalg.matrix_rank(points - points[0]) < 2:
+        return None
+    equations = ConvexHull(points).equations
+    everywhere = np.argwhere(np.ones_like(mask))
+    return (everywhere @ equations[:, :2].T + equations[:, 2] <= 1e-9).all(1).reshape(mask.shape)
+
+
+def test_convex_images_are_convex_and_the_others_are_not(rng):
+    x, y = generate.convex(400, rng)
+    assert set(np.unique(x)) == {0, 255}
+    hulls = [(image[..., 0] > 0, hull_pixels(image[..., 0] > 0), label) for image, label in zip(x, y, strict=True)]
+    hulls = [(mask, hull, label) for mask, hull, label in hulls if hull is not None]
+    assert len(hulls) > 390
+    for mask, hull, label in hulls:
+        assert (mask == hull).all() == label
+
+
+def test_half_of_the_images_are_convex_and_their_mean_area_is_that_of_the_others(rng):
+    x, y = generate.convex(4001, rng)
+    area = (x > 0).sum((1, 2, 3))
+    assert y.sum() == 2000
+    assert area[y == 1].mean() == pytest.approx(area[y == 0].mean(), rel=0.08)
+    assert area[y == 1].min() >= 19 and area[y == 0].min() >= 10
+
+
+def test_the_number_of_half_planes_is_geometric(rng):
+    one = generate.convex_sets(2000, rng, stop=1.0, least_pixels=1)
+    assert one.mean() == pytest.approx(0.5, abs=0.02)
+    few, many = (generate.convex_sets(2000, rng, stop).mean() for stop in (0.5, 0.1))
+    assert many < few < 0.5
+
+
+def in_a_triangle(pixel, points):
+    """Whether a pixel is in a triangle, or on a line or point, that three of the points make."""
+    for corners in itertools.combinations_with_replacement(points, 3):
+        sides = zip(corners, corners[1:] + corners[:1], strict=True)
+        signs = [(b[0] - a[0]) * (pixel[1] - a[1]) - (b[1] - a[1]) * (pixel[0] - a[0]) for a, b in sides]
+        box = all(min(along) <= p <= max(along) for p, along in zip(pixel, zip(*corners, strict=True), strict=True))
+        if box and (min(signs) >= 0 or max(signs) <= 0):
+            return True
+    return False
+
+
+def test_a_set_is_convex_if_it_holds_every_triangle_of_its_pixels(rng):
+    masks = rng.random((150, 5, 6)) < rng.uniform(0.05, 0.5, (150, 1, 1))
+    masks[:2] = False
+    masks[1, 2, 3] = True
+    masks[2] = np.eye(5, 6)
+    for mask, convex in zip(masks, generate.is_convex(masks), strict=True):
+        points = [tuple(point) for point in np.argwhere(mask)]
+        assert convex == all(mask[pixel] or not in_a_triangle(pixel, points) for pixel in np.ndindex(mask.shape))
+
+
+@pytest.mark.parametrize("draw", [generate.convex, generate.rectangles_image])
+def test_a_seed_gives_the_same_images_and_another_one_others(draw):
+    (x, y), (again, labels), (other, _) = (draw(30, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(x, again)
+    np.testing.assert_array_equal(y, labels)
+    assert (x != other).any()
