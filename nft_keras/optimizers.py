@@ -13,6 +13,9 @@ class _L2:
     def update_step(self, gradient, variable, learning_rate):
         if self.l2:
             gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
+        self._rule(gradient, variable, learning_rate)
+
+    def _rule(self, gradient, variable, learning_rate):
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
@@ -28,6 +31,27 @@ class Adam(_L2, keras.optimizers.Adam):
             `weight_decay` is decoupled from the gradient and stays available beside it.
         *args, **kwargs: `keras.optimizers.Adam`'s.
     """
+
+    def _rule(self, gradient, variable, learning_rate):
+        if self.amsgrad or keras.backend.backend() != "tensorflow":
+            return super()._rule(gradient, variable, learning_rate)
+        # The same rule in one pass over the weights: Keras' own takes a pass for each operation.
+        import tensorflow as tf
+
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
 
 
 @keras.saving.register_keras_serializable("nft_keras")
