@@ -1,4 +1,4 @@
-"""FriendlyModel: a classifier trained on data that an auxiliary network makes easier (Algorithm 1 of Marullo et al. 2022)."""
+"""FriendlyModel: a classifier trained on data made easier by a second network (Algorithm 1 of Marullo et al. 2022)."""
 
 import math
 import types
@@ -169,7 +169,7 @@ class FriendlyModel(keras.Model):
         if auxiliary_optimizer is None and self.auxiliary is not None:
             raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
         if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
-            raise ValueError("optimizer and auxiliary_optimizer must be two objects: each keeps its own network's state")
+            raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
         super().compile(optimizer=optimizer, **kwargs)
         self.auxiliary_optimizer = None
         self._forget_functions()

@@ -1,4 +1,4 @@
-"""The developmental plan: the law of eta (Eq. 5 of Marullo et al. 2022), others like it, and the callback that follows it."""
+"""The developmental plan: laws of eta (Eq. 5 of Marullo et al. 2022) and the callback that follows them."""
 
 import math
 import numbers

@@ -43,9 +43,7 @@ def cross_entropy(logits, y):
     return loss, p / n
 
 
-def friendly_training(
-    classifier, auxiliary, x, y, batch_size, epochs, simplification_epochs, eta_max, penalty, phases
-):
+def friendly_training(classifier, auxiliary, x, y, batch_size, epochs, simplification_epochs, eta_max, penalty, phases):
     """Runs Algorithm 1 on unshuffled minibatches; the two networks are changed in place.
 
     Returns:

@@ -1,0 +1,1 @@
+"""Experiments: recipe (what to run) -> trial (one run of it) -> report (tables) and figures."""

@@ -1,0 +1,90 @@
+"""Pictures of what a run shows, drawn from its files."""
+
+import matplotlib
+
+matplotlib.use("Agg", force=False)
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+from nft_keras.experiments.files import whole  # noqa: E402
+
+CLASS_COLOURS = ("#d1495b", "#2e6f95")
+
+
+def two_moons(snapshots):
+    """Figure 1 of Marullo et al. (2022): decision boundary and simplified points at moments of the plan.
+
+    Args:
+        snapshots: path of a trial's snapshots.npz; figure-1.png is written beside it.
+    """
+    kept = np.load(snapshots, allow_pickle=False)
+    grid, y = kept["grid"], kept["y"]
+    figure, axes = plt.subplots(2, 3, figsize=(9, 5.4), layout="constrained", sharex=True, sharey=True)
+    for axis in axes.flat[len(kept["gammas"]) :]:
+        axis.axis("off")
+    for axis, gamma, points, boundary in zip(
+        axes.flat, kept["gammas"], kept["simplified"], kept["boundary"], strict=False
+    ):
+        axis.contourf(grid[..., 0], grid[..., 1], boundary, levels=[-0.5, 0.5, 1.5], colors=("#f6dde0", "#d9e6ef"))
+        for label, (colour, marker) in enumerate(zip(CLASS_COLOURS, "o^", strict=True)):
+            axis.scatter(*points[y == label].T, s=9, c=colour, marker=marker, linewidths=0)
+        axis.set_title(rf"$\gamma$ = {gamma}" + (", original data" if np.array_equal(points, kept["x"]) else ""))
+        axis.set(xlim=(grid[..., 0].min(), grid[..., 0].max()), ylim=(grid[..., 1].min(), grid[..., 1].max()))
+    figure.supxlabel("$x_1$")
+    figure.supylabel("$x_2$")
+    _save(figure, snapshots, "figure-1.png")
+
+
+def simplifications(snapshots):
+    """x, then delta and simplified x at moments of the plan, for a few images.
+
+    Args:
+        snapshots: path of a trial's snapshots.npz; simplification.png is written beside it.
+    """
+    kept = np.load(snapshots, allow_pickle=False)
+    x, gammas = kept["x"], kept["gammas"]
+    rows = 1 + 2 * len(gammas)
+    figure, axes = plt.subplots(rows, len(x), figsize=(0.9 * len(x) + 1.2, 0.9 * rows), squeeze=False)
+    _row(axes[0], x, "x")
+    for i, (gamma, simplified) in enumerate(zip(gammas, kept["simplified"], strict=True)):
+        delta = simplified - x
+        scale = max(float(np.abs(delta).max()), 1e-6)
+        _row(axes[1 + 2 * i], delta, f"δ, γ = {gamma}\n±{scale:.2f}", scale)
+        _row(axes[2 + 2 * i], simplified, f"x + δ, γ = {gamma}")
+    left = 1.3 / figure.get_figwidth()
+    figure.subplots_adjust(left=left, right=0.995, top=0.995, bottom=0.005, wspace=0.05, hspace=0.05)
+    _save(figure, snapshots, "simplification.png")
+
+
+def image_rows(x, simplified):
+    """x, delta (grey is no change) and simplified x one above the other, examples side by side.
+
+    Args:
+        x, simplified: float arrays (n, height, width, channels), 1 or 3 channels, x in [0, 1].
+
+    Returns:
+        float32 array (3 height, n width, channels) in [0, 1].
+    """
+    delta = simplified - x
+    delta = 0.5 + delta / (2 * max(float(np.abs(delta).max()), 1e-6))
+    rows = [np.concatenate(list(row), axis=1) for row in (x, delta, simplified.clip(0, 1))]
+    return np.concatenate(rows).astype("float32")
+
+
+def _row(axes, images, label, scale=None):
+    for axis, image in zip(axes, images, strict=True):
+        if scale is None:
+            axis.imshow(image.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
+        elif image.shape[-1] == 1:
+            axis.imshow(image.squeeze(), cmap="RdBu_r", vmin=-scale, vmax=scale)
+        else:
+            axis.imshow(0.5 + image / (2 * scale))
+        axis.set(xticks=[], yticks=[])
+    axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+
+
+def _save(figure, beside, name):
+    with whole(beside.with_name(name)) as temporary:
+        figure.savefig(temporary, dpi=130)
+    plt.close(figure)

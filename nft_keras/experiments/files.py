@@ -1,0 +1,45 @@
+"""Files written whole: whoever reads one sees the old content or the new, never a part."""
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+
+@contextmanager
+def whole(path):
+    """A temporary path beside `path`; when the block ends well it takes `path`'s place, on disk.
+
+    Args:
+        path: `pathlib.Path` of the file to write; its suffix is kept, its folder is made.
+
+    Yields:
+        `pathlib.Path` to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        with open(name, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes a value of JSON's types."""
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def write_yaml(path, value):
+    """Writes a value of YAML's types, keys in their order."""
+    with whole(path) as temporary:
+        temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")

@@ -1,0 +1,177 @@
+"""Callbacks that keep what a trial shows: its history, its best classifier, and pictures of the simplified data."""
+
+import csv
+import time
+
+import keras
+import numpy as np
+
+from nft_keras.experiments.files import whole
+
+EXAMPLES = 6
+MOMENTS = 6
+
+
+class BestClassifier(keras.callbacks.Callback):
+    """Keeps the classifier of the epoch with the lowest validation error (the first of equals) as a file of its own.
+
+    Args:
+        path: `pathlib.Path`, the .keras file.
+        first_epoch: int, the first epoch (from 1) that may be chosen.
+
+    Attributes:
+        epoch: int, the best epoch so far; None before.
+        valid_error: float, its validation error in percent.
+    """
+
+    def __init__(self, path, first_epoch):
+        super().__init__()
+        self.path = path
+        self.first_epoch = first_epoch
+        self.epoch = self.valid_error = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves the classifier if it is the best so far."""
+        valid_error = logs["val_error"]
+        if epoch + 1 >= self.first_epoch and (self.epoch is None or valid_error < self.valid_error):
+            self.epoch, self.valid_error = epoch + 1, round(valid_error, 4)
+            with whole(self.path) as temporary:
+                self.model.classifier.save(temporary)
+
+
+class History(keras.callbacks.Callback):
+    """Writes a CSV row per epoch: errors in percent, epochs from 1.
+
+    Args:
+        path: `pathlib.Path` of the file.
+        simplification_epochs: int, gamma_max_simp.
+    """
+
+    COLUMNS = {
+        "loss": "loss",
+        "error": "error",
+        "valid_loss": "val_loss",
+        "valid_error": "val_error",
+        "auxiliary_loss": "auxiliary_loss",
+        "perturbation": "perturbation",
+        "eta": "eta",
+    }
+
+    def __init__(self, path, simplification_epochs):
+        super().__init__()
+        self.path = path
+        self.simplification_epochs = simplification_epochs
+
+    def on_train_begin(self, logs=None):
+        """Writes the header."""
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(["epoch", "phase", *self.COLUMNS, "seconds"])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Appends the epoch's row."""
+        phase = "simplified" if 1 < epoch + 1 <= self.simplification_epochs else "classic"
+        values = [f"{float(logs[name]):.6g}" for name in self.COLUMNS.values()]
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Keeps the simplified data of a few moments of the plan in snapshots.npz, and draws them when training ends.
+
+    The file holds `gammas` (m,), `x` (n, ...), `y` (n,), `simplified` (m, n, ...), and for points in the plane `grid`
+    (g, g, 2) and `boundary` (m, g, g), the classifier's most probable class on the grid.
+
+    Args:
+        folder: `pathlib.Path` of the trial.
+        x, y: the examples to show, with their labels.
+        gammas: the epochs (from 1) after which they are shown.
+        draw: function (path of the snapshots, path of the PNG) that draws them.
+    """
+
+    def __init__(self, folder, x, y, gammas, draw):
+        super().__init__()
+        self.folder, self.x, self.y, self.gammas, self.draw = folder, x, y, gammas, draw
+        self.simplified, self.boundary = [], []
+        if x.ndim == 2 and x.shape[1] == 2:
+            low, high = x.min(0) - 0.7, x.max(0) + 0.7
+            self.grid = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1).astype("float32")
+        else:
+            self.grid = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps what the epoch's data look like to the classifier."""
+        if epoch + 1 not in self.gammas:
+            return
+        shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
+        self.simplified.append(np.asarray(shown, "float32"))
+        if self.grid is not None:
+            logits = self.model.classifier.predict(self.grid.reshape(-1, 2), verbose=0, batch_size=4096)
+            self.boundary.append(logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8"))
+
+    def on_train_end(self, logs=None):
+        """Writes snapshots.npz and the picture."""
+        gammas = self.gammas[: len(self.simplified)]
+        arrays = {"gammas": gammas, "x": self.x, "y": self.y, "simplified": self.simplified}
+        if self.grid is not None:
+            arrays |= {"grid": self.grid, "boundary": self.boundary}
+        path = self.folder / "snapshots.npz"
+        with whole(path) as temporary:
+            np.savez_compressed(temporary, **arrays)
+        self.draw(path)
+
+
+class SimplifiedImages(keras.callbacks.Callback):
+    """Shows x, delta and x~ of a few examples in TensorBoard, every few epochs while the data are simplified.
+
+    Args:
+        folder: `pathlib.Path` of the TensorBoard logs.
+        x, y: the examples, with their labels.
+        every: int, epochs between two pictures.
+    """
+
+    def __init__(self, folder, x, y, every):
+        super().__init__()
+        self.folder, self.x, self.y, self.every = folder, x, y, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the epoch's picture."""
+        if not self.model.simplifying or (epoch - 1) % self.every:
+            return
+        import tensorflow as tf
+
+        from nft_keras.experiments.figures import image_rows
+
+        simplified = np.asarray(self.model.simplify(self.x, self.y))
+        with tf.summary.create_file_writer(str(self.folder)).as_default():
+            tf.summary.image("x, delta, simplified x", image_rows(self.x, simplified)[None], step=epoch + 1)
+
+
+def pictures(trial, dataset, folder):
+    """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
+    from nft_keras.experiments import figures
+
+    shape, last = dataset.input_shape, trial.simplification_epochs
+    if last < 2:
+        return []
+    if shape == (2,):
+        gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
+        part = dataset.train
+        return [Snapshots(folder, part.x, part.y, gammas, figures.two_moons)]
+    if len(shape) != 3:
+        return []
+    part = dataset.train[:EXAMPLES]
+    x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
+    x = x.astype("float32")
+    return [
+        Snapshots(folder, x, part.y, moments(last, MOMENTS), figures.simplifications),
+        SimplifiedImages(folder / "tensorboard" / "images", x, part.y, every=max(1, last // 10)),
+    ]
+
+
+def moments(last, n):
+    """At most n epochs from 2 to last, evenly spread over the plan."""
+    return sorted({int(g) for g in np.linspace(2, last, n).round()})

@@ -1,0 +1,78 @@
+"""Tables of what trials gave: mean and standard deviation of the test error over seeds."""
+
+import json
+import statistics
+from pathlib import Path
+
+import yaml
+
+from nft_keras.experiments.files import whole, write_json
+
+
+def finished(trials, out):
+    """Results of those of the trials that were run with exactly their present settings.
+
+    Args:
+        trials: iterable of `nft_keras.experiments.recipe.Trial`.
+        out: the output folder.
+
+    Returns:
+        list of result.json contents.
+    """
+    results = []
+    for trial in trials:
+        folder = Path(out, trial.folder)
+        try:
+            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if config == trial.config():
+            results.append(result)
+    return results
+
+
+def write_report(name, results, out):
+    """Writes results.json and report.md of a recipe.
+
+    Args:
+        name: the recipe's name.
+        results: list of result.json contents.
+        out: the output folder.
+
+    Returns:
+        The table, Markdown.
+    """
+    folder = Path(out, name)
+    write_json(folder / "results.json", results)
+    text = table(results)
+    provenance = "".join(f"\nData: {line}.\n" for line in sorted({r["provenance"] for r in results}))
+    with whole(folder / "report.md") as temporary:
+        temporary.write_text(f"# {name}\n\n{text}\n{provenance}", encoding="utf-8")
+    return text
+
+
+def table(results):
+    """A Markdown table: test error in percent, mean +- standard deviation over seeds, per classifier and method."""
+    lines = [
+        "| classifier | method | test error (%) | validation error (%) | seeds | epochs | best epoch | s per run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    cells = {}
+    for result in results:
+        cells.setdefault((result["classifier"], result["method"]), []).append(result)
+    for (classifier, method), runs in cells.items():
+        best = ", ".join(str(run["best_epoch"]) for run in runs)
+        seconds = statistics.mean(run["seconds"] for run in runs)
+        epochs = ", ".join(sorted({str(run["epochs"]) for run in runs}))
+        lines.append(
+            f"| {classifier} | {method.upper()} | {mean_std([r['test_error'] for r in runs])} "
+            f"| {mean_std([r['valid_error'] for r in runs])} | {len(runs)} | {epochs} | {best} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def mean_std(values):
+    """'mean +- standard deviation' (of the sample; none for a single value), two decimals."""
+    mean = f"{statistics.mean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean

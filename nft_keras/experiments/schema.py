@@ -1,0 +1,241 @@
+"""YAML read against the signatures of what it describes: every error says file, line, key, and what is allowed."""
+
+import dataclasses
+import difflib
+import inspect
+import math
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+
+class RecipeError(ValueError):
+    """One line: where, which key, what is wrong, what is allowed."""
+
+
+class Document:
+    """A YAML file as plain values that know where they stand.
+
+    Attributes:
+        values: the file's mapping.
+        name: what errors call the file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RecipeError: if it cannot be read, is no YAML mapping, or has a key twice.
+    """
+
+    def __init__(self, path):
+        self.name = str(path)
+        self._places = {(): self.name}
+        self._defaults = {}
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            self._refuse_aliases(text)
+            self._note_places(yaml.compose(text, yaml.SafeLoader), ())
+            self.values = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{self.name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{self.name}:{mark.line + 1}" if mark else self.name
+            raise RecipeError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        if not isinstance(self.values, dict):
+            raise RecipeError(f"{self.name}: should be a mapping of keys, got {_kind(self.values)}")
+
+    def error(self, key, message):
+        """The `RecipeError` about a key (a tuple of its parts)."""
+        candidates = [key]
+        for prefix, others in self._defaults.items():
+            if key[: len(prefix)] == prefix:
+                candidates += [other + key[len(prefix) :] for other in others]
+        known = {k: next(n for n in range(len(k), -1, -1) if k[:n] in self._places) for k in candidates}
+        key = min(candidates, key=lambda k: len(k) - known[k])
+        place = self._places[key[: known[key]]]
+        return RecipeError(": ".join([place, *([".".join(map(str, key))] if key else []), message]))
+
+    def look_also(self, key, *others):
+        """Errors about what lies below `key` and is not in the file are about the same below one of `others`."""
+        self._defaults[key] = others
+
+    def override(self, assignment):
+        """Sets one value by hand.
+
+        Args:
+            assignment: str, "training.epochs=3"; the value is YAML.
+        """
+        name, equals, text = assignment.partition("=")
+        key = tuple(part.strip() for part in name.split("."))
+        if not equals or not all(key):
+            raise RecipeError(f"--set {assignment}: should be KEY=VALUE, e.g. training.epochs=3")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise RecipeError(f"--set {assignment}: {text!r} is not valid YAML") from None
+        inner = self.values
+        for depth, part in enumerate(key[:-1]):
+            if isinstance(inner.get(part), list) and part == "classifiers":
+                inner[part] = dict.fromkeys(inner[part])
+            if inner.get(part) is None:
+                inner[part] = {}
+            inner = inner[part]
+            if not isinstance(inner, dict):
+                raise RecipeError(f"--set {assignment}: {'.'.join(key[: depth + 1])} has no keys, it is {inner!r}")
+        inner[key[-1]] = value
+        self._places[key] = f"--set {assignment}"
+
+    def _refuse_aliases(self, text):
+        # A few lines of them can stand for gigabytes, or for themselves.
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                line = event.start_mark.line + 1
+                raise RecipeError(f"{self.name}:{line}: *{event.anchor}: aliases are not allowed; write the value")
+
+    def _note_places(self, node, key):
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for name, value in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    line = name.start_mark.line + 1
+                    raise RecipeError(f"{self.name}:{line}: a key should be a word, got {name.value!r}")
+                inner = (*key, name.value)
+                if name.value in seen:
+                    line = name.start_mark.line + 1
+                    raise RecipeError(f"{self.name}:{line}: {'.'.join(inner)}: given twice; once is allowed")
+                seen.add(name.value)
+                self._places[inner] = f"{self.name}:{name.start_mark.line + 1}"
+                self._note_places(value, inner)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                self._places[(*key, str(i))] = f"{self.name}:{value.start_mark.line + 1}"
+                self._note_places(value, (*key, str(i)))
+
+    def read_call(self, function, value, key, fixed=()):
+        """Arguments of a function or dataclass out of a mapping.
+
+        Args:
+            function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, and `Annotated[T, ">= 0 and < 1"]`.
+            value: the mapping, or None for an empty one.
+            key: tuple, where the mapping stands.
+            fixed: names of parameters that are not for the file.
+
+        Returns:
+            dict of every argument, defaults filled in.
+        """
+        parameters = function if isinstance(function, dict) else inspect.signature(function, eval_str=True).parameters
+        parameters = {name: p for name, p in parameters.items() if name not in fixed}
+        if value is None:
+            value = {}
+        self.check_keys(value, parameters, key)
+        arguments = {}
+        for name, parameter in parameters.items():
+            if name in value:
+                arguments[name] = self.read(parameter.annotation, value[name], (*key, name))
+            elif parameter.default is inspect.Parameter.empty:
+                raise self.error(key, f"{name} is missing")
+            else:
+                arguments[name] = parameter.default
+        return arguments
+
+    def check_keys(self, value, allowed, key):
+        """Refuses a value that is no mapping, or has a key that is not allowed."""
+        if not isinstance(value, dict):
+            raise self.error(key, f"should be a mapping of {', '.join(allowed)}, got {_kind(value)}")
+        for name in value:
+            if name not in allowed:
+                there_are = ", ".join(allowed) or "none"
+                raise self.error((*key, str(name)), f"unknown key; allowed: {there_are}{near(name, allowed)}")
+
+    def read(self, annotation, value, key):
+        """A value checked against a type annotation (see `read_call`)."""
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is typing.Annotated:
+            inner, *clauses = arguments
+            result = self.read(inner, value, key)
+            for clause in clauses:
+                for number in result if isinstance(result, tuple) else (result,):
+                    if number is not None and not _satisfies(number, clause):
+                        raise self.error(key, f"must be {clause}, got {number!r}")
+            return result
+        if origin in (typing.Union, types.UnionType):
+            if value is None and type(None) in arguments:
+                return None
+            if all(map(dataclasses.is_dataclass, arguments)):
+                return self._read_named(arguments, value, key)
+            return self.read(next(a for a in arguments if a is not type(None)), value, key)
+        if origin is typing.Literal:
+            if value not in arguments or isinstance(value, bool):
+                allowed = ", ".join(map(str, arguments))
+                raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{near(value, arguments)}")
+            return value
+        if origin is tuple:
+            if not isinstance(value, list | tuple):
+                raise self.error(key, f"should be a list, got {_kind(value)}")
+            return tuple(self.read(arguments[0], v, (*key, str(i))) for i, v in enumerate(value))
+        if dataclasses.is_dataclass(annotation):
+            return annotation(**self.read_call(annotation, value, key))
+        return self._read_scalar(annotation, value, key)
+
+    def _read_named(self, choices, value, key):
+        """One of several dataclasses, the one whose `name` the mapping gives."""
+        choices = {choice.name: choice for choice in choices}
+        if not isinstance(value, dict) or "name" not in value:
+            raise self.error(key, f"should be a mapping with a name; names: {', '.join(choices)}")
+        name = self.read(typing.Literal[tuple(choices)], value["name"], (*key, "name"))
+        return self.read(choices[name], value, key)
+
+    def _read_scalar(self, annotation, value, key):
+        wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[annotation]
+        if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if type(value) is not annotation:
+            raise self.error(key, f"should be {wanted}, got {_kind(value)}{_hint(annotation, value)}")
+        if annotation is float and not math.isfinite(value):
+            raise self.error(key, f"should be a finite number, got {value!r}")
+        return value
+
+
+def near(word, words):
+    """'; did you mean ...?' where one of the words is close to the word, else ''."""
+    close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _satisfies(number, clause):
+    comparisons = {
+        ">=": lambda a, b: a >= b,
+        ">": lambda a, b: a > b,
+        "<=": lambda a, b: a <= b,
+        "<": lambda a, b: a < b,
+    }
+    return all(comparisons[op](number, float(bound)) for op, bound in (part.split() for part in clause.split(" and ")))
+
+
+def _kind(value):
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
+
+
+def _hint(annotation, value):
+    if annotation is str and isinstance(value, bool):
+        return "; YAML reads yes, no, on and off as true or false: put the word in quotes"
+    if annotation in (int, float) and isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if annotation is int:
+            return f"; did you mean {int(number)}?" if number.is_integer() else ""
+        mantissa, _, exponent = value.lower().partition("e")
+        dotted = mantissa if "." in mantissa else mantissa + ".0"
+        exponent = exponent if exponent[:1] in "+-" else "+" + exponent
+        return f"; YAML wants a dot and a sign in it: did you mean {dotted}e{exponent}?" if exponent.strip("+") else ""
+    return ""

@@ -1,0 +1,75 @@
+"""What a person sees while trials run: one live line per trial on a terminal, a line now and then elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+
+class Screen:
+    """Shows the progress of trials on standard error's terminal, or quiet lines where there is none.
+
+    Args:
+        trials: the trials to come.
+    """
+
+    def __init__(self, trials):
+        self.number, self.total = 0, len(trials)
+        self.console = Console(stderr=False, highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
+
+    def __enter__(self):
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *unused):
+        if self.live:
+            self.live.stop()
+
+    def say(self, text):
+        """Prints a line that stays."""
+        self.console.print(Text(text))
+
+    def note(self, text):
+        """Shows a passing line; nothing where there is no terminal."""
+        if self.live:
+            self.live.update(Text(text), refresh=True)
+
+    def trial(self, trial):
+        """Begins a trial; returns the function that is called with the logs of each epoch."""
+        self.number += 1
+        epochs, last = trial.training.epochs, trial.simplification_epochs
+        title = f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()} seed {trial.seed}"
+        self.note(f"{title}  starting")
+        began = time.monotonic()
+
+        def show(logs):
+            epoch = logs["epoch"]
+            left = (time.monotonic() - began) / epoch * (epochs - epoch)
+            phase = f"simplified, eta {logs['eta']:.4g}" if 1 < epoch <= last else "classic"
+            line = (
+                f"{title}  epoch {epoch}/{epochs}  {phase}  error {logs['error']:.2f} %  "
+                f"valid {logs['val_error']:.2f} %  {_clock(left)} left"
+            )
+            if self.live:
+                self.note(line)
+            elif epoch in {round(epochs * quarter / 4) for quarter in (1, 2, 3)}:
+                self.say(line)
+
+        return show
+
+    def finished(self, trial, result):
+        """Prints the line of a finished trial."""
+        self.say(
+            f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()} seed {trial.seed}  "
+            f"test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
+            f"best epoch {result['best_epoch']}/{result['epochs']}  {_clock(result['seconds'])}"
+        )
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,176 @@
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nft_keras.experiments import recipe
+from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.schema import RecipeError
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
+
+GOOD = """\
+dataset: {name: digits-back-image, label_noise: 0.1}
+classifiers: [fc-a, cnn-a]
+methods:
+  ct:
+  nft:
+    plan: {eta_max: 500, simplification_ratio: 0.5}
+    auxiliary: {name: unet, filters: 4}
+    auxiliary_optimizer: {learning_rate: 1.0e-4}
+training: {epochs: 10, learning_rate: 0.001}
+seeds: [0, 1]
+cells:
+  cnn-a:
+    nft:
+      plan: {eta_max: 2000}
+      training: {batch_size: 16}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "good.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_recipe_stands_for_every_cell_and_seed(write):
+    trials = load_recipe(write(GOOD))
+    assert [str(t.folder) for t in trials] == [
+        f"good/{c}/{m}/seed-{s}" for c in ("fc-a", "cnn-a") for m in ("ct", "nft") for s in (0, 1)
+    ]
+
+
+def test_a_cell_lies_over_the_defaults_and_changes_no_other_cell(write):
+    nft = {t.classifier: t for t in load_recipe(write(GOOD), methods=["nft"], seeds=[5])}
+    assert nft["fc-a"].method_settings.plan.eta_max == 500 and nft["cnn-a"].method_settings.plan.eta_max == 2000
+    assert nft["cnn-a"].method_settings.plan.simplification_ratio == 0.5
+    assert nft["fc-a"].training.batch_size == 32 and nft["cnn-a"].training.batch_size == 16
+    assert nft["cnn-a"].training.learning_rate == 0.001 and nft["cnn-a"].seed == 5
+    ct = load_recipe(write(GOOD), methods=["ct"], classifiers=["cnn-a"])
+    assert [t.training.batch_size for t in ct] == [32, 32]
+
+
+def test_set_is_stronger_than_a_cell(write):
+    overrides = ["methods.nft.plan.eta_max=7", "training.batch_size=8", "classifiers.fc-a.units=3"]
+    for trial in load_recipe(write(GOOD), overrides):
+        assert trial.training.batch_size == 8
+        if trial.method == "nft":
+            assert trial.method_settings.plan.eta_max == 7
+        if trial.classifier == "fc-a":
+            assert trial.classifier_settings.units == 3
+
+
+@pytest.mark.parametrize(
+    "ratio, epochs, expected",
+    [(0.85, 200, 170), (0.7, 250, 175), (0.25, 200, 50), (0.5, 3, 2), (0.85, 3, 2), (0.5, 1, 0)],
+)
+def test_a_ratio_of_the_epochs_leaves_one_after_the_drop(ratio, epochs, expected):
+    assert recipe.Plan(simplification_ratio=ratio).epochs(epochs) == expected
+
+
+def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
+    for trial in load_recipe(write(GOOD)):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(trial.config()))
+        (again,) = load_recipe(path)
+        assert again == trial
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_our_own_recipes_are_right(path):
+    trials = load_recipe(path)
+    assert {t.recipe for t in trials} == {path.stem} and {"ct", "nft"} <= {t.method for t in trials}
+
+
+@pytest.mark.parametrize("name, settings", recipe.CLASSIFIERS.items())
+def test_settings_of_a_classifier_are_its_arguments(name, settings):
+    from nft_keras import classifiers
+
+    function = getattr(classifiers, name.replace("-", "_"))
+    assert _defaults(settings) == _defaults(function, "input_shape", "num_classes")
+
+
+@pytest.mark.parametrize("settings", [recipe.Unet, recipe.Mlp])
+def test_settings_of_an_auxiliary_network_are_its_arguments(settings):
+    from nft_keras import auxiliaries
+
+    function = getattr(auxiliaries, settings.name)
+    without = ("name", "label_conditioned", "input_shape", "input_dim", "num_classes")
+    assert _defaults(settings, *without) == _defaults(function, *without)
+
+
+def _defaults(function, *without):
+    parameters = inspect.signature(function).parameters
+    return {name: p.default for name, p in parameters.items() if name not in without}
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("epochs: 10", "epoch: 10", ":9: training.epoch: unknown key; allowed: .*; did you mean epochs?"),
+        ("epochs: 10", "epochs: ten", ":9: training.epochs: should be a whole number, got the text 'ten'"),
+        ("epochs: 10", "epochs: 0", ":9: training.epochs: must be >= 1, got 0"),
+        ("epochs: 10", "epochs: 10.5", ":9: training.epochs: should be a whole number, got 10.5"),
+        ("epochs: 10", "epochs: yes", ":9: training.epochs: should be a whole number, got true"),
+        ("rate: 0.001", "rate: 1e-3", ":9: training.learning_rate: .* the text '1e-3'; .* did you mean 1.0e-3?"),
+        ("rate: 0.001", "rate: .nan", ":9: training.learning_rate: should be a finite number, got nan"),
+        ("rate: 0.001", "rate: -1", ":9: training.learning_rate: must be > 0, got -1.0"),
+        ("eta_max: 500", "eta_max: .inf", ":6: methods.nft.plan.eta_max: should be a finite number, got inf"),
+        ("eta_max: 2000", "eta_max: -1", ":14: cells.cnn-a.nft.plan.eta_max: must be >= 0, got -1.0"),
+        ("eta_max: 2000", "eta: 1", ":14: cells.cnn-a.nft.plan.eta: unknown key; allowed: .*; did you mean eta_max?"),
+        ("batch_size: 16", "batch_size: 0", ":15: cells.cnn-a.nft.training.batch_size: must be >= 1, got 0"),
+        ("name: unet", "name: u-net", ":7: methods.nft.auxiliary.name: unknown value 'u-net'; .*; did you mean unet?"),
+        ("name: unet, filters: 4", "name: mlp", ":7: methods.nft.auxiliary.name: mlp takes vectors"),
+        ("digits-back-image", "digit-back-image", ":1: dataset.name: unknown data set .*; did you mean digits-back"),
+        ("label_noise: 0.1", "label_noise: 2", ":1: dataset.label_noise: must be >= 0 and <= 1, got 2.0"),
+        ("label_noise: 0.1", "noise: 0.1", ":1: dataset.noise: unknown key; .*; did you mean label_noise?"),
+        ("[fc-a, cnn-a]", "[fc-a, cnn-c]", ":2: classifiers.cnn-c: unknown key; .*; did you mean cnn-"),
+        ("  ct:\n", "  tc:\n", ":4: methods.tc: unknown key; allowed: ct, "),
+        ("seeds: [0, 1]", "seeds: [0, 0]", ":10: seeds: should be one or more different whole numbers"),
+        ("seeds: [0, 1]", "seeds: 3", ":10: seeds: should be a list, got 3"),
+        ("seeds: [0, 1]", "seed: [0, 1]", ":10: seed: unknown key; allowed: .*; did you mean seeds?"),
+        ("seeds: [0, 1]", "epochs: 3\nepochs: 4", ":11: epochs: given twice"),
+        ("filters: 4", "filters: 4, filters: 8", ":7: methods.nft.auxiliary.filters: given twice"),
+        ("seeds: [0, 1]", "name: no", ":10: name: should be text, got false; YAML reads yes, no"),
+        ("seeds: [0, 1]", "name: ../up", ":10: name: should be letters, digits"),
+        ("seeds: [0, 1]", "seeds: [0, 1", "not valid YAML"),
+        ("seeds: [0, 1]", "seeds: !!python/object/apply:os.getcwd []", "not valid YAML"),
+        ("plan: {eta_max: 500, simplification_ratio: 0.5}", "penalty: sum", ":5: methods.nft: plan is missing"),
+        ("simplification_ratio: 0.5", "law: cosine", "give either simplification_epochs or simplification_ratio"),
+        ("simplification_ratio: 0.5", "simplification_epochs: 10", "no epoch is left to select the best from"),
+        ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),
+        ("methods:", "method:", ": method: unknown key; allowed: .*; did you mean methods?"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_file_line_and_key(write, old, new, message):
+    assert old in GOOD
+    with pytest.raises(RecipeError, match=message) as error:
+        load_recipe(write(GOOD.replace(old, new, 1)))
+    assert "\n" not in str(error.value) and "good.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "42", "just text", "\x00", "a: &a [*a]", "a: &a 1\nb: *a"])
+def test_a_file_that_is_no_recipe_is_refused(write, text):
+    with pytest.raises(RecipeError, match="good.yaml"):
+        load_recipe(write(text))
+
+
+@pytest.mark.parametrize(
+    "assignment, message",
+    [
+        ("training.epochs", "should be KEY=VALUE"),
+        ("training.epochs=[", "is not valid YAML"),
+        ("training.epochs.more=1", "training.epochs has no keys, it is 10"),
+        ("training.epoch=1", "--set training.epoch=1: training.epoch: unknown key; .*did you mean epochs?"),
+        ("training.epochs=-1", "--set training.epochs=-1: training.epochs: must be >= 1, got -1"),
+    ],
+)
+def test_a_wrong_set_is_named(write, assignment, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(GOOD), [assignment])

@@ -1,0 +1,207 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from nft_keras import data, run
+from nft_keras.experiments import report
+from nft_keras.experiments.recipe import load_recipe
+
+ROOT = Path(__file__).parents[2]
+IMAGES = """\
+dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
+classifiers: [cnn-a]
+methods:
+  ct:
+  nft:
+    plan: {eta_max: 500, simplification_epochs: 3}
+    auxiliary: {name: unet, filters: 4, depth: 1, label_conditioned: true}
+    auxiliary_optimizer: {learning_rate: 0.001, weight_decay: 1.0e-4}
+    penalty: mean
+training: {epochs: 5, learning_rate: 0.001, weight_decay: 1.0e-4}
+seeds: [0]
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """The folder of a small recipe that was run."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "small.yaml").write_text(IMAGES)
+    assert run.main([str(folder / "small.yaml"), "--out", str(folder / "out")]) == 0
+    return folder / "out" / "small"
+
+
+def test_a_trial_s_folder_holds_what_the_readme_says(images):
+    for method in ("ct", "nft"):
+        folder = images / "cnn-a" / method / "seed-0"
+        for name in ("config.yaml", "history.csv", "result.json", "classifier.keras"):
+            assert (folder / name).stat().st_size > 0
+        assert list((folder / "tensorboard").rglob("events.*"))
+        assert not [f for f in folder.iterdir() if f.name.startswith(".")]
+    assert (images / "cnn-a" / "nft" / "seed-0" / "simplification.png").exists()
+    assert (images / "report.md").read_text().count("| cnn-a |") == 2
+
+
+def test_results_are_a_list_with_the_promised_keys(images):
+    results = json.loads((images / "results.json").read_text())
+    keys = ("dataset classifier method seed test_error valid_error best_epoch epochs seconds provenance").split()
+    assert [list(r) for r in results] == [keys, keys] and [r["method"] for r in results] == ["ct", "nft"]
+    assert all(0 <= r["test_error"] <= 100 and 1 <= r["best_epoch"] <= r["epochs"] == 5 for r in results)
+
+
+def test_the_deployed_file_is_the_best_epoch_s_classifier(images):
+    for result in json.loads((images / "results.json").read_text()):
+        folder = images / "cnn-a" / result["method"] / "seed-0"
+        dataset = data.load(**yaml.safe_load((folder / "config.yaml").read_text())["dataset"])
+        classifier = keras.saving.load_model(folder / "classifier.keras")
+        for part, error in ((dataset.test, result["test_error"]), (dataset.valid, result["valid_error"])):
+            wrong = classifier.predict(part.x, verbose=0).argmax(1) != part.y
+            assert 100 * wrong.mean() == pytest.approx(error, abs=1e-3)
+
+
+def test_the_best_epoch_has_the_lowest_validation_error_after_the_drop(images):
+    for method, first in (("ct", 1), ("nft", 4)):
+        folder = images / "cnn-a" / method / "seed-0"
+        rows = list(csv.DictReader((folder / "history.csv").open()))
+        assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5]
+        eligible = {int(row["epoch"]): float(row["valid_error"]) for row in rows if int(row["epoch"]) >= first}
+        result = json.loads((folder / "result.json").read_text())
+        assert result["best_epoch"] == min(eligible, key=eligible.get)
+        assert result["valid_error"] == pytest.approx(min(eligible.values()), abs=1e-3)
+
+
+def test_history_shows_the_plan(images):
+    rows = list(csv.DictReader((images / "cnn-a" / "nft" / "seed-0" / "history.csv").open()))
+    assert [row["phase"] for row in rows] == ["classic", "simplified", "simplified", "classic", "classic"]
+    assert [float(row["eta"]) for row in rows] == [0, 375, 500, 500, 500]
+    assert [float(row["perturbation"]) > 0 for row in rows] == [False, True, True, False, False]
+
+
+def test_the_classifier_loads_where_nft_keras_is_not_installed(images, tmp_path):
+    program = (
+        "import sys; sys.modules['nft_keras'] = None; import keras; "
+        f"print(keras.saving.load_model({str(images / 'cnn-a/nft/seed-0/classifier.keras')!r}).output_shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "(None, 10)\n", done.stderr
+
+
+def test_methods_start_alike_and_the_first_epoch_is_the_same(images):
+    first = [
+        next(csv.DictReader((images / "cnn-a" / method / "seed-0" / "history.csv").open())) for method in ("ct", "nft")
+    ]
+    assert first[0]["loss"] == first[1]["loss"] and first[0]["valid_loss"] == first[1]["valid_loss"]
+
+
+def test_config_runs_again_to_the_same_result(images, tmp_path):
+    config = images / "cnn-a" / "nft" / "seed-0" / "config.yaml"
+    assert run.main([str(config), "--out", str(tmp_path)]) == 0
+    (again,) = json.loads((tmp_path / "small" / "results.json").read_text())
+    before = json.loads((config.parent / "result.json").read_text())
+    assert {**again, "seconds": 0} == {**before, "seconds": 0}
+
+
+def test_the_report_counts_only_trials_with_the_present_settings(images, tmp_path):
+    trials = load_recipe(images.parent.parent / "small.yaml")
+    assert len(report.finished(trials, images.parent)) == 2
+    trials = load_recipe(images.parent.parent / "small.yaml", ["methods.nft.plan.eta_max=400"])
+    assert [r["method"] for r in report.finished(trials, images.parent)] == ["ct"]
+
+
+def test_points_in_the_plane_get_figure_1(tmp_path):
+    overrides = ["training.epochs=8", "seeds=[0]"]
+    arguments = [str(ROOT / "recipes/two-moons.yaml"), "--out", str(tmp_path), "--set", *overrides, "--methods", "nft"]
+    assert run.main(arguments) == 0
+    folder = tmp_path / "two-moons" / "fc-a" / "nft" / "seed-0"
+    assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
+    kept = np.load(folder / "snapshots.npz")
+    assert kept["simplified"].shape == (6, 300, 2) and kept["gammas"][-1] == 8
+    np.testing.assert_array_equal(kept["simplified"][-1], kept["x"])
+
+
+def test_dry_run_prints_a_row_per_trial_with_every_setting_and_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = [str(ROOT / "recipes/imdb.yaml"), "--out", str(out), "--dry-run", "--seeds", "0", "1"]
+    assert run.main(arguments) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 4 and not out.exists()
+    for setting in ("methods.nft.plan.eta_max=1000.0", "training.batch_size=32", "dataset.num_words=20000"):
+        assert setting in rows[2].split()
+
+
+def command(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "nft_keras.run", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["recipes/imdb.yaml", "--set", "training.epoch=3"], "did you mean epochs?"),
+        (["recipes/none.yaml"], "recipes/none.yaml: cannot be read: No such file or directory"),
+        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, nft"),
+        (["recipes/imdb.yaml", "--classifiers", "cnn-a"], "--classifiers cnn-a: not in this recipe; it has fc-b"),
+    ],
+)
+def test_a_typing_error_is_one_line_exit_code_2_and_leaves_nothing(arguments, message, tmp_path):
+    done = command(*arguments, "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == ""
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_and_wrong_recipes_never_import_keras():
+    program = (
+        "import sys; sys.argv = ['-m']; from nft_keras import run; run.main(['recipes/imdb.yaml', '--dry-run']); "
+        "print(sorted({'keras', 'tensorflow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_importing_the_package_imports_keras_and_nothing_slower():
+    program = (
+        "import sys, nft_keras; "
+        "slow = {'tensorflow_datasets', 'keras_nlp', 'keras_hub', 'sklearn', 'matplotlib', 'rich', 'pandas'}; "
+        "print(sorted(slow & set(sys.modules)), nft_keras.FriendlyModel.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[] FriendlyModel\n", done.stderr
+
+
+def test_no_data_and_no_network_is_one_line_that_says_what_to_do(tmp_path):
+    done = command(
+        "recipes/imdb.yaml", "--data-dir", tmp_path / "empty", "--out", tmp_path / "out", "--seeds", "0",
+        env={**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "imdb_reviews" in done.stderr and str(tmp_path / "empty") in done.stderr
+
+
+def test_ctrl_c_ends_at_once_with_one_line_and_130(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nft_keras.run", "recipes/two-moons.yaml", "--out", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    history = tmp_path / "two-moons" / "fc-a" / "ct" / "seed-0" / "history.csv"
+    while process.poll() is None and not (history.exists() and history.read_text().count("\n") > 2):
+        time.sleep(0.1)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130 and stderr == "interrupted\n" and time.monotonic() - began < 10
