@@ -3,7 +3,14 @@
 import importlib
 import sys
 
-_HOME = {"FriendlyModel": "nft_keras.model", "DevelopmentalPlan": "nft_keras.plan"}
+_HOME = {
+    "FriendlyModel": "nft_keras.model",
+    "DevelopmentalPlan": "nft_keras.plan",
+    "FriendlyTraining": "nft_keras.baselines",
+    "PerturbationPlan": "nft_keras.plan",
+    "EasyExamplesFirst": "nft_keras.baselines",
+    "EasyExamplesPlan": "nft_keras.baselines",
+}
 __all__ = list(_HOME)
 
 

@@ -11,7 +11,7 @@ from keras import layers, ops
 from nft_keras._layers import batch_norm, conv, dense
 
 
-def unet(input_shape, filters=64, depth=2, num_classes=None):
+def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
     """A U-Net (Ronneberger et al. 2015) with bilinear upsampling, after footnote 6 of the paper.
 
     Two 3x3 convolutions make `filters` maps; `depth` times max-pooling and two convolutions double them (the last
@@ -24,6 +24,8 @@ def unet(input_shape, filters=64, depth=2, num_classes=None):
         depth: int >= 1, nu, the number of down-sampling blocks.
         num_classes: int, or None for a network that does not see the label. The label comes in as one constant map
             per class beside x.
+        residual: bool; True gives s(x) = x + g(x) with g exactly zero at the start, an alternative of ours to the
+            paper's form.
 
     Returns:
         A `keras.Model` (batch, *input_shape) -> (batch, *input_shape), or with labels [x, y] -> (batch, *input_shape).
@@ -36,7 +38,7 @@ def unet(input_shape, filters=64, depth=2, num_classes=None):
     height, width, channels = input_shape
     if min(height, width) < 2**depth:
         raise ValueError(f"unet of depth {depth} needs images of at least {2**depth}x{2**depth}, got {height}x{width}")
-    inputs, x = _inputs(input_shape, num_classes)
+    inputs, image, x = _inputs(input_shape, num_classes)
     x = _double_conv(x, filters, filters)
     skips = []
     for level in range(depth):
@@ -50,34 +52,45 @@ def unet(input_shape, filters=64, depth=2, num_classes=None):
         x = layers.ZeroPadding2D(((0, skip.shape[1] - x.shape[1]), (0, skip.shape[2] - x.shape[2])))(x)
         x = layers.Concatenate()([skip, x])
         x = _double_conv(x, x.shape[-1] // 2, filters * 2 ** max(level - 1, 0))
-    return keras.Model(inputs, conv(x, channels, 1), name="unet")
+    if residual:
+        x = layers.Add()([image, layers.Conv2D(channels, 1, kernel_initializer="zeros")(x)])
+    else:
+        x = conv(x, channels, 1)
+    return keras.Model(inputs, x, name="unet")
 
 
-def mlp(input_dim, hidden=256, num_classes=None):
+def mlp(input_dim, hidden=256, num_classes=None, residual=False):
     """One hidden layer of ReLU units and a linear output: the auxiliary network for vectors.
 
     Args:
         input_dim: int, number of features.
         hidden: int >= 1, hidden units.
         num_classes: int, or None for a network that does not see the label. The label comes in one-hot beside x.
+        residual: bool; True gives s(x) = x + g(x) with g exactly zero at the start, an alternative of ours to the
+            paper's form.
 
     Returns:
         A `keras.Model` (batch, input_dim) -> (batch, input_dim), or with labels [x, y] -> (batch, input_dim).
     """
-    inputs, x = _inputs((input_dim,), num_classes)
-    return keras.Model(inputs, dense(dense(x, hidden, "relu"), input_dim), name="mlp")
+    inputs, features, x = _inputs((input_dim,), num_classes)
+    x = dense(x, hidden, "relu")
+    if residual:
+        x = layers.Add()([features, layers.Dense(input_dim, kernel_initializer="zeros")(x)])
+    else:
+        x = dense(x, input_dim)
+    return keras.Model(inputs, x, name="mlp")
 
 
 def _inputs(shape, num_classes):
-    """The inputs, and x with the one-hot label appended to its last axis where there is one."""
+    """The inputs, x alone, and x with the one-hot label appended to its last axis where there is one."""
     x = keras.Input(shape, name="x")
     if num_classes is None:
-        return x, x
+        return x, x, x
     y = keras.Input((), dtype="int32", name="y")
     label = ops.one_hot(y, num_classes)
     for length in reversed(shape[:-1]):
         label = ops.repeat(ops.expand_dims(label, 1), length, 1)
-    return [x, y], layers.Concatenate()([x, label])
+    return [x, y], x, layers.Concatenate()([x, label])
 
 
 def _double_conv(x, middle, filters):

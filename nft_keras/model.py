@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from nft_keras._simplifying import SimplifyingModel, as_floats, each, squared_norms
 from nft_keras.plan import DevelopmentalPlan
 
 PENALTIES = ("sum", "mean")
@@ -14,7 +15,7 @@ PHASES = ("epoch", "batch", "joint")
 
 
 @keras.saving.register_keras_serializable("nft_keras")
-class FriendlyModel(keras.Model):
+class FriendlyModel(SimplifyingModel):
     """Neural Friendly Training of a classifier f(., w) with the help of an auxiliary network s(., theta).
 
     While the data are simplified, theta is updated first, on Eq. 4 with the classifier fixed (no weight, batch-norm
@@ -63,26 +64,23 @@ class FriendlyModel(keras.Model):
         model.classifier.save("classifier.keras")
     """
 
+    training_logs = ("auxiliary_loss", "perturbation", "eta")
+
     def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", **kwargs):
-        super().__init__(**kwargs)
-        for role, network in (("classifier", classifier), ("auxiliary", auxiliary)):
-            if not isinstance(network, keras.Model) and (role == "classifier" or network is not None):
-                raise TypeError(f"{role} must be a keras.Model, got {network!r}")
+        super().__init__(classifier, **kwargs)
+        if auxiliary is not None and not isinstance(auxiliary, keras.Model):
+            raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
         if penalty not in PENALTIES:
             raise ValueError(f"penalty must be one of {PENALTIES}, got {penalty!r}")
         if phases not in PHASES:
             raise ValueError(f"phases must be one of {PHASES}, got {phases!r}")
-        self.classifier = classifier
         self.penalty = penalty
         self.phases = phases
-        self._simplifying = False
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
         self._perturbation = keras.metrics.Mean("perturbation")
-        # Keras does not look inside a plain namespace: what helps the training is no part of the model's own weights.
-        eta = keras.Variable(0.0, trainable=False, dtype="float32", name="eta")
-        self._aside = types.SimpleNamespace(auxiliary=auxiliary, eta=eta)
-        self._forget_functions()
-        self.built = classifier.built
+        self._aside.auxiliary = auxiliary
+        self._aside.eta = keras.Variable(0.0, trainable=False, dtype="float32", name="eta")
+        self._aside.first_phase = None
 
     @property
     def auxiliary(self):
@@ -93,27 +91,6 @@ class FriendlyModel(keras.Model):
     def eta(self):
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
         return self._aside.eta
-
-    @property
-    def simplifying(self):
-        """Whether a training step simplifies the data now."""
-        return self._simplifying
-
-    @simplifying.setter
-    def simplifying(self, value):
-        if value and self.auxiliary is None:
-            raise ValueError("cannot simplify: the auxiliary network was dropped")
-        if bool(value) != self._simplifying:
-            # A traced step does not see a Python flag change: each of the two steps has a function of its own.
-            functions = self._aside.train_functions
-            functions[self._simplifying] = self.train_function
-            self._simplifying = bool(value)
-            self.train_function = functions.get(self._simplifying)
-            self.make_train_function()
-
-    def call(self, inputs, training=None):
-        """Predictions of the classifier: f(x, w)."""
-        return self.classifier(inputs, training=training)
 
     def simplify(self, x, y=None, training=False):
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
@@ -131,11 +108,7 @@ class FriendlyModel(keras.Model):
         """
         if self.auxiliary is None:
             return ops.convert_to_tensor(x)
-        if keras.tree.is_nested(x):
-            raise ValueError(f"the auxiliary network simplifies a single tensor x, got a {type(x).__name__}")
-        x = ops.convert_to_tensor(x)
-        if not keras.backend.is_float_dtype(x.dtype):
-            x = ops.cast(x, "float32")
+        x = as_floats(x)
         inputs = [x, self._labels_for_auxiliary(y)] if self._label_conditioned else x
         simplified = self.auxiliary(inputs, training=training)
         if len(simplified.shape) != len(x.shape) or any(
@@ -149,8 +122,8 @@ class FriendlyModel(keras.Model):
     def drop_auxiliary(self):
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         self.simplifying = False
-        self._forget_functions()
-        self._aside.auxiliary = self.auxiliary_optimizer = None
+        self._aside.train_functions = {}
+        self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
 
     # Training
 
@@ -171,17 +144,15 @@ class FriendlyModel(keras.Model):
         if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
         super().compile(optimizer=optimizer, **kwargs)
-        self.auxiliary_optimizer = None
-        self._forget_functions()
+        self.auxiliary_optimizer = self._aside.first_phase = None
         if self.auxiliary is not None:
             self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
             if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
                 self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
             ):
                 self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
-        for network, its in ((self.classifier, self.optimizer), (self.auxiliary, self.auxiliary_optimizer)):
-            if network is not None and network.built and not its.built:
-                its.build(network.trainable_variables)
+            if self.auxiliary.built and not self.auxiliary_optimizer.built:
+                self.auxiliary_optimizer.build(self.auxiliary.trainable_variables)
 
     def train_step(self, data):
         """One step of training on a minibatch (x, y[, sample_weight]); returns the logs."""
@@ -193,8 +164,9 @@ class FriendlyModel(keras.Model):
         if self.phases == "batch":
             eq_4 = self._auxiliary_step(x, y, sample_weight)
             self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
-        simplified = ops.stop_gradient(self.simplify(x, y))
-        self._perturbation.update_state(_squared_norms(simplified, x))
+        # Second phase: s(x) is computed before Keras' own step opens its tape, hence cut off from the gradient.
+        simplified = self.simplify(x, y)
+        self._perturbation.update_state(squared_norms(simplified, x))
         return super().train_step((simplified, y, sample_weight))
 
     def _auxiliary_step(self, x, y, sample_weight):
@@ -222,7 +194,7 @@ class FriendlyModel(keras.Model):
         self.auxiliary_optimizer.apply_gradients([(g * rescale, v) for g, v in zip(of_theta, theta, strict=True)])
         self.optimizer.apply_gradients(zip(of_w, w, strict=True))
         self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
-        self._perturbation.update_state(_squared_norms(simplified, x))
+        self._perturbation.update_state(squared_norms(simplified, x))
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, ops.shape(x)[0])
@@ -231,15 +203,10 @@ class FriendlyModel(keras.Model):
     def _risks(self, x, y, y_pred, sample_weight, simplified):
         """The classification loss of f(s(x)), and Eq. 4: that loss plus eta times the squared norm of the change."""
         loss = self.compute_loss(x=simplified, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        penalty = ops.mean(_squared_norms(simplified, x))
+        penalty = ops.mean(squared_norms(simplified, x))
         if self.penalty == "mean":
             penalty = penalty / math.prod(x.shape[1:])
         return loss, loss + self.eta * penalty + sum(self.auxiliary.losses)
-
-    def test_step(self, data):
-        """One step of evaluation of the classifier on unaltered data; returns the logs."""
-        logs = super().test_step(data)
-        return {name: logs[name] for name in logs if name not in ("auxiliary_loss", "perturbation", "eta")}
 
     def get_metrics_result(self):
         """The logs: loss, compiled metrics, auxiliary_loss, perturbation and eta."""
@@ -250,12 +217,15 @@ class FriendlyModel(keras.Model):
         x=None,
         y=None,
         batch_size=None,
+        epochs=1,
+        verbose="auto",
         callbacks=None,
         validation_split=0.0,
         validation_data=None,
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        initial_epoch=0,
         steps_per_epoch=None,
         **kwargs,
     ):
@@ -272,15 +242,13 @@ class FriendlyModel(keras.Model):
             x=x,
             y=y,
             batch_size=batch_size,
-            shuffle=shuffle and not isinstance(x, tf.data.Dataset),  # Keras warns that it cannot shuffle one
+            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
             class_weight=class_weight,
             sample_weight=sample_weight,
             steps_per_epoch=steps_per_epoch,
         )
         if self.auxiliary is not None:
-            listed = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
-            listed = [c for c in keras.tree.flatten(listed or []) if c is not None]
-            if not any(isinstance(callback, DevelopmentalPlan) for callback in listed):
+            if not any(isinstance(callback, DevelopmentalPlan) for callback in each(callbacks)):
                 raise ValueError(
                     "fit needs an nft_keras.DevelopmentalPlan among its callbacks as long as there is an auxiliary "
                     "network; to train the classifier alone call drop_auxiliary() first"
@@ -293,8 +261,18 @@ class FriendlyModel(keras.Model):
                     )
                 if validation_split and validation_data is None:
                     data, validation_data = _split_off(data, validation_split)
-                callbacks = [*listed, _FirstPhase(data)]
-        return super().fit(**data, callbacks=callbacks, **_validation(validation_split, validation_data), **kwargs)
+                    validation_split = 0.0
+                callbacks = [*each(callbacks), _FirstPhase(data)]
+        return super().fit(
+            **data,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            initial_epoch=initial_epoch,
+            **kwargs,
+        )
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
@@ -302,10 +280,6 @@ class FriendlyModel(keras.Model):
         if self.simplifying and self.phases == "epoch":
             self._first_phase().train_on_batch(**batch)
         return super().train_on_batch(**batch, return_dict=return_dict)
-
-    def _forget_functions(self):
-        self._aside.train_functions = {}
-        self._aside.first_phase = None
 
     def _first_phase(self):
         if self._aside.first_phase is None:
@@ -338,22 +312,8 @@ class FriendlyModel(keras.Model):
 
     def get_config(self):
         """The configuration that `from_config` builds an equal, untrained model from."""
-        return {
-            **super().get_config(),
-            "classifier": keras.saving.serialize_keras_object(self.classifier),
-            "auxiliary": keras.saving.serialize_keras_object(self.auxiliary),
-            "penalty": self.penalty,
-            "phases": self.phases,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Builds a model from `get_config`'s dictionary."""
-        networks = {
-            role: keras.saving.deserialize_keras_object(config[role], custom_objects=custom_objects)
-            for role in ("classifier", "auxiliary")
-        }
-        return cls(**{**config, **networks})
+        auxiliary = keras.saving.serialize_keras_object(self.auxiliary)
+        return {**super().get_config(), "auxiliary": auxiliary, "penalty": self.penalty, "phases": self.phases}
 
     def get_compile_config(self):
         """What `compile` was called with, serialized."""
@@ -361,10 +321,6 @@ class FriendlyModel(keras.Model):
         if config:
             config["auxiliary_optimizer"] = keras.saving.serialize_keras_object(self.auxiliary_optimizer)
         return config
-
-    def compile_from_config(self, config):
-        """Compiles with `get_compile_config`'s dictionary."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
 
 
 class _AuxiliaryTraining(keras.Model):
@@ -402,18 +358,8 @@ class _FirstPhase(keras.callbacks.Callback):
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
 
 
-def _squared_norms(simplified, x):
-    """Squared norm of delta = simplified - x, one per example, in float32."""
-    delta = ops.cast(simplified, "float32") - ops.cast(x, "float32")
-    return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
-
-
 def _split_off(data, fraction):
     """Cuts the last fraction off the arrays of `fit`, as Keras does: (data without it, validation data)."""
     at = math.floor(len(data["x"]) * (1 - fraction))
     names = [name for name in ("x", "y", "sample_weight") if data[name] is not None]
     return {**data, **{n: data[n][:at] for n in names}}, tuple(data[n][at:] for n in names)
-
-
-def _validation(split, data):
-    return {"validation_data": data} if data is not None else {"validation_split": split}

@@ -1,9 +1,10 @@
 """The developmental plan: laws of eta (Eq. 5 of Marullo et al. 2022) and the callback that follows them."""
 
 import math
-import numbers
 
 import keras
+
+from nft_keras._checks import number
 
 
 def quadratic(progress):
@@ -46,12 +47,43 @@ def progress(gamma, simplification_epochs):
     return min((gamma - 1) / (simplification_epochs - 1), 1.0)
 
 
-class DevelopmentalPlan(keras.callbacks.Callback):
-    """Raises eta epoch by epoch and drops the auxiliary network when the data have come back (Eq. 5, Algorithm 1).
+class Plan(keras.callbacks.Callback):
+    """Follows a law from the first epoch to the last one with altered data: what the plans below have in common.
 
     Epochs are counted from 1 as gamma, and everything is a function of gamma alone, so that training may stop and go
-    on with `initial_epoch`. In epoch 1 the data are as they are; for 1 < gamma <= simplification_epochs they are
-    simplified; after epoch simplification_epochs the auxiliary network is dropped.
+    on with `initial_epoch`.
+
+    Args:
+        simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 the plan is over from the start.
+        law: "quadratic", "linear", "cosine", or a function from progress in [0, 1] to a fraction in [0, 1].
+
+    Raises:
+        ValueError: for arguments outside these ranges.
+    """
+
+    def __init__(self, simplification_epochs, law="quadratic"):
+        super().__init__()
+        self.simplification_epochs = number(
+            "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
+        )
+        if not callable(law) and law not in LAWS:
+            raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
+        self.law = law if callable(law) else LAWS[law]
+        for at in (0.0, 0.25, 0.5, 0.75, 1.0):
+            if not 0 <= self.law(at) <= 1:
+                raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
+
+    def fraction(self, gamma):
+        """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
+        return self.law(progress(gamma, self.simplification_epochs))
+
+
+class DevelopmentalPlan(Plan):
+    """Raises eta epoch by epoch and drops the auxiliary network when the data have come back (Eq. 5, Algorithm 1).
+
+    In epoch 1 the data are as they are; for 1 < gamma <= simplification_epochs they are simplified; after epoch
+    simplification_epochs the auxiliary network is dropped. Everything is a function of the epoch gamma alone, so that
+    training may stop and go on with `initial_epoch`.
 
     Args:
         eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
@@ -70,19 +102,8 @@ class DevelopmentalPlan(keras.callbacks.Callback):
     """
 
     def __init__(self, eta_max, simplification_epochs, law="quadratic"):
-        super().__init__()
-        if not _is_number(eta_max) or not 0 <= eta_max < math.inf:
-            raise ValueError(f"eta_max must be a finite number >= 0, got {eta_max!r}")
-        if not _is_number(simplification_epochs) or simplification_epochs < 0 or simplification_epochs % 1:
-            raise ValueError(f"simplification_epochs must be a whole number >= 0, got {simplification_epochs!r}")
-        if not callable(law) and law not in LAWS:
-            raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
-        self.eta_max = float(eta_max)
-        self.simplification_epochs = int(simplification_epochs)
-        self.law = law if callable(law) else LAWS[law]
-        for at in (0.0, 0.25, 0.5, 0.75, 1.0):
-            if not 0 <= self.law(at) <= 1:
-                raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
+        super().__init__(simplification_epochs, law)
+        self.eta_max = number("eta_max", eta_max, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
 
     def eta(self, gamma):
         """eta in epoch gamma (Eq. 5): eta_max times the law at gamma's progress.
@@ -93,7 +114,7 @@ class DevelopmentalPlan(keras.callbacks.Callback):
         Returns:
             float in [0, eta_max].
         """
-        return self.eta_max * self.law(progress(gamma, self.simplification_epochs))
+        return self.eta_max * self.fraction(gamma)
 
     def active(self, gamma):
         """Whether the data are simplified in epoch gamma: 1 < gamma <= simplification_epochs (Algorithm 1, line 3)."""
@@ -124,5 +145,36 @@ class DevelopmentalPlan(keras.callbacks.Callback):
             self.model.drop_auxiliary()
 
 
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+class PerturbationPlan(Plan):
+    """Lowers the number of perturbation steps of Friendly Training epoch by epoch: tau(gamma) of Marullo et al. 2021.
+
+    tau(gamma) = int(max_steps (1 - law(progress))), with the quadratic law int(max_steps [1 - progress]_+^2); the data
+    are altered while it is above 0, from the first epoch on.
+
+    Args:
+        max_steps: int >= 0, tau_max, the number of steps in the first epoch.
+        simplification_epochs: int >= 0, gamma_max_simp, the epoch in which tau has come down to 0.
+        law: as for `DevelopmentalPlan`.
+
+    Raises:
+        ValueError: for arguments outside these ranges, and when training begins with a model without perturbations.
+    """
+
+    def __init__(self, max_steps, simplification_epochs, law="quadratic"):
+        super().__init__(simplification_epochs, law)
+        whole = "a whole number >= 0"
+        self.max_steps = number("max_steps", max_steps, whole, lambda n: n >= 0 and not n % 1, int)
+
+    def steps(self, gamma):
+        """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
+        return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
+
+    def on_train_begin(self, logs=None):
+        """Refuses a model that cannot follow the plan."""
+        if not hasattr(self.model, "max_steps"):
+            raise ValueError(f"PerturbationPlan needs a FriendlyTraining, got a {type(self.model).__name__}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the number of steps and says whether the epoch's data are altered."""
+        self.model.max_steps.assign(self.steps(epoch + 1))
+        self.model.simplifying = self.steps(epoch + 1) > 0

@@ -53,6 +53,19 @@ def test_a_saved_network_gives_the_same_output(model, tmp_path):
     np.testing.assert_array_equal(loaded(inputs), model(inputs))
 
 
+@pytest.mark.parametrize("num_classes", [None, 3])
+@pytest.mark.parametrize(
+    "build", [lambda n: unet((9, 8, 2), 4, 2, n, residual=True), lambda n: mlp(5, 4, n, residual=True)]
+)
+def test_a_residual_network_starts_as_the_identity_and_can_leave_it(build, num_classes):
+    model = build(num_classes)
+    x = np.random.default_rng(0).normal(size=(3, *model.output_shape[1:])).astype("float32")
+    inputs = [x, np.array([0, 1, 2])] if num_classes else x
+    np.testing.assert_array_equal(model(inputs), x)
+    model.layers[-2].set_weights([np.ones_like(w) for w in model.layers[-2].get_weights()])
+    assert not np.allclose(model(inputs), x)
+
+
 def test_shapes_that_are_no_images_or_too_small_are_refused():
     with pytest.raises(ValueError, match=r"needs input_shape \(height, width, channels\), got \(784,\)"):
         unet((784,))

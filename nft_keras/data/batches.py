@@ -7,7 +7,7 @@ import scipy.sparse
 import tensorflow as tf
 
 
-def batches(part, batch_size, seed=None, epoch=None, augment=None):
+def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None):
     """Minibatches of one part of a data set.
 
     The order of the examples is a function of (seed, epoch) alone and the augmentation of a minibatch one of (seed,
@@ -21,6 +21,8 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None):
         epoch: scalar integer `tf.Variable`, read whenever a pass over the data begins; needed with a seed.
         augment: function of (images, two integers as a seed) that gives images of the same shape and dtype, such as
             `nft_keras.data.augment.crop_and_flip`; None leaves the examples as they are. Needs a seed.
+        kept: bool `tf.Variable` (n,), read whenever a pass begins: only these examples come, and then empty minibatches
+            up to the usual number. None: all of them.
 
     Returns:
         A `tf.data.Dataset` of (x, y): x float32 (batch, *input_shape), y int32 (batch,).
@@ -39,6 +41,8 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None):
         if seed is not None:
             of_pass = tf.stack([seed, tf.cast(epoch, tf.int32)])
             order = tf.random.experimental.stateless_shuffle(order, of_pass)
+        if kept is not None:
+            order = tf.boolean_mask(order, tf.gather(kept, order))
         starts = tf.data.Dataset.range(0, n, batch_size)
         return starts.map(lambda start: (of_pass, start, order[start : start + batch_size]))
 

@@ -1,5 +1,6 @@
 """Data sets that tensorflow-datasets downloads and prepares: opened from the data directory, or a word on why not."""
 
+import logging
 import urllib.error
 import urllib.request
 
@@ -31,6 +32,7 @@ def open_prepared(name, data_dir):
     """
     import tensorflow_datasets as tfds
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of folders that are not prepared yet
     builder = tfds.builder(name, data_dir=str(data_dir))
     if not builder.is_prepared():
         try:

@@ -47,8 +47,8 @@ def digits_back_image(data_dir, split_seed):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    ink = zoom(digits.images / 16.0, (1, 2.5, 2.5), order=1).clip(0, 1)
-    ink = np.pad(ink, ((0, 0), (4, 4), (4, 4)))
+    ink = np.pad(digits.images / 16.0, ((0, 0), (1, 1), (1, 1)))
+    ink = zoom(ink, (1, 2.8, 2.8), order=1).clip(0, 1)
     x = over(ink, patches(len(ink), np.random.default_rng(split_seed)))[..., None].astype("float32")
     everything = Part(x, digits.target.astype("int32"))
     train, rest = split(everything, 1000, split_seed)

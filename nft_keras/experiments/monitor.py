@@ -40,11 +40,10 @@ class BestClassifier(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Writes a CSV row per epoch: errors in percent, epochs from 1.
+    """Writes a CSV row per epoch: errors in percent, epochs from 1; what a method does not have stays empty.
 
     Args:
         path: `pathlib.Path` of the file.
-        simplification_epochs: int, gamma_max_simp.
     """
 
     COLUMNS = {
@@ -54,13 +53,13 @@ class History(keras.callbacks.Callback):
         "valid_error": "val_error",
         "auxiliary_loss": "auxiliary_loss",
         "perturbation": "perturbation",
+        "perturbation_steps": "perturbation_steps",
         "eta": "eta",
     }
 
-    def __init__(self, path, simplification_epochs):
+    def __init__(self, path):
         super().__init__()
         self.path = path
-        self.simplification_epochs = simplification_epochs
 
     def on_train_begin(self, logs=None):
         """Writes the header."""
@@ -73,8 +72,8 @@ class History(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Appends the epoch's row."""
-        phase = "simplified" if 1 < epoch + 1 <= self.simplification_epochs else "classic"
-        values = [f"{float(logs[name]):.6g}" for name in self.COLUMNS.values()]
+        phase = "simplified" if self.model.simplifying else "classic"
+        values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.COLUMNS.values()]
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
 
@@ -155,7 +154,7 @@ def pictures(trial, dataset, folder):
     from nft_keras.experiments import figures
 
     shape, last = dataset.input_shape, trial.simplification_epochs
-    if last < 2:
+    if last < 2 or trial.method == "eef":
         return []
     if shape == (2,):
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]

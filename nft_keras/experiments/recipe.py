@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import importlib
 import inspect
 import math
 import re
@@ -24,20 +25,25 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Training(Optimizer):
-    """How the classifier is trained, with every method alike."""
+    """How the classifier is trained, with every method alike.
+
+    schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
+    until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+    """
 
     epochs: Annotated[int, ">= 1"] = 200
     batch_size: Annotated[int, ">= 1"] = 32
+    schedule: Literal["constant", "cosine"] = "constant"
+    augment: Literal["none", "crop-and-flip"] = "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The developmental plan: its length as a number of epochs or as a fraction of the training's epochs."""
+    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs."""
 
-    eta_max: Annotated[float, ">= 0"] = 1000.0
     simplification_epochs: Annotated[int | None, ">= 0"] = None
     simplification_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
-    law: Literal["quadratic", "linear", "cosine"] = "quadratic"
+    law: str = "quadratic"
 
     def epochs(self, of):
         """gamma_max_simp of a training of so many epochs; a ratio below 1 leaves at least one epoch after the drop."""
@@ -48,6 +54,27 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
+class DevelopmentalPlan(Plan):
+    """`nft_keras.DevelopmentalPlan`."""
+
+    eta_max: Annotated[float, ">= 0"] = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PerturbationPlan(Plan):
+    """`nft_keras.PerturbationPlan`."""
+
+    max_steps: Annotated[int, ">= 0"] = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class EasyExamplesPlan(Plan):
+    """`nft_keras.EasyExamplesPlan`."""
+
+    first_fraction: Annotated[float, "> 0 and <= 1"] = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
 class Unet:
     """`nft_keras.auxiliaries.unet`."""
 
@@ -55,6 +82,7 @@ class Unet:
     filters: Annotated[int, ">= 1"] = 64
     depth: Annotated[int, ">= 1"] = 2
     label_conditioned: bool = False
+    residual: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +92,7 @@ class Mlp:
     name: Literal["mlp"] = "mlp"
     hidden: Annotated[int, ">= 1"] = 256
     label_conditioned: bool = False
+    residual: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,29 +118,40 @@ class Fixed:
 class ClassicTraining:
     """CT: the classifier on the data as they are."""
 
-    def simplification_epochs(self, epochs):
-        """0: the data are never altered."""
-        return 0
+    plan = Plan(simplification_epochs=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EasyExamplesFirst:
+    """EEF: `nft_keras.EasyExamplesFirst` under a `nft_keras.EasyExamplesPlan`."""
+
+    plan: EasyExamplesPlan
+
+
+@dataclasses.dataclass(frozen=True)
+class FriendlyTraining:
+    """FT: `nft_keras.FriendlyTraining` under a `nft_keras.PerturbationPlan`."""
+
+    plan: PerturbationPlan
+    step: Annotated[float, "> 0"] = 0.1
+    confidence: Annotated[float, ">= 0 and <= 1"] = 0.98
 
 
 @dataclasses.dataclass(frozen=True)
 class NeuralFriendlyTraining:
     """NFT: `nft_keras.FriendlyModel` under a `nft_keras.DevelopmentalPlan`."""
 
-    plan: Plan
+    plan: DevelopmentalPlan
     auxiliary: Unet | Mlp
     auxiliary_optimizer: Optimizer = Optimizer()
     penalty: Literal["sum", "mean"] = "sum"
     phases: Literal["epoch", "batch", "joint"] = "epoch"
 
-    def simplification_epochs(self, epochs):
-        """gamma_max_simp of a training of so many epochs."""
-        return self.plan.epochs(epochs)
-
 
 CLASSIFIERS = {"fc-a": FcA, "fc-b": FcB, "cnn-a": Fixed, "cnn-b": Fixed, "resnet18": Fixed}
-METHODS = {"ct": ClassicTraining, "nft": NeuralFriendlyTraining}
-FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet"}
+METHODS = {"ct": ClassicTraining, "eef": EasyExamplesFirst, "ft": FriendlyTraining, "nft": NeuralFriendlyTraining}
+LAWS = ("quadratic", "linear", "cosine")
+FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet", "crop-and-flip"}
 FOR_VECTORS = {"mlp"}
 KEYS = ("name", "dataset", "classifiers", "methods", "training", "seeds", "selection", "cells")
 
@@ -148,7 +188,7 @@ class Trial:
     @property
     def simplification_epochs(self):
         """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
-        return self.method_settings.simplification_epochs(self.training.epochs)
+        return self.method_settings.plan.epochs(self.training.epochs)
 
     def config(self):
         """The trial as a recipe of its own, complete."""
@@ -225,6 +265,35 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     ]
 
 
+def shipped_recipes():
+    """The folder of the recipes that come with the package: inside it once installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def law(name):
+    """A law of the plan: the name of one of ours as it is, else the function that a dotted name is the path of.
+
+    Args:
+        name: "quadratic", "linear", "cosine", or "package.module.function".
+
+    Raises:
+        ValueError: if there is no such law or function.
+    """
+    if name in LAWS:
+        return name
+    module, _, function = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), function) if module else None
+    except (ImportError, AttributeError):
+        found = None
+    if not callable(found):
+        allowed = f"{', '.join(LAWS)} or the dotted name of a function"
+        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{near(name, LAWS)}")
+    return found
+
+
 def _dataset(document, value):
     key = ("dataset",)
     value = {"name": value} if isinstance(value, str) else value
@@ -267,11 +336,15 @@ def _cell(document, classifier, method, dataset):
     training = _merge(values.get("training") or {}, settings.pop("training", None) or {})
     training = document.read(Training, training, (*key, "training"))
     settings = document.read(METHODS[method], settings, key)
-    plan = getattr(settings, "plan", None)
-    if plan and (plan.simplification_epochs is None) == (plan.simplification_ratio is None):
+    if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
         raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
+    try:
+        law(settings.plan.law)
+    except ValueError as error:
+        raise document.error((*key, "plan", "law"), str(error)) from None
     if hasattr(settings, "auxiliary"):
         _check_shape(document, settings.auxiliary.name, dataset, (*key, "auxiliary", "name"))
+    _check_shape(document, training.augment, dataset, (*key, "training", "augment"))
     return settings, training
 
 

@@ -52,24 +52,36 @@ def write_report(name, results, out):
     return text
 
 
-def table(results):
-    """A Markdown table: test error in percent, mean +- standard deviation over seeds, per classifier and method."""
-    lines = [
-        "| classifier | method | test error (%) | validation error (%) | seeds | epochs | best epoch | s per run |",
-        "|---|---|---|---|---|---|---|---|",
+def table(results, with_data=False):
+    """A Markdown table: test error in percent, mean +- standard deviation over seeds, per classifier and method.
+
+    Args:
+        results: list of result.json contents.
+        with_data: bool, whether the data set and the number of epochs tell rows apart too.
+    """
+    head = [
+        "classifier",
+        "method",
+        "test error (%)",
+        "validation error (%)",
+        "seeds",
+        "epochs",
+        "best epoch",
+        "s per run",
     ]
     cells = {}
     for result in results:
-        cells.setdefault((result["classifier"], result["method"]), []).append(result)
-    for (classifier, method), runs in cells.items():
-        best = ", ".join(str(run["best_epoch"]) for run in runs)
-        seconds = statistics.mean(run["seconds"] for run in runs)
-        epochs = ", ".join(sorted({str(run["epochs"]) for run in runs}))
-        lines.append(
-            f"| {classifier} | {method.upper()} | {mean_std([r['test_error'] for r in runs])} "
-            f"| {mean_std([r['valid_error'] for r in runs])} | {len(runs)} | {epochs} | {best} | {seconds:.0f} |"
-        )
-    return "\n".join(lines)
+        key = (result["dataset"], result["epochs"]) if with_data else ()
+        cells.setdefault((*key, result["classifier"], result["method"]), []).append(result)
+    lines = [["data"] * with_data + head, ["---"] * (with_data + len(head))]
+    for (*_, classifier, method), runs in cells.items():
+        line = [runs[0]["dataset"]] * with_data + [classifier, method.upper()]
+        line += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
+        line += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
+        line += [", ".join(str(run["best_epoch"]) for run in runs)]
+        line += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
+        lines.append(line)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def mean_std(values):

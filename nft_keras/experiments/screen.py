@@ -40,7 +40,7 @@ class Screen:
     def trial(self, trial):
         """Begins a trial; returns the function that is called with the logs of each epoch."""
         self.number += 1
-        epochs, last = trial.training.epochs, trial.simplification_epochs
+        epochs = trial.training.epochs
         title = f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()} seed {trial.seed}"
         self.note(f"{title}  starting")
         began = time.monotonic()
@@ -48,7 +48,8 @@ class Screen:
         def show(logs):
             epoch = logs["epoch"]
             left = (time.monotonic() - began) / epoch * (epochs - epoch)
-            phase = f"simplified, eta {logs['eta']:.4g}" if 1 < epoch <= last else "classic"
+            eta = f", eta {logs['eta']:.4g}" if "eta" in logs else ""
+            phase = f"simplified{eta}" if logs["simplifying"] else "classic"
             line = (
                 f"{title}  epoch {epoch}/{epochs}  {phase}  error {logs['error']:.2f} %  "
                 f"valid {logs['val_error']:.2f} %  {_clock(left)} left"

@@ -1,5 +1,6 @@
 """One trial: builds what it names, trains it, keeps the best epoch's classifier and says how good it is."""
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -8,11 +9,14 @@ import keras
 import tensorflow as tf
 
 from nft_keras import auxiliaries, classifiers, optimizers
+from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining
+from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
 from nft_keras.experiments import monitor
 from nft_keras.experiments.files import write_json, write_yaml
+from nft_keras.experiments.recipe import law
 from nft_keras.model import FriendlyModel
-from nft_keras.plan import DevelopmentalPlan
+from nft_keras.plan import DevelopmentalPlan, PerturbationPlan
 
 EVALUATION_BATCH = 250
 
@@ -51,19 +55,24 @@ def run_trial(trial, dataset, out, progress):
     keras.backend.clear_session()
     keras.utils.set_random_seed(trial.seed)
     classifier = build_classifier(trial, dataset)
-    model, plan = build_method(trial, classifier, dataset)
     epoch = tf.Variable(0, dtype=tf.int32)
-    train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch)
+    model, plan = build_method(trial, classifier, dataset)
+    kept = getattr(plan, "kept", None)
+    augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
+    train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch, augment, kept)
     valid, test = (batches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
     best = monitor.BestClassifier(folder / "classifier.keras", first_epoch=_first_eligible(trial))
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         *monitor.pictures(trial, dataset, folder),
-        plan,
         best,
-        monitor.History(folder / "history.csv", trial.simplification_epochs),
+        monitor.History(folder / "history.csv"),
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1})),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
+        ),
+        keras.callbacks.LearningRateScheduler(lambda index, now: learning_rate(trial, index + 1)),
+        plan,
     ]
     model.fit(train, validation_data=valid, epochs=trial.training.epochs, verbose=0, callbacks=callbacks)
     result = {
@@ -82,6 +91,16 @@ def run_trial(trial, dataset, out, progress):
     return result
 
 
+def learning_rate(trial, gamma):
+    """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.recipe.Training`."""
+    training, last = trial.training, trial.simplification_epochs
+    if training.schedule == "constant" or (last > 1 and gamma <= last):
+        return training.learning_rate
+    start, first = (0.1 * training.learning_rate, last) if last > 1 else (training.learning_rate, 0)
+    progress = (gamma - 1 - first) / (training.epochs - first)
+    return start * (1 + math.cos(math.pi * progress)) / 2
+
+
 def build_classifier(trial, dataset):
     """The trial's classifier, untrained; the same initial weights for every method of a seed."""
     build = getattr(classifiers, trial.classifier.replace("-", "_"))
@@ -90,19 +109,29 @@ def build_classifier(trial, dataset):
 
 def build_method(trial, classifier, dataset):
     """The compiled model that trains the classifier, and the plan that it follows."""
-    compiled = {
-        "optimizer": build_optimizer(trial.training),
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "metrics": [error],
-    }
-    if trial.method == "ct":
-        model = FriendlyModel(classifier, None)
-        model.compile(**compiled)
-        return model, DevelopmentalPlan(0.0, 0)
-    settings = trial.method_settings
-    model = FriendlyModel(classifier, build_auxiliary(settings.auxiliary, dataset), settings.penalty, settings.phases)
-    model.compile(auxiliary_optimizer=build_optimizer(settings.auxiliary_optimizer), **compiled)
-    return model, DevelopmentalPlan(settings.plan.eta_max, trial.simplification_epochs, settings.plan.law)
+    settings, compiled = trial.method_settings, {}
+    length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
+    if trial.method == "nft":
+        auxiliary = build_auxiliary(settings.auxiliary, dataset)
+        model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases)
+        compiled["auxiliary_optimizer"] = build_optimizer(settings.auxiliary_optimizer)
+        plan = DevelopmentalPlan(settings.plan.eta_max, **length)
+    elif trial.method == "ft":
+        model = FriendlyTraining(classifier, settings.step, settings.confidence)
+        plan = PerturbationPlan(settings.plan.max_steps, **length)
+    elif trial.method == "eef":
+        model = EasyExamplesFirst(classifier)
+        examples = batches(dataset.train, EVALUATION_BATCH).unbatch()
+        plan = EasyExamplesPlan(examples, len(dataset.train), settings.plan.first_fraction, **length)
+    else:
+        model, plan = FriendlyModel(classifier, None), DevelopmentalPlan(0.0, **length)
+    model.compile(
+        optimizer=build_optimizer(trial.training),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[error],
+        **compiled,
+    )
+    return model, plan
 
 
 def build_auxiliary(settings, dataset):

@@ -132,3 +132,12 @@ def test_crop_and_flip_is_a_function_of_its_seed():
 def test_crop_and_flip_refuses_what_is_no_batch_of_images():
     with pytest.raises(ValueError, match=r"\(8, 8, 3\)"):
         crop_and_flip(np.zeros((8, 8, 3), "uint8"), (0, 0))
+
+
+def test_only_kept_examples_come_and_then_empty_minibatches():
+    part = Part(np.arange(10, dtype="float32")[:, None], np.arange(10, dtype="int32"))
+    kept = tf.Variable(part.y % 2 == 0)
+    found = [y.numpy().tolist() for _, y in batches(part, 3, kept=kept)]
+    assert found == [[0, 2, 4], [6, 8], [], []]
+    kept.assign(np.ones(10, bool))
+    assert [len(y) for _, y in batches(part, 3, kept=kept)] == [3, 3, 3, 1]

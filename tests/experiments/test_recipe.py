@@ -71,7 +71,7 @@ def test_set_is_stronger_than_a_cell(write):
     [(0.85, 200, 170), (0.7, 250, 175), (0.25, 200, 50), (0.5, 3, 2), (0.85, 3, 2), (0.5, 1, 0)],
 )
 def test_a_ratio_of_the_epochs_leaves_one_after_the_drop(ratio, epochs, expected):
-    assert recipe.Plan(simplification_ratio=ratio).epochs(epochs) == expected
+    assert recipe.DevelopmentalPlan(simplification_ratio=ratio).epochs(epochs) == expected
 
 
 def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
@@ -94,6 +94,14 @@ def test_settings_of_a_classifier_are_its_arguments(name, settings):
 
     function = getattr(classifiers, name.replace("-", "_"))
     assert _defaults(settings) == _defaults(function, "input_shape", "num_classes")
+
+
+def test_a_law_may_be_anybody_s_function(write):
+    import math
+
+    text = GOOD.replace("simplification_ratio: 0.5", "simplification_ratio: 0.5, law: math.sqrt", 1)
+    assert {t.method_settings.plan.law for t in load_recipe(write(text), methods=["nft"])} == {"math.sqrt"}
+    assert recipe.law("math.sqrt") is math.sqrt and recipe.law("cosine") == "cosine"
 
 
 @pytest.mark.parametrize("settings", [recipe.Unet, recipe.Mlp])
@@ -144,6 +152,8 @@ def _defaults(function, *without):
         ("plan: {eta_max: 500, simplification_ratio: 0.5}", "penalty: sum", ":5: methods.nft: plan is missing"),
         ("simplification_ratio: 0.5", "law: cosine", "give either simplification_epochs or simplification_ratio"),
         ("simplification_ratio: 0.5", "simplification_epochs: 10", "no epoch is left to select the best from"),
+        ("ratio: 0.5}", "ratio: 0.5, law: cosin}", ":6: methods.nft.plan.law: unknown law 'cosin'; .*mean cosine?"),
+        ("ratio: 0.5}", "ratio: 0.5, law: math.sin2}", ":6: methods.nft.plan.law: unknown law 'math.sin2'"),
         ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),
         ("methods:", "method:", ": method: unknown key; allowed: .*; did you mean methods?"),
     ],

@@ -1,0 +1,90 @@
+"""Every cell of the recipes against the settings that the paper's authors published, re-typed here."""
+
+from pathlib import Path
+
+import pytest
+
+from nft_keras.experiments.recipe import load_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+# classifier, data set: eta_max, gamma_max_simp / gamma_max, beta, nu, n_f, whether the auxiliary network sees the label
+IMAGES = {
+    ("fc-a", "mnist-back-image"): (2000, 0.25, 1e-4, 2, 64, True),
+    ("fc-a", "mnist-rot-back-image"): (2000, 0.25, 1e-5, 2, 64, True),
+    ("fc-a", "mnist-rot"): (2000, 0.25, 1e-5, 2, 64, False),
+    ("fc-a", "rectangles-image"): (500, 0.85, 1e-5, 2, 128, False),
+    ("fc-a", "convex"): (2000, 0.85, 5e-4, 2, 128, False),
+    ("fc-b", "mnist-back-image"): (1000, 0.5, 1e-4, 2, 96, False),
+    ("fc-b", "mnist-rot-back-image"): (1000, 0.5, 1e-5, 2, 128, False),
+    ("fc-b", "mnist-rot"): (500, 0.5, 5e-4, 2, 128, False),
+    ("fc-b", "rectangles-image"): (1000, 0.5, 1e-4, 2, 64, False),
+    ("fc-b", "convex"): (500, 0.25, 1e-5, 2, 128, False),
+    ("cnn-a", "mnist-back-image"): (500, 0.85, 1e-5, 2, 96, False),
+    ("cnn-a", "mnist-rot-back-image"): (2000, 0.25, 1e-5, 2, 96, False),
+    ("cnn-a", "mnist-rot"): (1000, 0.25, 5e-4, 2, 96, False),
+    ("cnn-a", "rectangles-image"): (500, 0.5, 1e-4, 2, 96, True),
+    ("cnn-a", "convex"): (2000, 0.25, 1e-5, 2, 128, True),
+    ("cnn-b", "mnist-back-image"): (500, 0.25, 1e-5, 2, 64, True),
+    ("cnn-b", "mnist-rot-back-image"): (2000, 0.25, 5e-4, 2, 64, True),
+    ("cnn-b", "mnist-rot"): (2000, 0.25, 1e-4, 2, 128, False),
+    ("cnn-b", "rectangles-image"): (1000, 0.25, 1e-4, 2, 64, False),
+    ("cnn-b", "convex"): (1000, 0.25, 5e-4, 2, 128, False),
+    ("cnn-b", "cifar10"): (500, 0.85, 1e-5, 1, 64, False),
+    ("resnet18", "cifar10-n10"): (1000, 0.7, 5e-4, 1, 96, False),
+}
+# the same for text: eta_max, ratio, beta, hidden units, label
+TEXT = {
+    ("fc-b", "imdb"): (1000, 0.5, 1e-4, 256, True),
+    ("fc-b", "wines"): (500, 0.5, 1e-5, 256, True),
+}
+# Friendly Training: confidence, tau_max, ratio, step
+FT = {
+    ("fc-b", "wines"): (0.98, 80, 0.5, 10),
+    ("cnn-a", "mnist-back-image"): (0.98, 120, 0.5, 0.1),
+    ("cnn-b", "cifar10"): (0.98, 10, 0.25, 0.01),
+    ("resnet18", "cifar10-n10"): (0.85, 10, 0.1, 10),
+}
+EPOCHS = {"imdb": 30, "wines": 30, "cifar10-n10": 250}
+
+
+def one_cell(classifier, dataset, method):
+    trials = load_recipe(RECIPES / f"{dataset}.yaml", methods=[method], classifiers=[classifier])
+    assert [t.seed for t in trials] == [0, 1, 2] and trials[0].dataset["name"] == dataset
+    return trials[0]
+
+
+@pytest.mark.parametrize("cell", [*IMAGES, *TEXT], ids="-".join)
+def test_nft_cells_have_the_published_settings(cell):
+    trial = one_cell(*cell, "nft")
+    settings, plan, auxiliary = trial.method_settings, trial.method_settings.plan, trial.method_settings.auxiliary
+    found = (plan.eta_max, plan.simplification_ratio, settings.auxiliary_optimizer.learning_rate)
+    if cell in IMAGES:
+        assert auxiliary.name == "unet"
+        assert (*found, auxiliary.depth, auxiliary.filters, auxiliary.label_conditioned) == IMAGES[cell]
+    else:
+        assert auxiliary.name == "mlp"
+        assert (*found, auxiliary.hidden, auxiliary.label_conditioned) == TEXT[cell]
+    assert (settings.penalty, settings.phases, plan.law, auxiliary.residual) == ("mean", "epoch", "quadratic", False)
+    assert settings.auxiliary_optimizer.optimizer == "adam" and settings.auxiliary_optimizer.weight_decay == 1e-4
+
+
+@pytest.mark.parametrize("cell", FT, ids="-".join)
+def test_ft_cells_have_the_published_settings(cell):
+    settings = one_cell(*cell, "ft").method_settings
+    found = (settings.confidence, settings.plan.max_steps, settings.plan.simplification_ratio, settings.step)
+    assert found == FT[cell] and settings.plan.law == "quadratic"
+
+
+@pytest.mark.parametrize("dataset", sorted({dataset for _, dataset in (*IMAGES, *TEXT)}))
+def test_the_training_is_the_published_one_for_every_method(dataset):
+    for trial in load_recipe(RECIPES / f"{dataset}.yaml"):
+        training = trial.training
+        assert training.epochs == EPOCHS.get(dataset, 200) and trial.selection == "after-drop"
+        if dataset == "cifar10-n10":
+            assert (training.optimizer, training.learning_rate, training.momentum) == ("sgd", 0.1, 0.9)
+            assert (training.weight_decay, training.batch_size) == (5e-4, 128)
+            assert (training.schedule, training.augment) == ("cosine", "crop-and-flip")
+        else:
+            assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-4, 1e-4)
+            assert (training.batch_size, training.schedule, training.augment) == (32, "constant", "none")

@@ -1,0 +1,36 @@
+import dataclasses
+import math
+
+import pytest
+
+from nft_keras.experiments.recipe import DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
+from nft_keras.experiments.trial import learning_rate
+
+
+@pytest.fixture
+def trial():
+    method = NeuralFriendlyTraining(DevelopmentalPlan(simplification_ratio=0.7), Unet())
+    training = Training(learning_rate=0.1, epochs=250, schedule="cosine")
+    return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0)
+
+
+def test_the_published_schedule_of_resnet18(trial):
+    rates = {gamma: learning_rate(trial, gamma) for gamma in range(1, 251)}
+    assert trial.simplification_epochs == 175
+    assert {rates[gamma] for gamma in range(1, 176)} == {0.1}
+    assert rates[176] == pytest.approx(0.01)
+    for gamma in range(176, 251):
+        assert rates[gamma] == pytest.approx(0.005 * (1 + math.cos(math.pi * (gamma - 176) / 75)))
+
+
+def test_without_altered_data_the_annealing_takes_all_epochs(trial):
+    never = dataclasses.replace(trial.method_settings, plan=DevelopmentalPlan(simplification_epochs=0))
+    classic = dataclasses.replace(trial, method_settings=never)
+    for gamma in (1, 126, 250):
+        expected = 0.05 * (1 + math.cos(math.pi * (gamma - 1) / 250))
+        assert learning_rate(classic, gamma) == pytest.approx(expected)
+
+
+def test_a_constant_rate_is_constant(trial):
+    constant = dataclasses.replace(trial, training=Training(learning_rate=0.1, epochs=250))
+    assert {learning_rate(constant, gamma) for gamma in range(1, 251)} == {0.1}

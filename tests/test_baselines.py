@@ -1,0 +1,166 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nft_keras import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining, PerturbationPlan
+from tests.algorithm_1 import Dense, cross_entropy
+from tests.test_model import CLASSES, assert_close, assert_same, dense, examples, values
+
+
+def friendly_training(classifier=None, step=2.0, confidence=0.6, **compile):
+    model = FriendlyTraining(classifier or dense(CLASSES), step, confidence)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], **compile)
+    return model
+
+
+def perturb_by_hand(weights, x, y, step, confidence, max_steps):
+    """One minibatch of Friendly Training in float64, example by example."""
+    f = Dense(weights, 0.0)
+    delta, steps = np.zeros_like(x), np.zeros(len(x), int)
+    unfinished = list(range(len(x)))
+    for _ in range(max_steps):
+        logits, _ = f.forward(x + delta)
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        unfinished = [i for i in unfinished if not (p[i].argmax() == y[i] and p[i, y[i]] > confidence)]
+        if not unfinished:
+            break
+        logits, cache = f.forward((x + delta)[unfinished])
+        _, gradient = cross_entropy(logits, y[unfinished])
+        delta[unfinished] -= step * f.backward(cache, gradient)[1]
+        steps[unfinished] += 1
+    return x + delta, steps
+
+
+@pytest.mark.parametrize("max_steps, confidence", [(1, 0.4), (3, 0.4), (40, 0.6)])
+def test_a_minibatch_is_perturbed_as_by_hand(max_steps, confidence):
+    x, y = examples(24)
+    model = friendly_training(confidence=confidence)
+    model.max_steps.assign(max_steps)
+    perturbed, steps = tf.function(model.perturb)(x, y)
+    expected, expected_steps = perturb_by_hand(model.get_weights(), x.astype("float64"), y, 2.0, confidence, max_steps)
+    np.testing.assert_array_equal(steps, expected_steps)
+    assert_close([perturbed.numpy()], [expected], 1e-4)
+    assert len(set(expected_steps)) > 1
+
+
+def test_the_classifier_is_left_alone_while_perturbing():
+    x, y = examples()
+    model = friendly_training(dense(CLASSES, dropout=0.5, batch_norm=True))
+    model.max_steps.assign(5)
+    before = values(model.classifier.variables)
+    first, _ = model.perturb(x, y)
+    assert_same(values(model.classifier.variables), before)
+    np.testing.assert_array_equal(first, model.perturb(x, y)[0])
+
+
+def test_tau_comes_down_to_0_with_the_square_of_what_is_left():
+    plan = PerturbationPlan(max_steps=120, simplification_epochs=100)
+    for gamma in range(1, 130):
+        left = max(0, 99 - (gamma - 1))
+        assert plan.steps(gamma) == 120 * left**2 // 99**2
+
+
+def test_after_the_plan_training_is_classic():
+    x, y = examples()
+    model = friendly_training(dense(CLASSES, dropout=0.5))
+    history = model.fit(x, y, epochs=5, verbose=0, callbacks=[PerturbationPlan(10, 4)]).history
+    assert [p > 0 for p in history["perturbation"]] == [True, True, True, False, False]
+    assert [p > 0 for p in history["perturbation_steps"]] == [True, True, True, False, False]
+    keras.utils.set_random_seed(0)
+    never = friendly_training(dense(CLASSES, dropout=0.5))
+    never.fit(x, y, epochs=2, verbose=0, shuffle=False, callbacks=[PerturbationPlan(0, 4)])
+    keras.utils.set_random_seed(0)
+    plain = dense(CLASSES, dropout=0.5)
+    plain.compile(keras.optimizers.Adam(0.01), never.loss)
+    plain.fit(x, y, epochs=2, verbose=0, shuffle=False)
+    assert_same(never.get_weights(), plain.get_weights())
+
+
+def test_the_classifier_learns_from_the_perturbed_examples():
+    x, y = examples(16)
+    model = friendly_training()
+    expected = Dense(model.get_weights(), 0.01)
+    perturbed, _ = perturb_by_hand(model.get_weights(), x.astype("float64"), y, 2.0, 0.6, 8)
+    logits, cache = expected.forward(perturbed)
+    expected.update(expected.backward(cache, cross_entropy(logits, y)[1])[0])
+    model.fit(x, y, batch_size=16, epochs=1, verbose=0, callbacks=[PerturbationPlan(8, 10)])
+    assert_close(model.get_weights(), expected.weights)
+
+
+def test_friendly_training_is_saved_and_goes_on(tmp_path):
+    x, y = examples()
+    plan = PerturbationPlan(10, 5)
+    whole = friendly_training()
+    whole.fit(x, y, epochs=4, verbose=0, shuffle=False, callbacks=[plan])
+    keras.utils.set_random_seed(0)
+    part = friendly_training()
+    part.fit(x, y, epochs=2, verbose=0, shuffle=False, callbacks=[plan])
+    part.save(tmp_path / "ft.keras")
+    loaded = keras.saving.load_model(tmp_path / "ft.keras")
+    loaded.fit(x, y, epochs=4, initial_epoch=2, verbose=0, shuffle=False, callbacks=[plan])
+    assert_same(loaded.get_weights(), whole.get_weights())
+
+
+def test_forgetting_the_plan_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="PerturbationPlan"):
+        friendly_training().fit(*examples())
+    with pytest.raises(ValueError, match="step must be a finite number > 0, got 0"):
+        FriendlyTraining(dense(CLASSES), 0, 0.9)
+    with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\], got 98"):
+        FriendlyTraining(dense(CLASSES), 0.1, 98)
+
+
+def easy(x, y, **kwargs):
+    return EasyExamplesPlan(tf.data.Dataset.from_tensor_slices((x, y)), len(x), **kwargs)
+
+
+def easy_examples_first(dropout=0.0):
+    model = EasyExamplesFirst(dense(CLASSES, dropout=dropout))
+    model.compile(keras.optimizers.Adam(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
+    x, y = examples()
+    plan = easy(x, y, first_fraction=0.25, simplification_epochs=4)
+    model = easy_examples_first()
+    seen, updates = [], []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            logits = model.predict(x, verbose=0).astype("float64")
+            losses = [cross_entropy(logits[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
+            kept = plan.kept.numpy()
+            seen.append(int(kept.sum()))
+            assert set(np.flatnonzero(kept)) == set(np.argsort(losses, kind="stable")[: kept.sum()])
+
+        def on_epoch_end(self, epoch, logs=None):
+            updates.append(int(model.optimizer.iterations))
+
+    model.fit(plan.minibatches(8, seed=0), epochs=6, verbose=0, callbacks=[plan, Look()])
+    assert seen == [int(40 * (1 - 0.75 * max(0, 1 - e / 3) ** 2) + 1e-9) for e in range(6)]
+    assert seen[0] == 10 and seen[3:] == [40, 40, 40]
+    assert np.diff([0, *updates]).tolist() == [-(-n // 8) for n in seen]
+
+
+def test_the_loss_of_an_epoch_is_that_of_the_examples_seen():
+    x, y = examples()
+    plan = easy(x, y, first_fraction=0.3, simplification_epochs=10)
+    model = easy_examples_first()
+    model.optimizer.learning_rate = 0.0
+    logs = model.fit(plan.minibatches(8), epochs=1, verbose=0, callbacks=[plan]).history
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")(y, model(x)).numpy()
+    assert logs["loss"][0] == pytest.approx(np.sort(loss)[:12].mean(), rel=1e-5)
+
+
+def test_a_plan_of_no_epochs_keeps_everything():
+    x, y = examples()
+    assert [easy(x, y, first_fraction=0.1, simplification_epochs=n).count(1) for n in (0, 1)] == [40, 40]
+    with pytest.raises(ValueError, match=r"first_fraction must be in \(0, 1\], got 0"):
+        easy(x, y, first_fraction=0, simplification_epochs=3)
+    with pytest.raises(ValueError, match="needs an EasyExamplesFirst, got a FriendlyTraining"):
+        friendly_training().fit(
+            x, y, callbacks=[PerturbationPlan(1, 2), easy(x, y, first_fraction=1, simplification_epochs=3)]
+        )
