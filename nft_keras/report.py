@@ -41,7 +41,7 @@ def _report(folders, out):
     for name, rows in paper.items():
         begun = [cell for cell in rows if any(cell.runs.values())]
         table = [cell.row() for cell in rows]
-        parts += [f"## {name}", tables.markdown(table)]
+        parts += [f"## {name}", report.markdown(list(table[0]), [list(row.values()) for row in table])]
         missing = tables.what_is_missing(begun)
         if missing:
             parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]

@@ -73,15 +73,28 @@ def table(results, with_data=False):
     for result in results:
         key = (result["dataset"], result["epochs"]) if with_data else ()
         cells.setdefault((*key, result["classifier"], result["method"]), []).append(result)
-    lines = [["data"] * with_data + head, ["---"] * (with_data + len(head))]
+    rows = []
     for (*_, classifier, method), runs in cells.items():
-        line = [runs[0]["dataset"]] * with_data + [classifier, method.upper()]
-        line += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
-        line += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
-        line += [", ".join(str(run["best_epoch"]) for run in runs)]
-        line += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
-        lines.append(line)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        row = [runs[0]["dataset"]] * with_data + [classifier, method.upper()]
+        row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
+        row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
+        row += [", ".join(str(run["best_epoch"]) for run in runs)]
+        row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
+        rows.append(row)
+    return markdown(["data"] * with_data + head, rows)
+
+
+def markdown(head, rows):
+    """A Markdown table, its columns aligned.
+
+    Args:
+        head: list of str.
+        rows: list of lists of str.
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [head, ["-" * width for width in widths], *rows]
+    padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
 def mean_std(values):

@@ -105,13 +105,6 @@ def cells(results):
     return tables, others
 
 
-def markdown(rows):
-    """Rows (dicts with the same keys) as a Markdown table."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row[c] for c in columns) + " |" for row in rows])
-
-
 def what_is_missing(rows):
     """The commands that would fill a table, a line each; the rows that are complete are left out."""
     lines = []

@@ -49,7 +49,7 @@ def test_a_trial_s_folder_holds_what_the_readme_says(images):
         assert list((folder / "tensorboard").rglob("events.*"))
         assert not [f for f in folder.iterdir() if f.name.startswith(".")]
     assert (images / "cnn-a" / "nft" / "seed-0" / "simplification.png").exists()
-    assert (images / "report.md").read_text().count("| cnn-a |") == 2
+    assert (images / "report.md").read_text().count("| cnn-a ") == 2
 
 
 def test_results_are_a_list_with_the_promised_keys(images):

