@@ -52,15 +52,32 @@ def run_trial(trial, dataset, out, progress):
     folder = Path(out, trial.folder)
     shutil.rmtree(folder, ignore_errors=True)
     write_yaml(folder / "config.yaml", trial.config())
-    keras.backend.clear_session()
+    best_epoch, valid_error = _train(trial, dataset, folder, progress)
+    result = {
+        "dataset": trial.dataset["name"],
+        "classifier": trial.classifier,
+        "method": trial.method,
+        "seed": trial.seed,
+        "test_error": _evaluate(folder / "classifier.keras", dataset.test),
+        "valid_error": valid_error,
+        "best_epoch": best_epoch,
+        "epochs": trial.training.epochs,
+        "seconds": round(time.monotonic() - began, 1),
+        "provenance": dataset.provenance,
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+def _train(trial, dataset, folder, progress):
+    """Trains, keeps the best epoch's classifier in the folder, and returns that epoch and its validation error."""
     keras.utils.set_random_seed(trial.seed)
     classifier = build_classifier(trial, dataset)
-    epoch = tf.Variable(0, dtype=tf.int32)
     model, plan = build_method(trial, classifier, dataset)
-    kept = getattr(plan, "kept", None)
+    epoch = tf.Variable(0, dtype=tf.int32)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
+    kept = getattr(plan, "kept", None)
     train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch, augment, kept)
-    valid, test = (batches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
     best = monitor.BestClassifier(folder / "classifier.keras", first_epoch=_first_eligible(trial))
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
@@ -74,21 +91,9 @@ def run_trial(trial, dataset, out, progress):
         keras.callbacks.LearningRateScheduler(lambda index, now: learning_rate(trial, index + 1)),
         plan,
     ]
+    valid = batches(dataset.valid, EVALUATION_BATCH)
     model.fit(train, validation_data=valid, epochs=trial.training.epochs, verbose=0, callbacks=callbacks)
-    result = {
-        "dataset": trial.dataset["name"],
-        "classifier": trial.classifier,
-        "method": trial.method,
-        "seed": trial.seed,
-        "test_error": _evaluate(folder / "classifier.keras", test),
-        "valid_error": best.valid_error,
-        "best_epoch": best.epoch,
-        "epochs": trial.training.epochs,
-        "seconds": round(time.monotonic() - began, 1),
-        "provenance": dataset.provenance,
-    }
-    write_json(folder / "result.json", result)
-    return result
+    return best.epoch, best.valid_error
 
 
 def learning_rate(trial, gamma):
@@ -158,8 +163,9 @@ def _first_eligible(trial):
     return trial.simplification_epochs + 1 if trial.selection == "after-drop" else 1
 
 
-def _evaluate(path, test):
-    """Test error in percent of a saved classifier: of the very file that is deployed."""
+def _evaluate(path, part):
+    """Error in percent of a saved classifier on a part of the data: of the very file that is deployed."""
+    keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
     model = keras.saving.load_model(path)
     model.compile(metrics=[error], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return round(model.evaluate(test, verbose=0, return_dict=True)["error"], 4)
+    return round(model.evaluate(batches(part, EVALUATION_BATCH), verbose=0, return_dict=True)["error"], 4)
