@@ -224,6 +224,7 @@ def test_ctrl_c_ends_at_once_with_one_line_and_130(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "nft_keras.run", "recipes/two-moons.yaml", "--out", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
     )  # fmt: skip
     history = tmp_path / "two-moons" / "fc-a" / "ct" / "seed-0" / "history.csv"
     while process.poll() is None and not (history.exists() and history.read_text().count("\n") > 2):
