@@ -18,6 +18,13 @@ class _L2:
     def _rule(self, gradient, variable, learning_rate):
         super().update_step(gradient, variable, learning_rate)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # TensorFlow keeps for ever each graph with an all-reduce in it, and with it the graph's variables: the op's
+        # gradient goes into a global registry. Of one replica there is nothing to reduce.
+        if self._distribution_strategy.num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
 

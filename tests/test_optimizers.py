@@ -1,3 +1,5 @@
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -41,3 +43,20 @@ def test_a_saved_optimizer_keeps_its_l2():
     optimizer = optimizers.SGD(0.1, momentum=0.9, l2=0.5)
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert type(loaded) is optimizers.SGD and loaded.l2 == 0.5 and loaded.momentum == 0.9
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.Adam, optimizers.SGD])
+def test_a_trained_model_that_is_gone_leaves_no_graph_behind(optimizer):
+    def graphs():
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    def train():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile(optimizer(0.1), "mse")
+        model.train_on_batch(np.zeros((4, 3)), np.zeros((4, 2)))
+
+    train()
+    before = graphs()
+    train()
+    assert graphs() == before
