@@ -2,9 +2,9 @@
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
+from nft_keras._cli import answer, end
 from nft_keras.experiments.schema import RecipeError
 
 
@@ -23,20 +23,14 @@ def main(arguments=None):
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
     parser.add_argument("--out", type=Path, help="where report.md and the CSV files go (default: the first folder)")
     options = parser.parse_args(arguments)
-    try:
-        text = _report(options.folders, options.out or options.folders[0])
-    except RecipeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+    return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
 
 
 def _report(folders, out):
-    from nft_keras.experiments import report, tables
+    from nft_keras.experiments import report, runs, tables
     from nft_keras.experiments.files import whole
 
-    paper, others = tables.cells(tables.read_results(folders))
+    paper, others = tables.cells(runs.find(folders))
     parts = ["Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data."]
     for name, rows in paper.items():
         begun = [cell for cell in rows if any(cell.runs.values())]
@@ -56,8 +50,8 @@ def _report(folders, out):
     text = "\n\n".join(parts)
     with whole(out / "report.md") as path:
         path.write_text(text + "\n", encoding="utf-8")
-    return text
+    print(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

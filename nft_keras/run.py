@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from nft_keras._cli import answer, end
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import RecipeError
@@ -37,22 +38,19 @@ def main(arguments=None):
     Returns:
         The exit code: 0, or 2 for something wrong in what was typed or in the data.
     """
-    options = parser().parse_args(arguments)
-    try:
-        recipes = [
-            load_recipe(path, options.set, options.methods, options.classifiers, options.seeds)
-            for path in options.recipe
-        ]
-        if options.dry_run:
-            for trial in (trial for trials in recipes for trial in trials):
-                print(trial.folder, *_flat(trial.config()))
-            return 0
-        for path, trials in zip(options.recipe, recipes, strict=True):
-            _run(trials, load_recipe(path, options.set), options)
-    except (RecipeError, DataError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return answer((RecipeError, DataError), _run_all, parser().parse_args(arguments))
+
+
+def _run_all(options):
+    recipes = [
+        load_recipe(path, options.set, options.methods, options.classifiers, options.seeds) for path in options.recipe
+    ]
+    if options.dry_run:
+        for trial in (trial for trials in recipes for trial in trials):
+            print(trial.folder, *_flat(trial.config()))
+        return
+    for path, trials in zip(options.recipe, recipes, strict=True):
+        _run(trials, load_recipe(path, options.set), options)
 
 
 def _run(trials, of_recipe, options):
@@ -61,16 +59,19 @@ def _run(trials, of_recipe, options):
 
     name = trials[0].recipe
     with Screen(trials) as screen:
-        screen.note(f"loading {trials[0].dataset['name']}")
         _import_tensorflow_quietly()
         from nft_keras import data
-        from nft_keras.experiments.report import finished, write_report
+        from nft_keras.experiments.report import write_report
+        from nft_keras.experiments.runs import finished
         from nft_keras.experiments.trial import run_trial
 
-        dataset = data.load(**trials[0].dataset, data_dir=options.data_dir)
-        sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-        screen.say(f"{trials[0].dataset['name']}: {sizes} examples; {dataset.provenance}")
+        loaded = None
         for trial in trials:
+            if trial.dataset != loaded:
+                screen.note(f"loading {trial.dataset['name']}")
+                dataset, loaded = data.load(**trial.dataset, data_dir=options.data_dir), trial.dataset
+                sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
+                screen.say(f"{trial.dataset['name']}: {sizes} examples; {dataset.provenance}")
             result = run_trial(trial, dataset, options.out, screen.trial(trial))
             screen.finished(trial, result)
     in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
@@ -108,18 +109,5 @@ def _seed(text):
     return int(text)
 
 
-def _interrupted():
-    """Ends at once: TensorFlow's threads do not wait to be joined."""
-    print("interrupted", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(130)
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        _interrupted()
-    except BrokenPipeError:
-        os._exit(1)
+    end(main)

@@ -199,7 +199,7 @@ def default_data_dir():
 
 def find(name):
     """The `Spec` of a data set, or None if there is none of that name; cifar10-n<percent> has that of cifar10."""
-    return SPECS.get(_noise_in_name(name)[0])
+    return SPECS.get(noise_in_name(name)[0])
 
 
 def load(
@@ -236,7 +236,7 @@ def load(
     spec = find(name)
     if spec is None:
         raise DataError(f"unknown data set {name!r}; there are {', '.join(SPECS)}")
-    in_name = _noise_in_name(name)[1]
+    in_name = noise_in_name(name)[1]
     if in_name and label_noise:
         raise DataError(f"data set {name} has a label noise of {in_name:g}, got another label_noise={label_noise!r}")
     label_noise = in_name or label_noise
@@ -308,8 +308,8 @@ def split(part, size, seed):
     return part[first], part[second]
 
 
-def _noise_in_name(name):
-    """("cifar10", 0.2) of "cifar10-n20"; any other name comes with 0."""
+def noise_in_name(name):
+    """The data set and the label noise that a name stands for: ("cifar10", 0.2) for "cifar10-n20", else 0."""
     noisy = re.fullmatch(r"(cifar10)-n(\d+)", name)
     return (noisy[1], int(noisy[2]) / 100) if noisy else (name, 0.0)
 

@@ -1,10 +1,9 @@
 """`python -m nft_keras.data`: what data sets there are and what they look like."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
+from nft_keras._cli import answer, end
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 
 _ROWS, _COLUMNS = 5, 10
@@ -30,18 +29,9 @@ def main(arguments=None):
     show.add_argument("name", metavar="NAME", help=", ".join(SPECS))
     show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        if options.command == "list":
-            _list(options.data_dir)
-        else:
-            _show(options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
-    except DataError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    if options.command == "list":
+        return answer(DataError, _list, options.data_dir)
+    return answer(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
 
 
 def _list(data_dir):
@@ -98,4 +88,4 @@ def _check_drawable(name, shape):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main)

@@ -1,4 +1,4 @@
-"""Pictures of what a run shows, drawn from its files."""
+"""Pictures of how one trial simplifies its data, drawn from its snapshots."""
 
 import matplotlib
 
@@ -16,7 +16,10 @@ def two_moons(snapshots):
     """Figure 1 of Marullo et al. (2022): decision boundary and simplified points at moments of the plan.
 
     Args:
-        snapshots: path of a trial's snapshots.npz; figure-1.png is written beside it.
+        snapshots: path of a trial's snapshots.npz.
+
+    Returns:
+        A matplotlib Figure.
     """
     kept = np.load(snapshots, allow_pickle=False)
     grid, y = kept["grid"], kept["y"]
@@ -33,28 +36,31 @@ def two_moons(snapshots):
         axis.set(xlim=(grid[..., 0].min(), grid[..., 0].max()), ylim=(grid[..., 1].min(), grid[..., 1].max()))
     figure.supxlabel("$x_1$")
     figure.supylabel("$x_2$")
-    _save(figure, snapshots, "figure-1.png")
+    return figure
 
 
 def simplifications(snapshots):
     """x, then delta and simplified x at moments of the plan, for a few images.
 
     Args:
-        snapshots: path of a trial's snapshots.npz; simplification.png is written beside it.
+        snapshots: path of a trial's snapshots.npz.
+
+    Returns:
+        A matplotlib Figure.
     """
     kept = np.load(snapshots, allow_pickle=False)
     x, gammas = kept["x"], kept["gammas"]
     rows = 1 + 2 * len(gammas)
     figure, axes = plt.subplots(rows, len(x), figsize=(0.9 * len(x) + 1.2, 0.9 * rows), squeeze=False)
-    _row(axes[0], x, "x")
+    image_row(axes[0], x, "x")
     for i, (gamma, simplified) in enumerate(zip(gammas, kept["simplified"], strict=True)):
         delta = simplified - x
         scale = max(float(np.abs(delta).max()), 1e-6)
-        _row(axes[1 + 2 * i], delta, f"δ, γ = {gamma}\n±{scale:.2f}", scale)
-        _row(axes[2 + 2 * i], simplified, f"x + δ, γ = {gamma}")
+        image_row(axes[1 + 2 * i], delta, f"δ, γ = {gamma}\n±{scale:.2f}", scale)
+        image_row(axes[2 + 2 * i], simplified, f"x + δ, γ = {gamma}")
     left = 1.3 / figure.get_figwidth()
     figure.subplots_adjust(left=left, right=0.995, top=0.995, bottom=0.005, wspace=0.05, hspace=0.05)
-    _save(figure, snapshots, "simplification.png")
+    return figure
 
 
 def image_rows(x, simplified):
@@ -72,19 +78,29 @@ def image_rows(x, simplified):
     return np.concatenate(rows).astype("float32")
 
 
-def _row(axes, images, label, scale=None):
+def image_row(axes, images, label, scale=None):
+    """Shows images side by side.
+
+    Args:
+        axes: as many matplotlib axes as images.
+        images: float array (n, height, width, channels), 1 or 3 channels.
+        label: str, said at the left.
+        scale: None for images in [0, 1]; a float for changes in [-scale, scale], middle grey where there is none.
+    """
     for axis, image in zip(axes, images, strict=True):
         if scale is None:
             axis.imshow(image.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
         elif image.shape[-1] == 1:
-            axis.imshow(image.squeeze(), cmap="RdBu_r", vmin=-scale, vmax=scale)
+            axis.imshow(image.squeeze(), cmap="gray", vmin=-scale, vmax=scale)
         else:
             axis.imshow(0.5 + image / (2 * scale))
         axis.set(xticks=[], yticks=[])
     axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
 
 
-def _save(figure, beside, name):
-    with whole(beside.with_name(name)) as temporary:
-        figure.savefig(temporary, dpi=130)
+def save(figure, *paths):
+    """Writes a figure to files, in the format of each one's suffix, and closes it."""
+    for path in paths:
+        with whole(path) as temporary:
+            figure.savefig(temporary, dpi=130)
     plt.close(figure)

@@ -39,6 +39,24 @@ class BestClassifier(keras.callbacks.Callback):
                 self.model.classifier.save(temporary)
 
 
+class TestError(keras.callbacks.Callback):
+    """Adds the error on the test set to the logs, as `test_error`: to be shown, never to choose by.
+
+    Args:
+        data: the test set as minibatches.
+        every: int, epochs between two evaluations.
+    """
+
+    def __init__(self, data, every):
+        super().__init__()
+        self.data, self.every = data, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluates the classifier."""
+        if (epoch + 1) % self.every == 0:
+            logs["test_error"] = self.model.evaluate(self.data, verbose=0, return_dict=True)["error"]
+
+
 class History(keras.callbacks.Callback):
     """Writes a CSV row per epoch: errors in percent, epochs from 1; what a method does not have stays empty.
 
@@ -51,6 +69,7 @@ class History(keras.callbacks.Callback):
         "error": "error",
         "valid_loss": "val_loss",
         "valid_error": "val_error",
+        "test_error": "test_error",
         "auxiliary_loss": "auxiliary_loss",
         "perturbation": "perturbation",
         "perturbation_steps": "perturbation_steps",
@@ -88,12 +107,13 @@ class Snapshots(keras.callbacks.Callback):
         folder: `pathlib.Path` of the trial.
         x, y: the examples to show, with their labels.
         gammas: the epochs (from 1) after which they are shown.
-        draw: function (path of the snapshots, path of the PNG) that draws them.
+        draw: function (path of the snapshots) that returns the matplotlib Figure of them.
+        picture: name of the PNG.
     """
 
-    def __init__(self, folder, x, y, gammas, draw):
+    def __init__(self, folder, x, y, gammas, draw, picture):
         super().__init__()
-        self.folder, self.x, self.y, self.gammas, self.draw = folder, x, y, gammas, draw
+        self.folder, self.x, self.y, self.gammas, self.draw, self.picture = folder, x, y, gammas, draw, picture
         self.simplified, self.boundary = [], []
         if x.ndim == 2 and x.shape[1] == 2:
             low, high = x.min(0) - 0.7, x.max(0) + 0.7
@@ -120,7 +140,9 @@ class Snapshots(keras.callbacks.Callback):
         path = self.folder / "snapshots.npz"
         with whole(path) as temporary:
             np.savez_compressed(temporary, **arrays)
-        self.draw(path)
+        from nft_keras.experiments.figures import save
+
+        save(self.draw(path), path.with_name(self.picture))
 
 
 class SimplifiedImages(keras.callbacks.Callback):
@@ -159,14 +181,14 @@ def pictures(trial, dataset, folder):
     if shape == (2,):
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
         part = dataset.train
-        return [Snapshots(folder, part.x, part.y, gammas, figures.two_moons)]
+        return [Snapshots(folder, part.x, part.y, gammas, figures.two_moons, "figure-1.png")]
     if len(shape) != 3:
         return []
     part = dataset.train[:EXAMPLES]
     x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
     x = x.astype("float32")
     return [
-        Snapshots(folder, x, part.y, moments(last, MOMENTS), figures.simplifications),
+        Snapshots(folder, x, part.y, moments(last, MOMENTS), figures.simplifications, "simplification.png"),
         SimplifiedImages(folder / "tensorboard" / "images", x, part.y, every=max(1, last // 10)),
     ]
 

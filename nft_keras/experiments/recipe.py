@@ -1,206 +1,20 @@
 """What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is told at once."""
 
 import copy
-import dataclasses
 import importlib
 import inspect
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from nft_keras import data
 from nft_keras.experiments.schema import Document, RecipeError, near
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, Training, Trial
 
-
-@dataclasses.dataclass(frozen=True)
-class Optimizer:
-    """An optimizer. `weight_decay` is L2 in the gradient of every weight for adam and sgd, decoupled for adamw."""
-
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[float, "> 0"] = 1e-4
-    weight_decay: Annotated[float, ">= 0"] = 0.0
-    momentum: Annotated[float, ">= 0 and < 1"] = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Training(Optimizer):
-    """How the classifier is trained, with every method alike.
-
-    schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
-    until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
-    """
-
-    epochs: Annotated[int, ">= 1"] = 200
-    batch_size: Annotated[int, ">= 1"] = 32
-    schedule: Literal["constant", "cosine"] = "constant"
-    augment: Literal["none", "crop-and-flip"] = "none"
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs."""
-
-    simplification_epochs: Annotated[int | None, ">= 0"] = None
-    simplification_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
-    law: str = "quadratic"
-
-    def epochs(self, of):
-        """gamma_max_simp of a training of so many epochs; a ratio below 1 leaves at least one epoch after the drop."""
-        if self.simplification_epochs is not None:
-            return self.simplification_epochs
-        rounded = math.floor(self.simplification_ratio * of + 0.5)
-        return min(rounded, of - 1) if self.simplification_ratio < 1 else of
-
-
-@dataclasses.dataclass(frozen=True)
-class DevelopmentalPlan(Plan):
-    """`nft_keras.DevelopmentalPlan`."""
-
-    eta_max: Annotated[float, ">= 0"] = 1000.0
-
-
-@dataclasses.dataclass(frozen=True)
-class PerturbationPlan(Plan):
-    """`nft_keras.PerturbationPlan`."""
-
-    max_steps: Annotated[int, ">= 0"] = 120
-
-
-@dataclasses.dataclass(frozen=True)
-class EasyExamplesPlan(Plan):
-    """`nft_keras.EasyExamplesPlan`."""
-
-    first_fraction: Annotated[float, "> 0 and <= 1"] = 0.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Unet:
-    """`nft_keras.auxiliaries.unet`."""
-
-    name: Literal["unet"] = "unet"
-    filters: Annotated[int, ">= 1"] = 64
-    depth: Annotated[int, ">= 1"] = 2
-    label_conditioned: bool = False
-    residual: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Mlp:
-    """`nft_keras.auxiliaries.mlp`."""
-
-    name: Literal["mlp"] = "mlp"
-    hidden: Annotated[int, ">= 1"] = 256
-    label_conditioned: bool = False
-    residual: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class FcA:
-    """`nft_keras.classifiers.fc_a`."""
-
-    units: Annotated[int, ">= 1"] = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class FcB:
-    """`nft_keras.classifiers.fc_b`."""
-
-    units: Annotated[tuple[int, ...], ">= 1"] = (2500, 2000, 1500, 1000, 500)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fixed:
-    """A network without settings of its own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassicTraining:
-    """CT: the classifier on the data as they are."""
-
-    plan = Plan(simplification_epochs=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class EasyExamplesFirst:
-    """EEF: `nft_keras.EasyExamplesFirst` under a `nft_keras.EasyExamplesPlan`."""
-
-    plan: EasyExamplesPlan
-
-
-@dataclasses.dataclass(frozen=True)
-class FriendlyTraining:
-    """FT: `nft_keras.FriendlyTraining` under a `nft_keras.PerturbationPlan`."""
-
-    plan: PerturbationPlan
-    step: Annotated[float, "> 0"] = 0.1
-    confidence: Annotated[float, ">= 0 and <= 1"] = 0.98
-
-
-@dataclasses.dataclass(frozen=True)
-class NeuralFriendlyTraining:
-    """NFT: `nft_keras.FriendlyModel` under a `nft_keras.DevelopmentalPlan`."""
-
-    plan: DevelopmentalPlan
-    auxiliary: Unet | Mlp
-    auxiliary_optimizer: Optimizer = Optimizer()
-    penalty: Literal["sum", "mean"] = "sum"
-    phases: Literal["epoch", "batch", "joint"] = "epoch"
-
-
-CLASSIFIERS = {"fc-a": FcA, "fc-b": FcB, "cnn-a": Fixed, "cnn-b": Fixed, "resnet18": Fixed}
-METHODS = {"ct": ClassicTraining, "eef": EasyExamplesFirst, "ft": FriendlyTraining, "nft": NeuralFriendlyTraining}
 LAWS = ("quadratic", "linear", "cosine")
 FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet", "crop-and-flip"}
 FOR_VECTORS = {"mlp"}
-KEYS = ("name", "dataset", "classifiers", "methods", "training", "seeds", "selection", "cells")
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One run: one cell (classifier x method) of a recipe with one seed.
-
-    Attributes:
-        recipe: the recipe's name.
-        dataset: arguments of `nft_keras.data.load`, with its name.
-        classifier, classifier_settings: name and settings of the classifier.
-        method, method_settings: name and settings of the training method.
-        training: `Training`.
-        selection: "after-drop" or "all", the epochs among which the best one is chosen.
-        seed: int, of initial weights and shuffling.
-    """
-
-    recipe: str
-    dataset: dict
-    classifier: str
-    classifier_settings: object
-    method: str
-    method_settings: object
-    training: Training
-    selection: str
-    seed: int
-
-    @property
-    def folder(self):
-        """Where its files go, below the output folder."""
-        return Path(self.recipe, self.classifier, self.method, f"seed-{self.seed}")
-
-    @property
-    def simplification_epochs(self):
-        """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
-        return self.method_settings.plan.epochs(self.training.epochs)
-
-    def config(self):
-        """The trial as a recipe of its own, complete."""
-        return {
-            "name": self.recipe,
-            "dataset": _yaml(self.dataset),
-            "classifiers": {self.classifier: _plain(self.classifier_settings)},
-            "methods": {self.method: _plain(self.method_settings)},
-            "training": _plain(self.training),
-            "seeds": [self.seed],
-            "selection": self.selection,
-        }
+KEYS = ("name", "dataset", "classifiers", "methods", "training", "seeds", "selection", "test_every", "cells", "vary")
 
 
 def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
@@ -220,10 +34,31 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     """
     document = Document(path)
     for assignment in overrides:
-        _yield_in_cells(document.values, assignment)
+        _yield_in_cells(document.values, assignment.partition("=")[0].split("."))
         document.override(assignment)
+    document.check_keys(document.values, KEYS, ())
+    name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
+    variations = _variations(document)
+    trials = []
+    for varied in (None, *variations):
+        touched = _touched(variations) if varied is None else _touched([varied])
+        varying = _with(document, varied) if varied else document
+        trials += [t for t in _trials(varying, name, varied, seeds) if (t.method in touched) == (varied is not None)]
+    by_classifier, by_method = ({getattr(t, key): t for t in trials} for key in ("classifier", "method"))
+    _check_choice("--classifiers", classifiers, by_classifier)
+    _check_choice("--methods", methods, by_method)
+    return [
+        trial
+        for trial in trials
+        if trial.classifier in (classifiers or by_classifier) and trial.method in (methods or by_method)
+    ]
+
+
+def _trials(document, name, varied, seeds):
+    """The trials of all cells and seeds of a recipe, or of one variation of it."""
     values = document.values
-    document.check_keys(values, KEYS, ())
     for key in ("dataset", "classifiers", "methods"):
         if values.get(key) is None:
             raise document.error((), f"{key} is missing")
@@ -237,32 +72,66 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
         raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
-    name = document.read(str, values.get("name", Path(path).stem), ("name",))
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
+    test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
     trials = []
     for classifier, classifier_settings in settings.items():
         document.check_keys(cells.get(classifier) or {}, by_method, ("cells", classifier))
         for method in by_method:
             method_settings, training = _cell(document, classifier, method, dataset)
-            for seed in recipe_seeds if seeds is None else seeds:
-                trial = Trial(
-                    name, dataset, classifier, classifier_settings, method, method_settings, training, selection, seed
-                )
-                trials.append(trial)
-            if selection == "after-drop" and trial.simplification_epochs >= training.epochs > 1:
+            length = method_settings.plan.epochs(training.epochs)
+            if selection == "after-drop" and length >= training.epochs > 1:
                 raise document.error(
                     ("methods", method, "plan"),
-                    f"the data are altered up to epoch {trial.simplification_epochs} of {training.epochs}, so that no "
-                    "epoch is left to select the best from; shorten the plan or give selection: all",
+                    f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "
+                    "select the best from; shorten the plan or give selection: all",
                 )
-    _check_choice("--classifiers", classifiers, settings)
-    _check_choice("--methods", methods, by_method)
-    return [
-        trial
-        for trial in trials
-        if trial.classifier in (classifiers or settings) and trial.method in (methods or by_method)
-    ]
+            for seed in recipe_seeds if seeds is None else seeds:
+                trial = Trial(
+                    recipe=name,
+                    dataset=dataset,
+                    classifier=classifier,
+                    classifier_settings=classifier_settings,
+                    method=method,
+                    method_settings=method_settings,
+                    training=training,
+                    selection=selection,
+                    test_every=test_every,
+                    seed=seed,
+                    varied=varied,
+                )
+                trials.append(trial)
+    return trials
+
+
+def _variations(document):
+    """(key, value) of everything that the recipe varies, one at a time."""
+    vary = document.values.get("vary") or {}
+    if not isinstance(vary, dict):
+        raise document.error(("vary",), f"should be a mapping of keys to lists of values, got {vary!r}")
+    for key, values in vary.items():
+        where = ("vary", str(key))
+        if str(key).partition(".")[0] not in ("dataset", "methods", "training"):
+            raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
+        if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
+            raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
+        if len(set(values)) < len(values):
+            raise document.error(where, f"has a value twice, got {values!r}")
+    return [(key, value) for key, values in vary.items() for value in values]
+
+
+def _touched(variations):
+    """The methods that variations have to do with: a key below methods.NAME is for that one, all else for all."""
+    keys = [key.split(".") for key, _ in variations]
+    return {method for method in METHODS for key in keys if key[0] != "methods" or key[1:2] == [method]}
+
+
+def _with(document, variation):
+    """The document with a variation in it."""
+    key, value = variation
+    varying = copy.deepcopy(document)
+    _yield_in_cells(varying.values, key.split("."))
+    varying.put(tuple(key.split(".")), value, ("vary", key))
+    return varying
 
 
 def shipped_recipes():
@@ -381,9 +250,8 @@ def _merge(below, above):
     return merged
 
 
-def _yield_in_cells(values, assignment):
-    """Removes from the cells what an override sets for all of them."""
-    key = assignment.partition("=")[0].split(".")
+def _yield_in_cells(values, key):
+    """Removes from the cells what is set for all of them, a key in parts."""
     cells = values.get("cells")
     for cell in cells.values() if isinstance(cells, dict) else ():
         for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
@@ -398,14 +266,3 @@ def _remove(mapping, key):
         mapping = mapping.get(part) if isinstance(mapping, dict) else None
     if isinstance(mapping, dict) and key:
         mapping.pop(key[-1], None)
-
-
-def _plain(settings):
-    """A dataclass as a mapping of YAML's own types, unset alternatives left out."""
-    return _yaml(dataclasses.asdict(settings))
-
-
-def _yaml(value):
-    if isinstance(value, dict):
-        return {k: _yaml(v) for k, v in value.items() if v is not None}
-    return list(value) if isinstance(value, tuple) else value

@@ -1,35 +1,9 @@
 """Tables of what trials gave: mean and standard deviation of the test error over seeds."""
 
-import json
 import statistics
 from pathlib import Path
 
-import yaml
-
 from nft_keras.experiments.files import whole, write_json
-
-
-def finished(trials, out):
-    """Results of those of the trials that were run with exactly their present settings.
-
-    Args:
-        trials: iterable of `nft_keras.experiments.recipe.Trial`.
-        out: the output folder.
-
-    Returns:
-        list of result.json contents.
-    """
-    results = []
-    for trial in trials:
-        folder = Path(out, trial.folder)
-        try:
-            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            continue
-        if config == trial.config():
-            results.append(result)
-    return results
 
 
 def write_report(name, results, out):
@@ -58,7 +32,11 @@ def table(results, with_data=False):
     Args:
         results: list of result.json contents.
         with_data: bool, whether the data set and the number of epochs tell rows apart too.
+
+    Returns:
+        str; where a recipe varies a setting, there is a column for it.
     """
+    with_variation = any("varied" in result for result in results)
     head = [
         "classifier",
         "method",
@@ -72,16 +50,16 @@ def table(results, with_data=False):
     cells = {}
     for result in results:
         key = (result["dataset"], result["epochs"]) if with_data else ()
-        cells.setdefault((*key, result["classifier"], result["method"]), []).append(result)
+        cells.setdefault((*key, result.get("varied", ""), result["classifier"], result["method"]), []).append(result)
     rows = []
-    for (*_, classifier, method), runs in cells.items():
-        row = [runs[0]["dataset"]] * with_data + [classifier, method.upper()]
+    for (*_, varied, classifier, method), runs in cells.items():
+        row = [runs[0]["dataset"]] * with_data + [varied] * with_variation + [classifier, method.upper()]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
         row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
         rows.append(row)
-    return markdown(["data"] * with_data + head, rows)
+    return markdown(["data"] * with_data + ["varied"] * with_variation + head, rows)
 
 
 def markdown(head, rows):

@@ -76,6 +76,15 @@ class Document:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise RecipeError(f"--set {assignment}: {text!r} is not valid YAML") from None
+        self._places[key] = f"--set {assignment}"
+        self._put(key, value)
+
+    def put(self, key, value, source):
+        """Sets one value to what stands at another key of the file, `source`; errors about it say that place."""
+        self._places[key] = self._places[source]
+        self._put(key, value)
+
+    def _put(self, key, value):
         inner = self.values
         for depth, part in enumerate(key[:-1]):
             if isinstance(inner.get(part), list) and part == "classifiers":
@@ -84,9 +93,8 @@ class Document:
                 inner[part] = {}
             inner = inner[part]
             if not isinstance(inner, dict):
-                raise RecipeError(f"--set {assignment}: {'.'.join(key[: depth + 1])} has no keys, it is {inner!r}")
+                raise RecipeError(f"{self._places[key]}: {'.'.join(key[: depth + 1])} has no keys, it is {inner!r}")
         inner[key[-1]] = value
-        self._places[key] = f"--set {assignment}"
 
     def _refuse_aliases(self, text):
         # A few lines of them can stand for gigabytes, or for themselves.

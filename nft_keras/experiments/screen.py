@@ -41,7 +41,7 @@ class Screen:
         """Begins a trial; returns the function that is called with the logs of each epoch."""
         self.number += 1
         epochs = trial.training.epochs
-        title = f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()} seed {trial.seed}"
+        title = self._title(trial)
         self.note(f"{title}  starting")
         began = time.monotonic()
 
@@ -64,10 +64,13 @@ class Screen:
     def finished(self, trial, result):
         """Prints the line of a finished trial."""
         self.say(
-            f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()} seed {trial.seed}  "
-            f"test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
+            f"{self._title(trial)}  test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
             f"best epoch {result['best_epoch']}/{result['epochs']}  {_clock(result['seconds'])}"
         )
+
+    def _title(self, trial):
+        varied = f" {trial.variation}" if trial.varied else ""
+        return f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()}{varied} seed {trial.seed}"
 
 
 def _clock(seconds):

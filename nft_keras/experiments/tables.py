@@ -8,9 +8,9 @@ import yaml
 
 from nft_keras.experiments.recipe import load_recipe, shipped_recipes
 from nft_keras.experiments.report import mean_std
-from nft_keras.experiments.schema import RecipeError
 
 METHODS = ("ct", "eef", "ft", "nft")
+NOT_SETTINGS = ("name", "seeds", "test_every", "vary")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,59 +49,35 @@ class Cell:
         }
 
 
-def read_results(folders):
-    """Finished trials below some folders.
-
-    Args:
-        folders: iterable of paths.
-
-    Returns:
-        list of (content of config.yaml, content of result.json).
-
-    Raises:
-        RecipeError: if there is no finished trial.
-    """
-    found = []
-    for path in sorted({p for folder in folders for p in Path(folder).rglob("result.json")}):
-        try:
-            config = yaml.safe_load(path.with_name("config.yaml").read_text(encoding="utf-8"))
-            found.append((config, json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise RecipeError(f"{path}: not a finished trial of ours: {error}") from None
-    if not found:
-        raise RecipeError(f"no result.json below {', '.join(map(str, folders))}: nothing to report")
-    return found
-
-
-def cells(results):
+def cells(runs):
     """The rows of the published tables, with those of our runs that have exactly the settings of our recipes.
 
     Args:
-        results: what `read_results` returns.
+        runs: list of `nft_keras.experiments.runs.Run`.
 
     Returns:
         {name of the table: list of `Cell`}, and the list of the results that are none of these.
     """
     published = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
     by_settings = {}
-    for config, result in results:
-        by_settings.setdefault(_settings(config), {})[result["seed"]] = result
+    for run in runs:
+        by_settings.setdefault(_settings(run.config), {})[run.result["seed"]] = run.result
     used, tables = set(), {}
     for name, classifiers in published.items():
         tables[name] = []
         for classifier, datasets in classifiers.items():
             for dataset, figures in datasets.items():
-                runs, missing = {m: [] for m in METHODS}, {}
+                ours, missing = {m: [] for m in METHODS}, {}
                 for trial in load_recipe(shipped_recipes() / f"{dataset}.yaml", classifiers=[classifier]):
                     settings = _settings(trial.config())
                     used.add(settings)
-                    run = by_settings.get(settings, {}).get(trial.seed)
-                    if run:
-                        runs[trial.method].append(run)
+                    result = by_settings.get(settings, {}).get(trial.seed)
+                    if result:
+                        ours[trial.method].append(result)
                     else:
                         missing.setdefault(trial.method, []).append(trial.seed)
-                tables[name].append(Cell(classifier, dataset, figures, runs, missing))
-    others = [result for config, result in results if _settings(config) not in used]
+                tables[name].append(Cell(classifier, dataset, figures, ours, missing))
+    others = [run.result for run in runs if _settings(run.config) not in used]
     return tables, others
 
 
@@ -118,8 +94,8 @@ def what_is_missing(rows):
 
 
 def _settings(config):
-    """What makes two trials the same experiment: everything but the seed."""
-    return json.dumps({k: v for k, v in config.items() if k not in ("seeds", "name")}, sort_keys=True)
+    """What makes two trials the same experiment: everything but the seed, the name, and what is only shown."""
+    return json.dumps({k: v for k, v in config.items() if k not in NOT_SETTINGS}, sort_keys=True)
 
 
 def _mean(runs):

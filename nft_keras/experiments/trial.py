@@ -39,14 +39,14 @@ def run_trial(trial, dataset, out, progress):
     """Runs a trial and writes its folder: config, history, classifier, TensorBoard logs, pictures; last, the result.
 
     Args:
-        trial: `nft_keras.experiments.recipe.Trial`.
+        trial: `nft_keras.experiments.settings.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
         out: the output folder; the trial's own is `out / trial.folder`, what it held is replaced.
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
-        best_epoch (gamma, from 1), epochs, seconds, provenance.
+        best_epoch (gamma, from 1), epochs, seconds, provenance; varied ("key=value") if the recipe varies a setting.
     """
     began = time.monotonic()
     folder = Path(out, trial.folder)
@@ -64,6 +64,7 @@ def run_trial(trial, dataset, out, progress):
         "epochs": trial.training.epochs,
         "seconds": round(time.monotonic() - began, 1),
         "provenance": dataset.provenance,
+        **({"varied": trial.variation} if trial.varied else {}),
     }
     write_json(folder / "result.json", result)
     return result
@@ -83,6 +84,7 @@ def _train(trial, dataset, folder, progress):
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         *monitor.pictures(trial, dataset, folder),
         best,
+        *([monitor.TestError(batches(dataset.test, EVALUATION_BATCH), trial.test_every)] if trial.test_every else []),
         monitor.History(folder / "history.csv"),
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         keras.callbacks.LambdaCallback(
@@ -97,7 +99,7 @@ def _train(trial, dataset, folder, progress):
 
 
 def learning_rate(trial, gamma):
-    """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.recipe.Training`."""
+    """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.settings.Training`."""
     training, last = trial.training, trial.simplification_epochs
     if training.schedule == "constant" or (last > 1 and gamma <= last):
         return training.learning_rate

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from nft_keras.experiments import recipe
+from nft_keras.experiments import settings as settings_of
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import RecipeError
 
@@ -71,7 +72,7 @@ def test_set_is_stronger_than_a_cell(write):
     [(0.85, 200, 170), (0.7, 250, 175), (0.25, 200, 50), (0.5, 3, 2), (0.85, 3, 2), (0.5, 1, 0)],
 )
 def test_a_ratio_of_the_epochs_leaves_one_after_the_drop(ratio, epochs, expected):
-    assert recipe.DevelopmentalPlan(simplification_ratio=ratio).epochs(epochs) == expected
+    assert settings_of.DevelopmentalPlan(simplification_ratio=ratio).epochs(epochs) == expected
 
 
 def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
@@ -82,13 +83,47 @@ def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
         assert again == trial
 
 
+VARYING = GOOD + "vary:\n  dataset.label_noise: [0, 0.5]\n  methods.nft.plan.eta_max: [7]\n"
+
+
+def test_each_variation_changes_one_thing_for_the_methods_it_touches(write):
+    trials = load_recipe(write(VARYING), classifiers=["cnn-a"], seeds=[0])
+    found = [(t.variation, t.method, t.dataset["label_noise"], str(t.folder)) for t in trials]
+    assert found == [
+        ("dataset.label_noise=0", "ct", 0.0, "good/dataset.label_noise=0/cnn-a/ct/seed-0"),
+        ("dataset.label_noise=0", "nft", 0.0, "good/dataset.label_noise=0/cnn-a/nft/seed-0"),
+        ("dataset.label_noise=0.5", "ct", 0.5, "good/dataset.label_noise=0.5/cnn-a/ct/seed-0"),
+        ("dataset.label_noise=0.5", "nft", 0.5, "good/dataset.label_noise=0.5/cnn-a/nft/seed-0"),
+        ("methods.nft.plan.eta_max=7", "nft", 0.1, "good/methods.nft.plan.eta_max=7/cnn-a/nft/seed-0"),
+    ]
+    assert [t.method_settings.plan.eta_max for t in trials if t.method == "nft"] == [2000, 2000, 7]
+
+
+def test_a_method_that_no_variation_touches_runs_as_it_is(write):
+    text = GOOD + "vary: {methods.nft.plan.eta_max: [7, 8]}\n"
+    trials = load_recipe(write(text), classifiers=["fc-a"], seeds=[0])
+    assert [(t.method, t.variation) for t in trials] == [
+        ("ct", ""),
+        ("nft", "methods.nft.plan.eta_max=7"),
+        ("nft", "methods.nft.plan.eta_max=8"),
+    ]
+
+
+def test_the_config_of_a_variation_is_a_recipe_for_that_trial_alone(write, tmp_path):
+    for trial in load_recipe(write(VARYING)):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(trial.config()))
+        assert load_recipe(path) == [trial]
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_our_own_recipes_are_right(path):
     trials = load_recipe(path)
-    assert {t.recipe for t in trials} == {path.stem} and {"ct", "nft"} <= {t.method for t in trials}
+    name = f"small-{path.stem}" if path.parent.name == "small" else path.stem
+    assert {t.recipe for t in trials} == {name} and {"ct", "nft"} <= {t.method for t in trials}
 
 
-@pytest.mark.parametrize("name, settings", recipe.CLASSIFIERS.items())
+@pytest.mark.parametrize("name, settings", settings_of.CLASSIFIERS.items())
 def test_settings_of_a_classifier_are_its_arguments(name, settings):
     from nft_keras import classifiers
 
@@ -104,7 +139,7 @@ def test_a_law_may_be_anybody_s_function(write):
     assert recipe.law("math.sqrt") is math.sqrt and recipe.law("cosine") == "cosine"
 
 
-@pytest.mark.parametrize("settings", [recipe.Unet, recipe.Mlp])
+@pytest.mark.parametrize("settings", [settings_of.Unet, settings_of.Mlp])
 def test_settings_of_an_auxiliary_network_are_its_arguments(settings):
     from nft_keras import auxiliaries
 
@@ -155,6 +190,13 @@ def _defaults(function, *without):
         ("ratio: 0.5}", "ratio: 0.5, law: cosin}", ":6: methods.nft.plan.law: unknown law 'cosin'; .*mean cosine?"),
         ("ratio: 0.5}", "ratio: 0.5, law: math.sin2}", ":6: methods.nft.plan.law: unknown law 'math.sin2'"),
         ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),
+        ("seeds: [0, 1]", "test_every: -1", ":10: test_every: must be >= 0, got -1"),
+        ("seeds: [0, 1]", "vary: {seeds: [1]}", ":10: vary.seeds: should be a key below dataset, methods or training"),
+        ("seeds: [0, 1]", "vary: {training.epochs: 3}", ":10: vary.training.epochs: should be a list of numbers"),
+        ("seeds: [0, 1]", "vary: {training.epochs: [3, 3]}", ":10: vary.training.epochs: has a value twice"),
+        ("seeds: [0, 1]", "vary: {dataset.name: [../up]}", ":10: vary.dataset.name: should be a list of .* name fold"),
+        ("seeds: [0, 1]", "vary: {training.epoch: [3]}", ":10: training.epoch: unknown key; .*; did you mean epochs?"),
+        ("seeds: [0, 1]", "vary: {training.epochs: [0]}", ":10: training.epochs: must be >= 1, got 0"),
         ("methods:", "method:", ": method: unknown key; allowed: .*; did you mean methods?"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from nft_keras import data, run
-from nft_keras.experiments import report
+from nft_keras.experiments import runs
 from nft_keras.experiments.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -140,9 +140,9 @@ def test_config_runs_again_to_the_same_result(images, tmp_path):
 
 def test_the_report_counts_only_trials_with_the_present_settings(images, tmp_path):
     trials = load_recipe(images.parent.parent / "small.yaml")
-    assert len(report.finished(trials, images.parent)) == 2
+    assert len(runs.finished(trials, images.parent)) == 2
     trials = load_recipe(images.parent.parent / "small.yaml", ["methods.nft.plan.eta_max=400"])
-    assert [r["method"] for r in report.finished(trials, images.parent)] == ["ct"]
+    assert [r["method"] for r in runs.finished(trials, images.parent)] == ["ct"]
 
 
 def test_points_in_the_plane_get_figure_1(tmp_path):
@@ -161,9 +161,9 @@ def test_dry_run_prints_a_row_per_trial_with_every_setting_and_writes_nothing(tm
     arguments = [str(ROOT / "recipes/imdb.yaml"), "--out", str(out), "--dry-run", "--seeds", "0", "1"]
     assert run.main(arguments) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 4 and not out.exists()
+    assert len(rows) == 8 and not out.exists()
     for setting in ("methods.nft.plan.eta_max=1000.0", "training.batch_size=32", "dataset.num_words=20000"):
-        assert setting in rows[2].split()
+        assert setting in rows[-1].split()
 
 
 def command(*arguments, **kwargs):
@@ -181,7 +181,7 @@ def command(*arguments, **kwargs):
     [
         (["recipes/imdb.yaml", "--set", "training.epoch=3"], "did you mean epochs?"),
         (["recipes/none.yaml"], "recipes/none.yaml: cannot be read: No such file or directory"),
-        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, nft"),
+        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, eef, ft, nft"),
         (["recipes/imdb.yaml", "--classifiers", "cnn-a"], "--classifiers cnn-a: not in this recipe; it has fc-b"),
     ],
 )

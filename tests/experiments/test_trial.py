@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from nft_keras.experiments.recipe import DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
+from nft_keras.experiments.settings import DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
 from nft_keras.experiments.trial import learning_rate
 
 
@@ -11,7 +11,7 @@ from nft_keras.experiments.trial import learning_rate
 def trial():
     method = NeuralFriendlyTraining(DevelopmentalPlan(simplification_ratio=0.7), Unet())
     training = Training(learning_rate=0.1, epochs=250, schedule="cosine")
-    return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0)
+    return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, 0)
 
 
 def test_the_published_schedule_of_resnet18(trial):

@@ -1,0 +1,195 @@
+"""Figures 1 and 3 to 6 of Marullo et al. (2022), drawn from finished trials of ours."""
+
+import json
+import statistics
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from nft_keras.data import noise_in_name
+from nft_keras.experiments import figures
+from nft_keras.experiments.figures import plt
+from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.settings import CLASSIFIERS
+from nft_keras.experiments.tables import METHODS, NOT_SETTINGS
+
+# Told apart without colour too: by marker, by dashes and by how dark they are.
+STYLES = {
+    "ct": {"color": "#000000", "marker": "o", "linestyle": "-"},
+    "eef": {"color": "#c9a227", "marker": "s", "linestyle": ":"},
+    "ft": {"color": "#4895ef", "marker": "^", "linestyle": "--"},
+    "nft": {"color": "#c1121f", "marker": "D", "linestyle": "-."},
+}
+SENSITIVITY = {
+    "methods.nft.plan.eta_max": r"$\eta_{max}$",
+    "methods.nft.plan.simplification_ratio": r"$\gamma_{max\_simp}$ / $\gamma_{max}$",
+    "methods.nft.auxiliary.filters": r"$n_f$ (feature maps)",
+    "methods.nft.auxiliary_optimizer.learning_rate": r"$\beta$ (learning rate)",
+}
+
+
+def two_moons(runs):
+    """Figure 1: decision boundary and simplified points at six moments, NFT, the first seed."""
+    kept = [run for run in _kept(runs) if run.result["method"] == "nft" and run.result["dataset"] == "two-moons"]
+    if not kept:
+        raise _nothing("a run of NFT on two-moons", "recipes/two-moons.yaml")
+    return figures.two_moons(kept[0].folder / "snapshots.npz")
+
+
+def label_noise(runs):
+    """Figure 3: test error against label noise, mean and standard deviation over seeds, a panel per classifier."""
+    panels = {}
+    for run in runs:
+        dataset, noise = noise_in_name(run.config["dataset"]["name"])
+        errors = panels.setdefault((dataset, run.result["classifier"]), {}).setdefault(run.result["method"], {})
+        percent = round(100 * (noise or run.config["dataset"]["label_noise"]), 6)
+        errors.setdefault(percent, []).append(run.result["test_error"])
+    panels = {key: by_method for key, by_method in panels.items() if any(len(e) > 1 for e in by_method.values())}
+    if not panels:
+        raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
+    figure, axes = _panels(len(panels), "label noise (% of the training labels)", "test error (%)")
+    for axis, ((dataset, classifier), by_method) in zip(axes, panels.items(), strict=True):
+        for method in (m for m in METHODS if m in by_method):
+            _error_bars(axis, method, *zip(*sorted(by_method[method].items()), strict=True))
+        axis.set_title(f"{dataset}, {classifier}", fontsize=10)
+        axis.legend()
+    return figure
+
+
+def simplification(runs):
+    """Figure 4: x, delta and x + delta for a few images, FT above NFT, a column per classifier.
+
+    The moment is the first one that was kept, the end of the first epoch in which NFT alters the data; delta is scaled
+    to its largest value, which is said.
+    """
+    kept, dataset = {}, None
+    for run in _kept(runs):
+        key = (run.result["classifier"], run.result["method"])
+        dataset = dataset or run.result["dataset"]
+        snapshots = np.load(run.folder / "snapshots.npz", allow_pickle=False)
+        if run.result["dataset"] == dataset and key[1] in ("ft", "nft") and snapshots["x"].ndim == 4:
+            kept.setdefault(key, snapshots)
+    if not kept:
+        raise _nothing("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
+    classifiers = [name for name in CLASSIFIERS if any(name == classifier for classifier, _ in kept)]
+    methods = [method for method in ("ft", "nft") if any((c, method) in kept for c in classifiers)]
+    n = len(next(iter(kept.values()))["x"])
+    figure = plt.figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
+    blocks = figure.subfigures(len(methods), len(classifiers), squeeze=False)
+    for (classifier, method), snapshots in kept.items():
+        block = blocks[methods.index(method), classifiers.index(classifier)]
+        x, simplified, gamma = snapshots["x"], snapshots["simplified"][0], snapshots["gammas"][0]
+        scale = max(float(np.abs(simplified - x).max()), 1e-6)
+        block.suptitle(rf"{method.upper()}, {classifier}, $\gamma$ = {gamma}", fontsize=9)
+        axes = block.subplots(3, n, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
+        figures.image_row(axes[0], x, "$x$")
+        figures.image_row(axes[1], simplified - x, rf"$\delta$ (±{scale:.2g})", scale)
+        figures.image_row(axes[2], simplified, r"$\tilde{x}$")
+    return figure
+
+
+def curves(runs):
+    """Figure 5: training and test error epoch by epoch, CT and NFT, the first seed; the drop is marked.
+
+    Without test errors in the history (`test_every: 1` in the recipe) it shows validation errors and says so.
+    """
+    panels = {}
+    for run in sorted(runs, key=lambda run: run.result["seed"]):
+        key = (run.result["dataset"], run.result.get("varied", ""), run.result["classifier"])
+        panels.setdefault(key, {}).setdefault(run.result["method"], run)
+    panels = {key: by_method for key, by_method in panels.items() if {"ct", "nft"} <= set(by_method)}
+    if not panels:
+        raise _nothing(
+            "runs of CT and NFT with the same classifier", "recipes/mnist-back-image.yaml --set test_every=1"
+        )
+    panels = dict(sorted(panels.items(), key=lambda item: (item[0][:2], list(CLASSIFIERS).index(item[0][2]))))
+    figure, axes = _panels(len(panels), r"epoch $\gamma$", "error (%)")
+    for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
+        for method in ("ct", "nft"):
+            rows = by_method[method].rows()
+            held_out = "test" if any(row.get("test_error") for row in rows) else "validation"
+            columns = {"training": "error", "test": "test_error", "validation": "valid_error"}
+            for part, dashes in (("training", "--"), (held_out, "-")):
+                points = [(int(row["epoch"]), float(row[columns[part]])) for row in rows if row.get(columns[part])]
+                style = STYLES[method] | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
+                axis.plot(*zip(*points, strict=True), label=f"{method.upper()}, {part}", **style)
+        dropped = by_method["nft"].simplification_epochs
+        axis.axvline(dropped, color="0.5", linestyle=":", linewidth=1.2, label=f"drop after epoch {dropped}")
+        seeds = sorted({by_method[method].result["seed"] for method in ("ct", "nft")})
+        axis.set_title(", ".join(filter(None, key)) + f", seed {' and '.join(map(str, seeds))}", fontsize=10)
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(fontsize=8)
+    return figure
+
+
+def sensitivity(runs):
+    """Figure 6: test error of NFT, one hyper-parameter changed at a time, mean and standard deviation over seeds."""
+    nft = [run for run in runs if run.result["method"] == "nft"]
+    found = [(key, curve) for key in SENSITIVITY if (curve := _one_changed(nft, key))]
+    if not found:
+        raise _nothing("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
+    figure, axes = _panels(len(found), "", "test error (%)", share=True)
+    for axis, (key, curve) in zip(axes, found, strict=True):
+        _error_bars(axis, "nft", range(len(curve)), list(curve.values()))
+        axis.set_xticks(range(len(curve)), [f"{value:g}" for value in curve])
+        axis.set_xlabel(SENSITIVITY[key])
+        axis.margins(x=0.15)
+    return figure
+
+
+FIGURES = {
+    "figure-1": two_moons,
+    "figure-3": label_noise,
+    "figure-4": simplification,
+    "figure-5": curves,
+    "figure-6": sensitivity,
+}
+
+
+def _kept(runs):
+    """The runs that kept snapshots, the first seeds first."""
+    return sorted((r for r in runs if (r.folder / "snapshots.npz").exists()), key=lambda run: run.result["seed"])
+
+
+def _one_changed(runs, key):
+    """{value of the setting: test errors} of the largest set of runs that differ in it (and the seed) alone."""
+    alike = {}
+    for run in runs:
+        config = json.loads(json.dumps({k: v for k, v in run.config.items() if k not in NOT_SETTINGS}))
+        inner = config
+        for part in key.split(".")[:-1]:
+            inner = inner[part]
+        value = inner.pop(key.split(".")[-1], None)
+        if value is not None:
+            alike.setdefault(json.dumps(config, sort_keys=True), {}).setdefault(value, []).append(run)
+    values = max(alike.values(), key=len, default={})
+    curve = {value: [run.result["test_error"] for run in values[value]] for value in sorted(values)}
+    return curve if len(curve) > 1 else {}
+
+
+def _panels(n, x_label, y_label, share=False):
+    """A figure of n panels side by side, two to a row from three on, and its axes."""
+    columns = min(n, 2)
+    rows = -(-n // columns)
+    size = (5.2 * columns, 3.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
+    for axis in axes.flat[n:]:
+        axis.axis("off")
+    for axis in axes.flat[:n]:
+        axis.set(xlabel=x_label, ylabel=y_label)
+        axis.grid(color="0.9")
+    return figure, axes.flat[:n]
+
+
+def _error_bars(axis, method, positions, errors):
+    """A line through the means, bars of one standard deviation where there are several seeds."""
+    means = [statistics.mean(e) for e in errors]
+    spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
+    seeds = sorted({len(e) for e in errors})
+    label = f"{method.upper()} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
+    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **STYLES[method])
+
+
+def _nothing(what, recipe):
+    return RecipeError(f"there is nothing to draw: it takes {what}, e.g. python -m nft_keras.run {recipe}")

@@ -1,0 +1,215 @@
+"""What a trial consists of: the settings of networks, optimizers, plans and methods, as a recipe names them."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """An optimizer. `weight_decay` is L2 in the gradient of every weight for adam and sgd, decoupled for adamw."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, "> 0"] = 1e-4
+    weight_decay: Annotated[float, ">= 0"] = 0.0
+    momentum: Annotated[float, ">= 0 and < 1"] = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Optimizer):
+    """How the classifier is trained, with every method alike.
+
+    schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
+    until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+    """
+
+    epochs: Annotated[int, ">= 1"] = 200
+    batch_size: Annotated[int, ">= 1"] = 32
+    schedule: Literal["constant", "cosine"] = "constant"
+    augment: Literal["none", "crop-and-flip"] = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs."""
+
+    simplification_epochs: Annotated[int | None, ">= 0"] = None
+    simplification_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
+    law: str = "quadratic"
+
+    def epochs(self, of):
+        """gamma_max_simp of a training of so many epochs; a ratio below 1 leaves at least one epoch after the drop."""
+        if self.simplification_epochs is not None:
+            return self.simplification_epochs
+        rounded = math.floor(self.simplification_ratio * of + 0.5)
+        return min(rounded, of - 1) if self.simplification_ratio < 1 else of
+
+
+@dataclasses.dataclass(frozen=True)
+class DevelopmentalPlan(Plan):
+    """`nft_keras.DevelopmentalPlan`."""
+
+    eta_max: Annotated[float, ">= 0"] = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PerturbationPlan(Plan):
+    """`nft_keras.PerturbationPlan`."""
+
+    max_steps: Annotated[int, ">= 0"] = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class EasyExamplesPlan(Plan):
+    """`nft_keras.EasyExamplesPlan`."""
+
+    first_fraction: Annotated[float, "> 0 and <= 1"] = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Unet:
+    """`nft_keras.auxiliaries.unet`."""
+
+    name: Literal["unet"] = "unet"
+    filters: Annotated[int, ">= 1"] = 64
+    depth: Annotated[int, ">= 1"] = 2
+    label_conditioned: bool = False
+    residual: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Mlp:
+    """`nft_keras.auxiliaries.mlp`."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: Annotated[int, ">= 1"] = 256
+    label_conditioned: bool = False
+    residual: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class FcA:
+    """`nft_keras.classifiers.fc_a`."""
+
+    units: Annotated[int, ">= 1"] = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class FcB:
+    """`nft_keras.classifiers.fc_b`."""
+
+    units: Annotated[tuple[int, ...], ">= 1"] = (2500, 2000, 1500, 1000, 500)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """A network without settings of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassicTraining:
+    """CT: the classifier on the data as they are."""
+
+    plan = Plan(simplification_epochs=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EasyExamplesFirst:
+    """EEF: `nft_keras.EasyExamplesFirst` under a `nft_keras.EasyExamplesPlan`."""
+
+    plan: EasyExamplesPlan
+
+
+@dataclasses.dataclass(frozen=True)
+class FriendlyTraining:
+    """FT: `nft_keras.FriendlyTraining` under a `nft_keras.PerturbationPlan`."""
+
+    plan: PerturbationPlan
+    step: Annotated[float, "> 0"] = 0.1
+    confidence: Annotated[float, ">= 0 and <= 1"] = 0.98
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuralFriendlyTraining:
+    """NFT: `nft_keras.FriendlyModel` under a `nft_keras.DevelopmentalPlan`."""
+
+    plan: DevelopmentalPlan
+    auxiliary: Unet | Mlp
+    auxiliary_optimizer: Optimizer = Optimizer()
+    penalty: Literal["sum", "mean"] = "sum"
+    phases: Literal["epoch", "batch", "joint"] = "epoch"
+
+
+CLASSIFIERS = {"fc-a": FcA, "fc-b": FcB, "cnn-a": Fixed, "cnn-b": Fixed, "resnet18": Fixed}
+METHODS = {"ct": ClassicTraining, "eef": EasyExamplesFirst, "ft": FriendlyTraining, "nft": NeuralFriendlyTraining}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One run: one cell (classifier x method) of a recipe with one seed.
+
+    Attributes:
+        recipe: the recipe's name.
+        dataset: arguments of `nft_keras.data.load`, with its name.
+        classifier, classifier_settings: name and settings of the classifier.
+        method, method_settings: name and settings of the training method.
+        training: `Training`.
+        selection: "after-drop" or "all", the epochs among which the best one is chosen.
+        test_every: int, epochs between two looks at the test error that the history shows; 0 for none.
+        seed: int, of initial weights and shuffling.
+        varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
+    """
+
+    recipe: str
+    dataset: dict
+    classifier: str
+    classifier_settings: object
+    method: str
+    method_settings: object
+    training: Training
+    selection: str
+    test_every: int
+    seed: int
+    varied: tuple | None = None
+
+    @property
+    def folder(self):
+        """Where its files go, below the output folder."""
+        variation = [self.variation] if self.varied else []
+        return Path(self.recipe, *variation, self.classifier, self.method, f"seed-{self.seed}")
+
+    @property
+    def variation(self):
+        """ "key=value" of what is varied, "" if nothing is."""
+        return "{}={}".format(*self.varied) if self.varied else ""
+
+    @property
+    def simplification_epochs(self):
+        """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
+        return self.method_settings.plan.epochs(self.training.epochs)
+
+    def config(self):
+        """The trial as a recipe of its own, complete."""
+        return {
+            "name": self.recipe,
+            "dataset": _yaml(self.dataset),
+            "classifiers": {self.classifier: plain(self.classifier_settings)},
+            "methods": {self.method: plain(self.method_settings)},
+            "training": plain(self.training),
+            "seeds": [self.seed],
+            "selection": self.selection,
+            "test_every": self.test_every,
+            **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
+        }
+
+
+def plain(settings):
+    """A dataclass as a mapping of YAML's own types, unset alternatives left out."""
+    return _yaml(dataclasses.asdict(settings))
+
+
+def _yaml(value):
+    if isinstance(value, dict):
+        return {k: _yaml(v) for k, v in value.items() if v is not None}
+    return list(value) if isinstance(value, tuple) else value
