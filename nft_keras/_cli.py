@@ -12,14 +12,18 @@ def answer(errors, function, *arguments):
         function, *arguments: what to call.
 
     Returns:
-        The exit code: 0, or 2 after such an error.
+        The exit code: what the function returns, 0 for None, or 2 after such an error.
     """
     try:
-        function(*arguments)
+        return function(*arguments) or 0
     except errors as error:
-        print(error, file=sys.stderr)
+        print(_visible(str(error)), file=sys.stderr)
         return 2
-    return 0
+
+
+def _visible(text):
+    """The text on one line; what a file's names and contents might do to a terminal is written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
 
 
 def end(main):
@@ -33,3 +37,18 @@ def end(main):
         os._exit(130)  # TensorFlow's threads do not wait to be joined
     except BrokenPipeError:
         os._exit(1)
+
+
+def import_tensorflow_quietly():
+    """Imports TensorFlow; what its C++ says of missing CUDA before its log level counts is kept off the screen."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -2,15 +2,21 @@
 
 import math
 
+import keras
 from keras import initializers, layers
 
 
-def dense(x, units, activation=None):
+def output_dtype():
+    """The dtype of an output layer: of the weights, so that under mixed precision nothing of the output is lost."""
+    return keras.config.dtype_policy().variable_dtype
+
+
+def dense(x, units, activation=None, dtype=None):
     """Applies a Dense layer, weights and biases uniform in +-1/sqrt(fan_in)."""
-    return layers.Dense(units, activation=activation, **_uniform(x.shape[-1]))(x)
+    return layers.Dense(units, activation=activation, dtype=dtype, **_uniform(x.shape[-1]))(x)
 
 
-def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias=True):
+def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias=True, dtype=None):
     """Applies a Conv2D layer, weights and biases uniform in +-1/sqrt(fan_in)."""
     return layers.Conv2D(
         filters,
@@ -19,6 +25,7 @@ def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias
         padding=padding,
         activation=activation,
         use_bias=use_bias,
+        dtype=dtype,
         **_uniform(size * size * x.shape[-1]),
     )(x)
 

@@ -8,7 +8,7 @@ momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings 
 import keras
 from keras import layers, ops
 
-from nft_keras._layers import batch_norm, conv, dense
+from nft_keras._layers import batch_norm, conv, dense, output_dtype
 
 
 def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
@@ -53,9 +53,10 @@ def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
         x = layers.Concatenate()([skip, x])
         x = _double_conv(x, x.shape[-1] // 2, filters * 2 ** max(level - 1, 0))
     if residual:
-        x = layers.Add()([image, layers.Conv2D(channels, 1, kernel_initializer="zeros")(x)])
+        g = layers.Conv2D(channels, 1, kernel_initializer="zeros", dtype=output_dtype())(x)
+        x = layers.Add(dtype=output_dtype())([image, g])
     else:
-        x = conv(x, channels, 1)
+        x = conv(x, channels, 1, dtype=output_dtype())
     return keras.Model(inputs, x, name="unet")
 
 
@@ -75,9 +76,10 @@ def mlp(input_dim, hidden=256, num_classes=None, residual=False):
     inputs, features, x = _inputs((input_dim,), num_classes)
     x = dense(x, hidden, "relu")
     if residual:
-        x = layers.Add()([features, layers.Dense(input_dim, kernel_initializer="zeros")(x)])
+        g = layers.Dense(input_dim, kernel_initializer="zeros", dtype=output_dtype())(x)
+        x = layers.Add(dtype=output_dtype())([features, g])
     else:
-        x = dense(x, input_dim)
+        x = dense(x, input_dim, dtype=output_dtype())
     return keras.Model(inputs, x, name="mlp")
 
 

@@ -85,8 +85,10 @@ class FriendlyTraining(SimplifyingModel):
                 unfinished = ops.logical_and(unfinished, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(unfinished, "float32")
                 weights = weights * ops.cast(batch, "float32") / ops.maximum(ops.sum(weights), 1.0)
-                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights)
-            move = self.step * tape.gradient(loss, delta)
+                # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
+                loss = self.optimizer.scale_loss(self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights))
+            gradient = tape.gradient(loss, delta) / self.optimizer.scale_loss(1.0)
+            move = self.step * ops.where(ops.isfinite(gradient), gradient, 0.0)
             delta = ops.where(ops.reshape(unfinished, axes), delta - move, delta)
             return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
 

@@ -9,7 +9,7 @@ are both taken by the fully connected ones.
 import keras
 from keras import layers
 
-from nft_keras._layers import batch_norm, conv, dense
+from nft_keras._layers import batch_norm, conv, dense, output_dtype
 
 
 def fc_a(input_shape, num_classes, units=10):
@@ -25,7 +25,7 @@ def fc_a(input_shape, num_classes, units=10):
     """
     inputs = keras.Input(input_shape)
     x = dense(_flat(inputs), units, "tanh")
-    return keras.Model(inputs, dense(x, num_classes), name="fc_a")
+    return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="fc_a")
 
 
 def fc_b(input_shape, num_classes, units=(2500, 2000, 1500, 1000, 500)):
@@ -43,7 +43,7 @@ def fc_b(input_shape, num_classes, units=(2500, 2000, 1500, 1000, 500)):
     x = _flat(inputs)
     for n in units:
         x = layers.ReLU()(batch_norm(dense(x, n)))
-    return keras.Model(inputs, dense(x, num_classes), name="fc_b")
+    return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="fc_b")
 
 
 def cnn_a(input_shape, num_classes):
@@ -88,7 +88,7 @@ def resnet18(input_shape, num_classes):
         for block in range(2):
             x = _residual_block(x, filters, strides=2 if stage and not block else 1)
     x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, dense(x, num_classes), name="resnet18")
+    return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="resnet18")
 
 
 def _cnn(name, input_shape, num_classes, convolutions):
@@ -97,7 +97,7 @@ def _cnn(name, input_shape, num_classes, convolutions):
         x = conv(x, filters, size, activation="relu")
     x = layers.Dropout(0.25)(layers.MaxPooling2D(2)(x))
     x = layers.Dropout(0.5)(dense(layers.Flatten()(x), 128, "relu"))
-    return keras.Model(inputs, dense(x, num_classes), name=name)
+    return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name=name)
 
 
 def _residual_block(x, filters, strides):

@@ -163,7 +163,7 @@ class FriendlyModel(SimplifyingModel):
             return self._joint_step(x, y, sample_weight)
         if self.phases == "batch":
             eq_4 = self._auxiliary_step(x, y, sample_weight)
-            self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+            self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
         # Second phase: s(x) is computed before Keras' own step opens its tape, hence cut off from the gradient.
         simplified = self.simplify(x, y)
         self._perturbation.update_state(squared_norms(simplified, x))
@@ -193,11 +193,11 @@ class FriendlyModel(SimplifyingModel):
         rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
         self.auxiliary_optimizer.apply_gradients([(g * rescale, v) for g, v in zip(of_theta, theta, strict=True)])
         self.optimizer.apply_gradients(zip(of_w, w, strict=True))
-        self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+        self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
         self._perturbation.update_state(squared_norms(simplified, x))
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(loss, ops.shape(x)[0])
+                metric.update_state(loss * self._replicas, ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def _risks(self, x, y, y_pred, sample_weight, simplified):
@@ -206,7 +206,8 @@ class FriendlyModel(SimplifyingModel):
         penalty = ops.mean(squared_norms(simplified, x))
         if self.penalty == "mean":
             penalty = penalty / math.prod(x.shape[1:])
-        return loss, loss + self.eta * penalty + sum(self.auxiliary.losses)
+        # Gradients are summed over replicas, and Keras' losses come divided by their number.
+        return loss, loss + (self.eta * penalty + sum(self.auxiliary.losses)) / self._replicas
 
     def get_metrics_result(self):
         """The logs: loss, compiled metrics, auxiliary_loss, perturbation and eta."""
@@ -283,8 +284,14 @@ class FriendlyModel(SimplifyingModel):
 
     def _first_phase(self):
         if self._aside.first_phase is None:
-            self._aside.first_phase = _AuxiliaryTraining(self)
+            with self.distribute_strategy.scope():
+                self._aside.first_phase = _AuxiliaryTraining(self)
         return self._aside.first_phase
+
+    @property
+    def _replicas(self):
+        """The number of replicas that share a minibatch."""
+        return float(self.distribute_strategy.num_replicas_in_sync)
 
     @property
     def _label_conditioned(self):
@@ -341,7 +348,7 @@ class _AuxiliaryTraining(keras.Model):
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         eq_4 = self._aside.friendly._auxiliary_step(x, y, sample_weight)
-        self._auxiliary_loss.update_state(eq_4, ops.shape(x)[0])
+        self._auxiliary_loss.update_state(eq_4 * self._aside.friendly._replicas, ops.shape(x)[0])
         return self.get_metrics_result()
 
 

@@ -1,13 +1,16 @@
 """The command line: python -m nft_keras.run RECIPE.yaml trains every cell of a recipe and reports on it."""
 
 import argparse
-import os
+import itertools
+import shutil
 import sys
 from pathlib import Path
 
-from nft_keras._cli import answer, end
+from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
+from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
 
 
@@ -25,6 +28,7 @@ def parser():
     p.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")
     p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3")
+    p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
     p.add_argument("--dry-run", action="store_true", help="print the trials, one row each, and exit")
     return p
 
@@ -36,7 +40,7 @@ def main(arguments=None):
         arguments: list of str, default `sys.argv[1:]`.
 
     Returns:
-        The exit code: 0, or 2 for something wrong in what was typed or in the data.
+        The exit code: 0; 1 if a trial failed; 2 for something wrong in what was typed or in the data.
     """
     return answer((RecipeError, DataError), _run_all, parser().parse_args(arguments))
 
@@ -47,65 +51,104 @@ def _run_all(options):
     ]
     if options.dry_run:
         for trial in (trial for trials in recipes for trial in trials):
-            print(trial.folder, *_flat(trial.config()))
-        return
+            print(trial.folder, *(f"{key}={str(value).replace(' ', '')}" for key, value in flat(trial.config())))
+        return 0
+    for trial in (trial for trials in recipes for trial in trials if not options.fresh):
+        check_free(trial, options.out)
+    failed = 0
     for path, trials in zip(options.recipe, recipes, strict=True):
-        _run(trials, load_recipe(path, options.set), options)
+        folder = options.out / trials[0].recipe
+        try:
+            with one_at_a_time(folder / ".lock", wait=False):
+                failed += _run(trials, load_recipe(path, options.set), options)
+        except BlockingIOError:
+            raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
+    return 1 if failed else 0
 
 
 def _run(trials, of_recipe, options):
-    """Runs trials; the report is on all finished trials of the recipe that have its present settings."""
+    """Runs trials and returns how many failed; the report is on all finished ones that have the present settings."""
     from nft_keras.experiments.screen import Screen
 
-    name = trials[0].recipe
+    name, failed = trials[0].recipe, 0
+    to_run = []
     with Screen(trials) as screen:
-        _import_tensorflow_quietly()
-        from nft_keras import data
-        from nft_keras.experiments.report import write_report
-        from nft_keras.experiments.runs import finished
-        from nft_keras.experiments.trial import run_trial
-
-        loaded = None
         for trial in trials:
-            if trial.dataset != loaded:
-                screen.note(f"loading {trial.dataset['name']}")
-                dataset, loaded = data.load(**trial.dataset, data_dir=options.data_dir), trial.dataset
-                sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-                screen.say(f"{trial.dataset['name']}: {sizes} examples; {dataset.provenance}")
-            result = run_trial(trial, dataset, options.out, screen.trial(trial))
-            screen.finished(trial, result)
+            if options.fresh:
+                shutil.rmtree(options.out / trial.folder, ignore_errors=True)
+            if done := finished([trial], options.out):
+                screen.finished_before(trial, done[0])
+            else:
+                to_run.append(trial)
+        if to_run:
+            import_tensorflow_quietly()
+        for trials_on_it in _by_dataset(to_run):
+            dataset = _load(trials_on_it, screen, options, alone=len(trials_on_it) == len(trials))
+            for trial in trials_on_it:
+                failed += dataset is None or not _run_one(trial, dataset, screen, options)
+    from nft_keras.experiments.report import write_report
+
     in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
     print(write_report(name, finished(in_report, options.out), options.out))
     print(f"written to {options.out / name}")
+    if failed:
+        print(f"{failed} of {len(trials)} trials failed", file=sys.stderr)
+    return failed
 
 
-def _import_tensorflow_quietly():
-    """Imports TensorFlow; what its C++ says of missing CUDA before its log level counts is kept off the screen."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def _by_dataset(trials):
+    """Lists of trials on the same data, in their order."""
+    return [list(group) for _, group in itertools.groupby(trials, key=lambda trial: trial.dataset)]
+
+
+def _load(trials, screen, options, alone):
+    """The data set of some trials, or None where it cannot be loaded and others are to be tried."""
+    from nft_keras import data
+
+    name = trials[0].dataset["name"]
+    screen.note(f"loading {name}")
     try:
-        import tensorflow as tf
+        dataset = data.load(**trials[0].dataset, data_dir=options.data_dir)
+        if data.find(name).input_shape is None:
+            from nft_keras.experiments.trial import check_fits
 
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+            for trial in {(trial.classifier, trial.method): trial for trial in trials}.values():
+                check_fits(trial, dataset)
+    except DataError as error:
+        if alone:
+            raise
+        print(f"{name}: {error}", file=sys.stderr)
+        return None
+    sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
+    screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
+    return dataset
 
 
-def _flat(config, prefix=""):
-    """key.key=value of every leaf."""
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}={str(value).replace(' ', '')}"
+def _run_one(trial, dataset, screen, options):
+    """Runs a trial; returns whether it came to its end. What stopped it is said, and what to do."""
+    import tensorflow as tf
+
+    from nft_keras.experiments.monitor import TrainingError
+    from nft_keras.experiments.trial import run_trial
+
+    again = "the same command goes on after the last finished epoch"
+    try:
+        screen.finished(trial, run_trial(trial, dataset, options.out, screen.trial(trial)))
+        return True
+    except TrainingError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        what = str(getattr(error, "message", "")).partition("\n")[0] or "out of memory"
+        reason = f"{what}; mend that (less memory: --methods, --classifiers, training.batch_size), and {again}"
+    screen.say(f"failed: {options.out / trial.folder}: {reason}", stderr=True)
+    return False
 
 
 def _seed(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"should be a whole number >= 0, got {text!r}")
+    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"should be a whole number >= 0 and < 2^32, got {text!r}")
     return int(text)
 
 

@@ -176,6 +176,7 @@ class Dataset:
         num_classes: int.
         provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ...").
         class_names: tuple of str, one per class.
+        preprocessing: what made x of the content of files, an object of `nft_keras.data.preprocessing`; None: unknown.
     """
 
     train: Part
@@ -184,6 +185,7 @@ class Dataset:
     num_classes: int
     provenance: str
     class_names: tuple
+    preprocessing: object = None
 
     @property
     def input_shape(self):
@@ -251,7 +253,12 @@ def load(
     for option, parameter in spec.options.items():
         if parameter.default is inspect.Parameter.empty and option not in options:
             raise DataError(f"data set {name} needs the option {option!r}")
-    dataset = spec.function(data_dir=Path(data_dir or default_data_dir()), split_seed=split_seed, **options)
+    try:
+        dataset = spec.function(data_dir=Path(data_dir or default_data_dir()), split_seed=split_seed, **options)
+    except MemoryError as error:
+        raise DataError(f"data set {name}: does not fit into the memory: {error}") from error
+    if len(set(dataset.train.y.tolist())) < 2:
+        raise DataError(f"data set {name}: {dataset.provenance}: all examples of the training part are of one class")
     sizes = {"train": train_size, "valid": valid_size, "test": test_size}
     parts = {part: _subset(name, part, getattr(dataset, part), size, split_seed) for part, size in sizes.items()}
     if label_noise:
@@ -310,7 +317,7 @@ def split(part, size, seed):
 
 def noise_in_name(name):
     """The data set and the label noise that a name stands for: ("cifar10", 0.2) for "cifar10-n20", else 0."""
-    noisy = re.fullmatch(r"(cifar10)-n(\d+)", name)
+    noisy = re.fullmatch(r"(cifar10)-n(\d{1,3})", name)
     return (noisy[1], int(noisy[2]) / 100) if noisy else (name, 0.0)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import lzma
 import zipfile
 import zlib
 from pathlib import PurePosixPath
@@ -49,7 +50,7 @@ def read(path, member, rows, num_classes):
                 x[done : done + len(table)] = table[:, :PIXELS]
                 y[done : done + len(table)] = table[:, PIXELS]
                 done += len(table)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise DataError(f"{name}: cannot be read, damaged or cut short ({error}); get it again") from error
     if done < rows:
         raise DataError(f"{name}: {done:,} rows instead of the {rows:,} that were published; get it again")

@@ -4,8 +4,6 @@ import contextlib
 import os
 import sys
 import uuid
-import zipfile
-import zlib
 
 from nft_keras.data import DataError
 
@@ -35,12 +33,12 @@ def read(path, *names):
             return [arrays[name] for name in names]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
         print(f"{path}: damaged ({error}), to be made again", file=sys.stderr)
         path.unlink(missing_ok=True)
         return None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def write(path, **arrays):
@@ -71,13 +69,15 @@ def write(path, **arrays):
 
 
 @contextlib.contextmanager
-def one_at_a_time(path):
+def one_at_a_time(path, wait=True):
     """Lets one process at a time through, so that the workers of a sweep do not all download or generate the same.
 
     Args:
-        path: `pathlib.Path` of an empty file to lock, made when missing and left where it is.
+        path: `pathlib.Path` of an empty file in the data directory to lock, made when missing and left where it is.
+        wait: bool, whether to wait for the process that is through.
 
     Raises:
+        BlockingIOError: if there is one and nobody wants to wait.
         DataError: if the file cannot be made.
     """
     try:
@@ -87,5 +87,5 @@ def one_at_a_time(path):
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --data-dir") from error
     with file:
         if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

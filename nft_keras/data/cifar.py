@@ -2,6 +2,7 @@
 
 from nft_keras.data import Dataset, Part, split
 from nft_keras.data.prepared import open_prepared
+from nft_keras.data.preprocessing import of_arrays
 
 
 def cifar10(data_dir, split_seed):
@@ -24,4 +25,5 @@ def cifar10(data_dir, split_seed):
     everything, test = (Part(part["image"], part["label"].astype("int32")) for part in parts)
     train, valid = split(everything, 40000 * len(everything) // 50000, split_seed)
     names = tuple(info.features["label"].names)
-    return Dataset(train, valid, test, len(names), f"tensorflow-datasets {info.full_name}", names)
+    provenance = f"tensorflow-datasets {info.full_name}"
+    return Dataset(train, valid, test, len(names), provenance, names, of_arrays(test.x))

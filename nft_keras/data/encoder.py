@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import random
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from nft_keras.data import DataError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _LENGTH_FILE = "sentence_bert_config.json"
+# Bytes; the largest tokenizer of a multilingual model has some 20 million, the other two files a few hundred.
+_LARGEST = {"config.json": 1_000_000, "tokenizer.json": 200_000_000, _LENGTH_FILE: 1_000_000}
 
 # keras-nlp's backbones have these as constants, so that a checkpoint with others cannot be loaded into them.
 _LAYER_NORM_EPSILON = {"bert": 1e-12, "roberta": 1e-5}
@@ -140,7 +143,7 @@ def find_checkpoint(encoder):
         DataError: if there is none, saying which directory to pass.
     """
     if not str(encoder).startswith("hf://"):
-        directory = Path(encoder).expanduser()
+        directory = Path(os.path.expanduser(encoder))
         if not directory.is_dir():
             hint = f"; for Hugging Face's write hf://{encoder}" if str(encoder).count("/") == 1 else ""
             raise DataError(
@@ -209,6 +212,7 @@ def load_backbone(directory):
     directory = Path(directory)
     config = _config(directory)
     weights = _weights(directory, config)
+    _check_sizes(directory, config, weights)
     build = {"bert": keras_nlp.models.BertBackbone, "roberta": keras_nlp.models.RobertaBackbone}[config["model_type"]]
     segments = {"num_segments": config["type_vocab_size"]} if config["model_type"] == "bert" else {}
     # Initial values that are overwritten below must not move the random state that a training run starts from.
@@ -235,6 +239,23 @@ def load_backbone(directory):
     backbone.trainable = False
     outputs = backbone.output
     return keras.Model(backbone.input, outputs["sequence_output"] if isinstance(outputs, dict) else outputs)
+
+
+def _check_sizes(directory, config, weights):
+    """Refuses a config.json that promises larger weights than there are, before any memory is taken for them."""
+    last, where = f"encoder.layer.{config['num_hidden_layers'] - 1}", directory / "model.safetensors"
+    expected = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], config["hidden_size"]),
+        "embeddings.position_embeddings.weight": (_positions(config), config["hidden_size"]),
+        f"{last}.intermediate.dense.weight": (config["intermediate_size"], config["hidden_size"]),
+    }
+    if config["model_type"] == "bert":
+        expected["embeddings.token_type_embeddings.weight"] = (config["type_vocab_size"], config["hidden_size"])
+    for name, shape in expected.items():
+        if name not in weights:
+            raise DataError(f"{where} has no weights {name}")
+        if weights[name].shape != shape:
+            raise DataError(f"{where}: {name} is {weights[name].shape}, its config.json makes it {shape}")
 
 
 def _take(directory, weights, variable):
@@ -290,7 +311,7 @@ def _config(directory):
         least["pad_token_id"] = 0
     least["max_position_embeddings"] = 1
     for key, bound in least.items():
-        if not isinstance(config.get(key), int) or config[key] < bound:
+        if type(config.get(key)) is not int or config[key] < bound:
             raise DataError(f"{path}: {key} must be an int >= {bound}, got {config.get(key)!r}")
     if config["hidden_size"] % config["num_attention_heads"]:
         raise DataError(
@@ -318,7 +339,7 @@ def _positions(config):
 
 def _max_length(directory, config):
     path = directory / _LENGTH_FILE
-    length = _json(path).get("max_seq_length") if path.exists() else None
+    length = _json(_existing(directory, _LENGTH_FILE)).get("max_seq_length") if path.exists() else None
     if length is not None and (not isinstance(length, int) or length < 1):
         raise DataError(f"{path}: max_seq_length must be an int >= 1, got {length!r}")
     return min(length or _positions(config), _positions(config))
@@ -340,7 +361,7 @@ def _tokenizer(directory, max_length):
 def _json(path):
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} holds a {type(value).__name__}, wanted is an object")
@@ -350,6 +371,8 @@ def _json(path):
 def _existing(directory, name):
     path = Path(directory) / name
     if path.is_file():
+        if (size := path.stat().st_size) > _LARGEST.get(name, size):
+            raise DataError(f"{path} has {size:,} bytes, at most {_LARGEST[name]:,} are expected")
         return path
     what = f"no {name} in {directory}"
     if name == "model.safetensors" and (Path(directory) / "pytorch_model.bin").exists():

@@ -21,6 +21,7 @@ import numpy as np
 from nft_keras.data import SPECS, DataError, Dataset, Part, amat, cache, generate
 from nft_keras.data.download import DownloadError, download
 from nft_keras.data.prepared import open_prepared
+from nft_keras.data.preprocessing import Images
 
 Source = Literal["auto", "published", "generated"]
 
@@ -189,7 +190,7 @@ def _load(name, data_dir, source):
         class_names = tuple(map(str, range(spec.num_classes)))
     starts = np.cumsum([0, *spec.sizes])
     parts = [Part(x[a:b], y[a:b]) for a, b in itertools.pairwise(starts)]
-    return Dataset(*parts, spec.num_classes, provenance, class_names)
+    return Dataset(*parts, spec.num_classes, provenance, class_names, Images(*spec.input_shape))
 
 
 def _ready(name, data_dir, source):

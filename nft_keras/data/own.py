@@ -1,20 +1,26 @@
 """A file or folder of the user's own as a data set: a CSV table, an .npz of arrays, a folder of images."""
 
 import array
+import io
 import math
+import os
 import re
-import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, split
-from nft_keras.data.table import column, read_table
+from nft_keras.data.preprocessing import Columns, Images, of_arrays
+from nft_keras.data.table import column, number, read_table
+from nft_keras.data.text import TfIdf
 
 _PARTS = ("train", "valid", "test")
+# numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
+_LONGEST_HEADER = 10_000
+# A larger array that was packed this much is a trap and no data: deflate gets 1030 out of zeros and of little else.
+_LARGEST_PACKED, _PACKED = 1 << 28, 500
 
 
 def csv_file(
@@ -61,20 +67,20 @@ def csv_file(
             raise DataError(f"{path}:{line}: column {label!r} is empty")
         labels.append(row[place].strip())
         if text is None:
-            numbers.extend(_number(path, line, header[i], row[i]) for i in columns)
+            numbers.extend(number(path, line, header[i], row[i]) for i in columns)
         else:
             texts.append(row[columns[0]])
     x = np.frombuffer(numbers).reshape(len(labels), len(columns)) if text is None else np.array(texts, dtype=object)
-    if all(re.fullmatch(r"-?\d+", name) for name in labels):
+    if all(re.fullmatch(r"-?\d{1,18}", name) for name in labels):
         labels = [int(name) for name in labels]
     names, (y,) = _classes(path, [np.array(labels)])
     parts = _complete(path, {"train": Part(x, y)}, names, valid_fraction, test_fraction, split_seed)
     if text is None:
-        transform = _standardiser(path, parts["train"].x, [header[i] for i in columns])
+        features = Columns.fit(path, parts["train"].x, [header[i] for i in columns])
     else:
-        transform = _tf_idf(path, parts["train"].x, num_words)
-    parts = [Part(transform(parts[which].x), parts[which].y) for which in _PARTS]
-    return Dataset(*parts, len(names), f"{path}, {len(labels):,} rows", names)
+        features = _tf_idf(path, parts["train"].x, num_words, text)
+    parts = [Part(features.transform(parts[which].x), parts[which].y) for which in _PARTS]
+    return Dataset(*parts, len(names), f"{path}, {len(labels):,} rows", names, features)
 
 
 def npz_file(
@@ -119,14 +125,15 @@ def npz_file(
     names, ys = _classes(path, ys)
     parts = {which: Part(x, y) for which, x, y in zip(suffixes, xs, ys, strict=True)}
     parts = _complete(path, parts, names, valid_fraction, test_fraction, split_seed)
-    return Dataset(*(parts[which] for which in _PARTS), len(names), f"{path}, {sum(map(len, ys)):,} examples", names)
+    parts, provenance = [parts[which] for which in _PARTS], f"{path}, {sum(map(len, ys)):,} examples"
+    return Dataset(*parts, len(names), provenance, names, of_arrays(xs[0]))
 
 
 def image_folder(
     data_dir,
     split_seed,
     path: str,
-    image_size: Annotated[int, ">= 1"] = 32,
+    image_size: Annotated[int, ">= 1 and <= 4096"] = 32,
     channels: Literal[1, 3] = 3,
     valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
     test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
@@ -137,7 +144,7 @@ def image_folder(
         data_dir: the directory that a relative `path` starts from.
         split_seed: int, seed of the split, class by class in proportion.
         path: the folder. Files whose names start with a dot are left out; every other one must be an image that
-            Pillow reads (PNG, JPEG, GIF, BMP, WebP, ...) with at most 8 bits per channel.
+            Pillow reads (PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM) with at most 8 bits per channel.
         image_size: height and width, in pixels, that every image is resized to.
         channels: 3 for colours, 1 for grey.
         valid_fraction, test_fraction: of the images, for the parts that the folder does not have.
@@ -156,16 +163,22 @@ def image_folder(
     files = {which: _by_class(root) for which, root in roots.items()}
     labels = {which: np.array([name for _, name in pairs], dtype=str) for which, pairs in files.items()}
     names, ys = _classes(path, list(labels.values()))
-    images = _images(path, [file for pairs in files.values() for file, _ in pairs], image_size, channels)
+    preprocessing = Images(image_size, image_size, channels)
+    images = preprocessing.transform([file for pairs in files.values() for file, _ in pairs], path)
     xs = np.split(images, np.cumsum([len(y) for y in ys])[:-1])
     parts = {which: Part(x, y) for which, x, y in zip(roots, xs, ys, strict=True)}
     parts = _complete(path, parts, names, valid_fraction, test_fraction, split_seed)
-    return Dataset(*(parts[which] for which in _PARTS), len(names), f"{path}, {len(images):,} images", names)
+    parts = [parts[which] for which in _PARTS]
+    return Dataset(*parts, len(names), f"{path}, {len(images):,} images", names, preprocessing)
 
 
 def _located(data_dir, path):
-    path = Path(data_dir) / Path(path).expanduser()
-    if not path.exists():
+    path = Path(data_dir) / os.path.expanduser(path)
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not exists:
         raise DataError(f"no {path}; a relative path starts from the data directory (--data-dir)")
     return path
 
@@ -184,7 +197,7 @@ def _complete(where, parts, names, valid_fraction, test_fraction, seed):
     n, train = len(parts["train"]), parts["train"]
     for which, fraction in (("test", test_fraction), ("valid", valid_fraction)):
         if which not in parts:
-            size = round(fraction * n)
+            size = round(fraction * n) if 0 < fraction < 1 else 0
             if not 0 < size < len(train):
                 raise DataError(f"{where}: {fraction:g} of {n} examples for the {which} part leaves a part empty")
             try:
@@ -200,36 +213,9 @@ def _complete(where, parts, names, valid_fraction, test_fraction, seed):
     return parts
 
 
-def _number(path, line, name, cell):
+def _tf_idf(path, train, num_words, column):
     try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise DataError(f"{path}:{line}: column {name!r} should be a finite number, got {cell!r}")
-    return number
-
-
-def _standardiser(path, train, columns):
-    """The function that gives float32 columns of mean 0 and standard deviation 1 on the training part."""
-    from sklearn.preprocessing import StandardScaler
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(train)
-    if not np.isfinite(scaler.var_).all():
-        name = columns[int(np.argmin(np.isfinite(scaler.var_)))]
-        raise DataError(f"{path}: the values of column {name!r} are too large to be standardised")
-    if constant := [name for name, spread in zip(columns, np.ptp(train, axis=0), strict=True) if not spread]:
-        listed = ", ".join(constant[:5]) + (f" and {len(constant) - 5} more" if len(constant) > 5 else "")
-        warnings.warn(f"{path}: constant in the training part and of no use: column {listed}", stacklevel=2)
-    return lambda x: scaler.transform(x).astype("float32")
-
-
-def _tf_idf(path, train, num_words):
-    from nft_keras.data.text import TfIdf
-
-    try:
-        return TfIdf(num_words).fit(train).transform
+        return TfIdf(num_words, column).fit(train)
     except ValueError as error:
         raise DataError(f"{path}: no words in the texts of the training part") from error
 
@@ -239,7 +225,7 @@ def _arrays(path):
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise DataError(f"{path} is not an .npz file of numpy.savez ({error}); pickles are not read") from error
     return {member.filename.removesuffix(".npy"): member for member in members if member.filename.endswith(".npy")}
 
@@ -248,21 +234,25 @@ def _array(path, member):
     """Reads an array; nothing is allocated that the file has no bytes for."""
     versions = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
+        if member.file_size > max(_LARGEST_PACKED, _PACKED * member.compress_size):
+            raise ValueError(f"{member.file_size:,} bytes are promised by {member.compress_size:,}, hardly any data")
         with zipfile.ZipFile(path) as archive:
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                if version not in versions:
-                    raise ValueError(f"its format version {version} is not for plain numbers or text")
-                shape, _, dtype = versions[version](file)
-                if dtype.hasobject:
-                    raise ValueError("it holds pickled Python objects, which are not read")
-                promised, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-                if promised != there:
-                    raise ValueError(f"its header promises {promised:,} bytes, {there:,} are there")
+                start = io.BytesIO(file.read(_LONGEST_HEADER))
+            version = np.lib.format.read_magic(start)
+            if version not in versions:
+                raise ValueError(f"its format version {version} is not for plain numbers or text")
+            shape, _, dtype = versions[version](start)
+            if dtype.hasobject:
+                raise ValueError("it holds pickled Python objects, which are not read")
+            promised, there = math.prod(shape) * dtype.itemsize, member.file_size - start.tell()
+            if promised != there or not dtype.itemsize:
+                raise ValueError(f"its header promises {promised:,} bytes, {there:,} are there")
             with archive.open(member) as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: {member.filename} cannot be read: {error}") from error
+    except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
+        what = str(error) or type(error).__name__
+        raise DataError(f"{path}: {member.filename} cannot be read: {what}") from error
 
 
 def _features(path, name, x):
@@ -304,33 +294,3 @@ def _by_class(root):
                 raise DataError(f"{folder} is empty, a class without examples")
             pairs.extend((file, folder.name) for file in found)
     return pairs
-
-
-def _images(path, files, image_size, channels):
-    from concurrent.futures import ThreadPoolExecutor
-
-    images = np.empty((len(files), image_size, image_size, channels), "uint8")
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda i: _read_image(files[i], images[i]), range(len(files)))
-        wrong = [f"{file.relative_to(path)} ({what})" for file, what in zip(files, results, strict=True) if what]
-    if wrong:
-        raise DataError(f"{path}: {len(wrong)} of {len(files)} files cannot be read as images: {', '.join(wrong)}")
-    return images
-
-
-def _read_image(file, out):
-    """Reads an image into an array (size, size, channels); returns what is wrong with it, None if nothing is."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):
-                return f"{image.mode}, more than 8 bits per channel"
-            image = image.convert("L" if out.shape[-1] == 1 else "RGB")
-        image = image.resize(out.shape[:2], Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.UnidentifiedImageError):
-            return "not an image"
-        return getattr(error, "strerror", None) or str(error)
-    out[:] = np.asarray(image).reshape(out.shape)
-    return None

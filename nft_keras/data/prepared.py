@@ -33,8 +33,14 @@ def open_prepared(name, data_dir):
     import tensorflow_datasets as tfds
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of folders that are not prepared yet
-    builder = tfds.builder(name, data_dir=str(data_dir))
-    if not builder.is_prepared():
+    try:
+        builder = tfds.builder(name, data_dir=str(data_dir))
+        prepared = builder.is_prepared()
+    except Exception as error:
+        raise DataError(
+            f"{name}/ in {data_dir} is damaged ({type(error).__name__}); delete it and run with network once"
+        ) from error
+    if not prepared:
         try:
             _reach(_HOSTS[name])
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))

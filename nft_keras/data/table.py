@@ -1,9 +1,14 @@
 """Reads CSV files; whatever is wrong with one is told with the file, the line and the column."""
 
+import collections
 import csv
 import difflib
+import math
 
 from nft_keras.data import DataError
+
+# No line of a table is longer; a file without line ends (zeros, another format) must not be read into the memory.
+_LONGEST_LINE = 1 << 26
 
 
 def read_table(path):
@@ -21,7 +26,7 @@ def read_table(path):
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
+            rows = csv.reader(_lines(path, file), strict=True)
             try:
                 yield from _rows(path, rows)
             except csv.Error as error:
@@ -48,12 +53,34 @@ def column(path, header, name):
     return header.index(name)
 
 
+def _lines(path, file):
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise DataError(f"{path}: not a table, it has a line of more than {_LONGEST_LINE:,} characters")
+        yield line
+
+
+def number(path, line, name, cell):
+    """The number in a cell.
+
+    Raises:
+        DataError: if it is not a finite one, with the line and the name of the column.
+    """
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{path}:{line}: column {name!r} should be a finite number, got {cell!r}")
+    return value
+
+
 def _rows(path, rows):
     header = next((row for row in rows if row), None)
     if header is None:
         raise DataError(f"{path} is empty; its first line should name the columns")
     header = [name.strip() for name in header]
-    if twice := [name for name in header if header.count(name) > 1]:
+    if twice := [name for name, count in collections.Counter(header).items() if count > 1]:
         raise DataError(f"{path}:{rows.line_num}: two columns are called {twice[0]!r}")
     yield header
     for row in rows:

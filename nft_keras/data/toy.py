@@ -6,6 +6,7 @@ import numpy as np
 
 from nft_keras.data import Dataset, Part, split
 from nft_keras.data.generate import over, patches
+from nft_keras.data.preprocessing import Images, of_arrays
 
 
 def two_moons(data_dir, split_seed, noise: Annotated[float, ">= 0"] = 0.1):
@@ -25,9 +26,8 @@ def two_moons(data_dir, split_seed, noise: Annotated[float, ">= 0"] = 0.1):
     for i, n in enumerate((300, 300, 1000)):
         x, y = make_moons(n, noise=noise, random_state=3 * split_seed + i)
         parts.append(Part(x.astype("float32"), y.astype("int32")))
-    return Dataset(
-        *parts, 2, f"generated (scikit-learn make_moons, noise {noise}, seed {split_seed})", ("upper", "lower")
-    )
+    provenance = f"generated (scikit-learn make_moons, noise {noise}, seed {split_seed})"
+    return Dataset(*parts, 2, provenance, ("upper", "lower"), of_arrays(parts[0].x))
 
 
 def digits_back_image(data_dir, split_seed):
@@ -54,4 +54,4 @@ def digits_back_image(data_dir, split_seed):
     train, rest = split(everything, 1000, split_seed)
     valid, test = split(rest, 297, split_seed)
     provenance = f"scikit-learn digits, backgrounds generated from its sample photographs (seed {split_seed})"
-    return Dataset(train, valid, test, 10, provenance, tuple("0123456789"))
+    return Dataset(train, valid, test, 10, provenance, tuple("0123456789"), Images(28, 28, 1))

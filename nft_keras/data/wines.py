@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +13,10 @@ import numpy as np
 from nft_keras.data import DataError, Dataset, Part, cache, split
 from nft_keras.data.encoder import SentenceEncoder, find_checkpoint, fingerprint
 from nft_keras.data.table import column, read_table
+from nft_keras.data.text import Embeddings, TfIdf
 
 FILE = "winemag-data-130k-v2.csv"
+_TEXT = "description"
 # Reviews that are embedded and cached together: an embedding that was broken off goes on after the last whole lot.
 _LOT = 8192
 
@@ -50,14 +54,18 @@ def wines(
     if features == "tfidf":
         x, provenance = np.array(texts, dtype=object), f"{provenance}TF-IDF"
     else:
-        x, provenance = _embeddings(Path(data_dir), texts, encoder), f"{provenance}embedded by {encoder}"
+        provenance = f"{provenance}embedded by {encoder}"
+        if not encoder.startswith("hf://"):
+            encoder = os.path.abspath(Path(data_dir) / os.path.expanduser(encoder))
+        name = fingerprint(encoder)
+        x = _embeddings(Path(data_dir), texts, encoder, name)
     train, valid, test = _cut(Part(x, y), split_seed)
     if features == "tfidf":
-        from nft_keras.data.text import TfIdf
-
-        tf_idf = TfIdf(num_words).fit(train.x)
-        train, valid, test = (Part(tf_idf.transform(part.x), part.y) for part in (train, valid, test))
-    return Dataset(train, valid, test, 2, provenance, ("below 90 points", "90 points or more"))
+        preprocessing = TfIdf(num_words, _TEXT).fit(train.x)
+        train, valid, test = (Part(preprocessing.transform(part.x), part.y) for part in (train, valid, test))
+    else:
+        preprocessing = Embeddings(encoder, name, x.shape[1], _TEXT)
+    return Dataset(train, valid, test, 2, provenance, ("below 90 points", "90 points or more"), preprocessing)
 
 
 def _cut(part, seed):
@@ -75,11 +83,11 @@ def _reviews(path):
         )
     rows = read_table(path)
     header = next(rows)
-    text, points = (column(path, header, name) for name in ("description", "points"))
+    text, points = (column(path, header, name) for name in (_TEXT, "points"))
     texts, y = [], []
     for line, row in rows:
-        if not row[points].isdecimal():
-            raise DataError(f"{path}:{line}: points should be a whole number, got {row[points]!r}")
+        if not re.fullmatch(r"\d{1,2}|100", row[points]):
+            raise DataError(f"{path}:{line}: points should be a whole number from 0 to 100, got {row[points]!r}")
         texts.append(row[text])
         y.append(int(row[points]) >= 90)
     if not texts:
@@ -87,11 +95,8 @@ def _reviews(path):
     return texts, np.array(y, "int32")
 
 
-def _embeddings(data_dir, texts, encoder):
-    """Embeddings of texts, lot by lot out of the cache or made now."""
-    if not encoder.startswith("hf://"):
-        encoder = str(data_dir / Path(encoder).expanduser())
-    name = fingerprint(encoder)
+def _embeddings(data_dir, texts, encoder, name):
+    """Embeddings of texts by an encoder of that fingerprint, lot by lot out of the cache or made now."""
     lots = [texts[start : start + _LOT] for start in range(0, len(texts), _LOT)]
     paths = [data_dir / "nft_keras" / f"embeddings-{_hash(name, *lot)}.npz" for lot in lots]
     found = [cache.read(path, "embeddings") for path in paths]

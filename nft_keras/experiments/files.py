@@ -14,14 +14,15 @@ def whole(path):
     """A temporary path beside `path`; when the block ends well it takes `path`'s place, on disk.
 
     Args:
-        path: `pathlib.Path` of the file to write; its suffix is kept, its folder is made.
+        path: `pathlib.Path` of the file to write; its suffixes are kept, its folder is made.
 
     Yields:
         `pathlib.Path` to write to.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    stem, dot, suffix = path.name.partition(".")
+    handle, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=dot + suffix, dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)

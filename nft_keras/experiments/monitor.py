@@ -16,7 +16,7 @@ class BestClassifier(keras.callbacks.Callback):
     """Keeps the classifier of the epoch with the lowest validation error (the first of equals) as a file of its own.
 
     Args:
-        path: `pathlib.Path`, the .keras file.
+        folder: `pathlib.Path`, for the files, one for each epoch that was the best when it ended.
         first_epoch: int, the first epoch (from 1) that may be chosen.
 
     Attributes:
@@ -24,9 +24,9 @@ class BestClassifier(keras.callbacks.Callback):
         valid_error: float, its validation error in percent.
     """
 
-    def __init__(self, path, first_epoch):
+    def __init__(self, folder, first_epoch):
         super().__init__()
-        self.path = path
+        self.folder = folder
         self.first_epoch = first_epoch
         self.epoch = self.valid_error = None
 
@@ -37,6 +37,17 @@ class BestClassifier(keras.callbacks.Callback):
             self.epoch, self.valid_error = epoch + 1, round(valid_error, 4)
             with whole(self.path) as temporary:
                 self.model.classifier.save(temporary)
+
+    @property
+    def path(self):
+        """The best epoch's file."""
+        return self.folder / f"best-{self.epoch}.keras"
+
+    def forget_others(self):
+        """Removes the files of epochs that were the best once."""
+        for path in self.folder.glob("best-*.keras"):
+            if path != self.path:
+                path.unlink()
 
 
 class TestError(keras.callbacks.Callback):
@@ -62,6 +73,7 @@ class History(keras.callbacks.Callback):
 
     Args:
         path: `pathlib.Path` of the file.
+        finished: int, the epochs that a training that is taken up again had finished; their rows stay.
     """
 
     COLUMNS = {
@@ -76,14 +88,18 @@ class History(keras.callbacks.Callback):
         "eta": "eta",
     }
 
-    def __init__(self, path):
+    def __init__(self, path, finished=0):
         super().__init__()
-        self.path = path
+        self.path, self.finished = path, finished
 
     def on_train_begin(self, logs=None):
-        """Writes the header."""
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(["epoch", "phase", *self.COLUMNS, "seconds"])
+        """Writes the header, and the rows of finished epochs again."""
+        rows = [["epoch", "phase", *self.COLUMNS, "seconds"]]
+        if self.finished:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[: 1 + self.finished]
+        with whole(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's clock."""
@@ -104,7 +120,7 @@ class Snapshots(keras.callbacks.Callback):
     (g, g, 2) and `boundary` (m, g, g), the classifier's most probable class on the grid.
 
     Args:
-        folder: `pathlib.Path` of the trial.
+        folder: `pathlib.Path` of the trial; until training ends, each moment has a file of its own in its `backup/`.
         x, y: the examples to show, with their labels.
         gammas: the epochs (from 1) after which they are shown.
         draw: function (path of the snapshots) that returns the matplotlib Figure of them.
@@ -114,7 +130,6 @@ class Snapshots(keras.callbacks.Callback):
     def __init__(self, folder, x, y, gammas, draw, picture):
         super().__init__()
         self.folder, self.x, self.y, self.gammas, self.draw, self.picture = folder, x, y, gammas, draw, picture
-        self.simplified, self.boundary = [], []
         if x.ndim == 2 and x.shape[1] == 2:
             low, high = x.min(0) - 0.7, x.max(0) + 0.7
             self.grid = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1).astype("float32")
@@ -126,23 +141,50 @@ class Snapshots(keras.callbacks.Callback):
         if epoch + 1 not in self.gammas:
             return
         shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
-        self.simplified.append(np.asarray(shown, "float32"))
+        arrays = {"simplified": np.asarray(shown, "float32")}
         if self.grid is not None:
             logits = self.model.classifier.predict(self.grid.reshape(-1, 2), verbose=0, batch_size=4096)
-            self.boundary.append(logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8"))
+            arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
+        with whole(self._moment(epoch + 1)) as temporary:
+            np.savez_compressed(temporary, **arrays)
 
     def on_train_end(self, logs=None):
         """Writes snapshots.npz and the picture."""
-        gammas = self.gammas[: len(self.simplified)]
-        arrays = {"gammas": gammas, "x": self.x, "y": self.y, "simplified": self.simplified}
+        gammas = [gamma for gamma in self.gammas if self._moment(gamma).exists()]
+        moments = [np.load(self._moment(gamma), allow_pickle=False) for gamma in gammas]
+        arrays = {name: [moment[name] for moment in moments] for name in (moments[0].files if moments else ())}
         if self.grid is not None:
-            arrays |= {"grid": self.grid, "boundary": self.boundary}
+            arrays["grid"] = self.grid
         path = self.folder / "snapshots.npz"
         with whole(path) as temporary:
-            np.savez_compressed(temporary, **arrays)
+            np.savez_compressed(temporary, gammas=gammas, x=self.x, y=self.y, **arrays)
         from nft_keras.experiments.figures import save
 
         save(self.draw(path), path.with_name(self.picture))
+
+    def _moment(self, gamma):
+        return self.folder / "backup" / f"snapshot-{gamma}.npz"
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends the training when a loss is not a number any more, before anything is kept of that epoch.
+
+    Raises:
+        TrainingError: naming the epoch.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the epoch's losses."""
+        for name in ("loss", "auxiliary_loss", "val_loss"):
+            if not np.isfinite(logs.get(name, 0.0)):
+                raise TrainingError(
+                    f"{name} is {logs[name]} in epoch {epoch + 1}; lower the learning rates (training.learning_rate, "
+                    "methods.nft.auxiliary_optimizer.learning_rate), or the size of ft's steps"
+                )
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says in which epoch, why, and what to do."""
 
 
 class SimplifiedImages(keras.callbacks.Callback):

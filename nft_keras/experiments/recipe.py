@@ -3,6 +3,8 @@
 import copy
 import importlib
 import inspect
+import itertools
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,10 +13,24 @@ from nft_keras import data
 from nft_keras.experiments.schema import Document, RecipeError, near
 from nft_keras.experiments.settings import CLASSIFIERS, METHODS, Training, Trial
 
+MOST_POINTS = 10_000
 LAWS = ("quadratic", "linear", "cosine")
 FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet", "crop-and-flip"}
 FOR_VECTORS = {"mlp"}
-KEYS = ("name", "dataset", "classifiers", "methods", "training", "seeds", "selection", "test_every", "cells", "vary")
+KEYS = (
+    "name",
+    "dataset",
+    "classifiers",
+    "methods",
+    "training",
+    "seeds",
+    "selection",
+    "test_every",
+    "deterministic",
+    "cells",
+    "vary",
+    "sweep",
+)
 
 
 def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
@@ -32,20 +48,103 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     Raises:
         nft_keras.experiments.schema.RecipeError: for whatever is wrong, before anything is written.
     """
+    document, name = _open(path, overrides)
+    _lists(document, "sweep")
+    variations = [(key, value) for key, values in _lists(document, "vary").items() for value in values]
+    trials = []
+    for varied in (None, *variations):
+        touched = _touched(key for key, _ in variations) if varied is None else _touched([varied[0]])
+        varying = _with(document, [varied], "vary") if varied else document
+        trials += [t for t in _trials(varying, name, varied, seeds) if (t.method in touched) == (varied is not None)]
+    return _chosen(trials, methods, classifiers)
+
+
+def load_sweep(path, overrides=(), methods=None, classifiers=None, seeds=None):
+    """What the `sweep` of a recipe tunes.
+
+    Args:
+        path, overrides, methods, classifiers, seeds: see `load_recipe`.
+
+    Returns:
+        list of `Space`, one for every cell whose method a key of `sweep` has to do with.
+
+    Raises:
+        nft_keras.experiments.schema.RecipeError: for whatever is wrong, before anything is written.
+    """
+    document, name = _open(path, overrides)
+    lists = _lists(document, "sweep")
+    if not lists:
+        raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
+    if document.values.get("vary"):
+        raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
+    trials = _trials(document, name, None, seeds)
+    here = {t.method: t for t in trials}
+    for key in lists:
+        if key.startswith("methods.") and key.split(".")[1] not in here:
+            method = key.split(".")[1]
+            raise document.error(
+                ("sweep", key), f"unknown method {method!r}; the recipe has {', '.join(here)}{near(method, here)}"
+            )
+    cells = {(t.classifier, t.method): None for t in _chosen(trials, methods, classifiers)}
+    spaces = []
+    for classifier, method in cells:
+        own = {key: values for key, values in lists.items() if method in _touched([key])}
+        if own:
+            spaces.append(Space(_one_cell(document, classifier, method), name, classifier, method, own, seeds))
+    if not spaces:
+        raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
+    return spaces
+
+
+class Space:
+    """The settings to try for one cell (classifier x method) of a recipe.
+
+    Attributes:
+        recipe, classifier, method: names.
+        lists: {key: list of values}, in the recipe's order.
+    """
+
+    def __init__(self, document, recipe, classifier, method, lists, seeds):
+        self._document, self._seeds = document, seeds
+        self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
+
+    def points(self):
+        """Every combination of the values, as mappings of key to value.
+
+        Raises:
+            nft_keras.experiments.schema.RecipeError: if they are too many to be trained one by one.
+        """
+        number = math.prod(map(len, self.lists.values()))
+        if number > MOST_POINTS:
+            raise self._document.error(
+                ("sweep",), f"{number:,} combinations, more than {MOST_POINTS:,}; take fewer, or a --sampler"
+            )
+        return [dict(zip(self.lists, values, strict=True)) for values in itertools.product(*self.lists.values())]
+
+    def trials(self, point):
+        """The trials of the cell with the settings of a point, one per seed.
+
+        Raises:
+            nft_keras.experiments.schema.RecipeError: if a value is not allowed.
+        """
+        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, self._seeds)
+
+
+def _open(path, overrides):
+    """The recipe as a document, overrides in it, and its name."""
     document = Document(path)
     for assignment in overrides:
-        _yield_in_cells(document.values, assignment.partition("=")[0].split("."))
+        _yield_in_cells(document, assignment.partition("=")[0].split("."))
         document.override(assignment)
     document.check_keys(document.values, KEYS, ())
     name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
-    variations = _variations(document)
-    trials = []
-    for varied in (None, *variations):
-        touched = _touched(variations) if varied is None else _touched([varied])
-        varying = _with(document, varied) if varied else document
-        trials += [t for t in _trials(varying, name, varied, seeds) if (t.method in touched) == (varied is not None)]
+    return document, name
+
+
+def _chosen(trials, methods, classifiers):
+    """Those of the trials that are asked for by name."""
     by_classifier, by_method = ({getattr(t, key): t for t in trials} for key in ("classifier", "method"))
     _check_choice("--classifiers", classifiers, by_classifier)
     _check_choice("--methods", methods, by_method)
@@ -66,6 +165,8 @@ def _trials(document, name, varied, seeds):
     settings = _classifiers(document, values["classifiers"], dataset)
     by_method = _by_name(document, values["methods"], ("methods",))
     document.check_keys(by_method, METHODS, ("methods",))
+    if not by_method:
+        raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
     cells = values.get("cells") or {}
     document.check_keys(cells, settings, ("cells",))
     recipe_seeds = document.read(Annotated[tuple[int, ...], ">= 0"], values.get("seeds", (0, 1, 2)), ("seeds",))
@@ -73,11 +174,16 @@ def _trials(document, name, varied, seeds):
         raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
     test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
+    deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
     trials = []
     for classifier, classifier_settings in settings.items():
         document.check_keys(cells.get(classifier) or {}, by_method, ("cells", classifier))
         for method in by_method:
             method_settings, training = _cell(document, classifier, method, dataset)
+            if deterministic and training.jit_compile:
+                raise document.error(
+                    ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
+                )
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs > 1:
                 raise document.error(
@@ -96,6 +202,7 @@ def _trials(document, name, varied, seeds):
                     training=training,
                     selection=selection,
                     test_every=test_every,
+                    deterministic=deterministic,
                     seed=seed,
                     varied=varied,
                 )
@@ -103,35 +210,46 @@ def _trials(document, name, varied, seeds):
     return trials
 
 
-def _variations(document):
-    """(key, value) of everything that the recipe varies, one at a time."""
-    vary = document.values.get("vary") or {}
-    if not isinstance(vary, dict):
-        raise document.error(("vary",), f"should be a mapping of keys to lists of values, got {vary!r}")
-    for key, values in vary.items():
-        where = ("vary", str(key))
-        if str(key).partition(".")[0] not in ("dataset", "methods", "training"):
+def _lists(document, name):
+    """{key: list of values} of everything that the recipe's `vary` or `sweep` lists."""
+    lists = document.values.get(name) or {}
+    if not isinstance(lists, dict):
+        raise document.error((name,), f"should be a mapping of keys to lists of values, got {lists!r}")
+    for key, values in lists.items():
+        where = (name, str(key))
+        if not re.fullmatch(r"(dataset|methods\.[^.]+|training)(\.[^.]+)+", str(key)):
             raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
         if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
             raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
         if len(set(values)) < len(values):
             raise document.error(where, f"has a value twice, got {values!r}")
-    return [(key, value) for key, values in vary.items() for value in values]
+    return lists
 
 
-def _touched(variations):
-    """The methods that variations have to do with: a key below methods.NAME is for that one, all else for all."""
-    keys = [key.split(".") for key, _ in variations]
-    return {method for method in METHODS for key in keys if key[0] != "methods" or key[1:2] == [method]}
+def _touched(keys):
+    """The methods that keys have to do with: one below methods.NAME is for that method, all else for all."""
+    parts = [key.split(".") for key in keys]
+    return {method for method in METHODS for key in parts if key[0] != "methods" or key[1:2] == [method]}
 
 
-def _with(document, variation):
-    """The document with a variation in it."""
-    key, value = variation
-    varying = copy.deepcopy(document)
-    _yield_in_cells(varying.values, key.split("."))
-    varying.put(tuple(key.split(".")), value, ("vary", key))
-    return varying
+def _with(document, settings, source):
+    """The document with other settings, (key, value) pairs that stand in its list `source`."""
+    changed = copy.deepcopy(document)
+    for key, value in settings:
+        _yield_in_cells(changed, key.split("."))
+        changed.put(tuple(key.split(".")), value, (source, key))
+    return changed
+
+
+def _one_cell(document, classifier, method):
+    """The document without all other classifiers and methods."""
+    alone = copy.deepcopy(document)
+    values = alone.values
+    for key, name in (("classifiers", classifier), ("methods", method)):
+        values[key] = {name: _by_name(document, values[key], (key,))[name]}
+    cell = ((values.get("cells") or {}).get(classifier) or {}).get(method)
+    values["cells"] = {classifier: {method: cell}} if cell else {}
+    return alone
 
 
 def shipped_recipes():
@@ -155,7 +273,7 @@ def law(name):
     module, _, function = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), function) if module else None
-    except (ImportError, AttributeError):
+    except Exception:  # importing a module may raise anything
         found = None
     if not callable(found):
         allowed = f"{', '.join(LAWS)} or the dotted name of a function"
@@ -250,15 +368,15 @@ def _merge(below, above):
     return merged
 
 
-def _yield_in_cells(values, key):
-    """Removes from the cells what is set for all of them, a key in parts."""
-    cells = values.get("cells")
-    for cell in cells.values() if isinstance(cells, dict) else ():
+def _yield_in_cells(document, key):
+    """Removes from the cells what is set for all of them, a key in parts; errors about it are not about the cell."""
+    cells = document.values.get("cells")
+    for classifier, cell in cells.items() if isinstance(cells, dict) else ():
         for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
-            if key[0] == "training":
-                _remove(settings, key)
-            elif key[:2] == ["methods", method]:
-                _remove(settings, key[2:])
+            below = key if key[0] == "training" else key[2:] if key[:2] == ["methods", method] else []
+            if below:
+                _remove(settings, below)
+                document.forget(("cells", classifier, method, *below))
 
 
 def _remove(mapping, key):

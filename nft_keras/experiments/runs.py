@@ -50,7 +50,7 @@ def read(folder):
 
 
 def find(folders):
-    """The finished trials below some folders.
+    """The finished trials below some folders, but for the points of their sweeps.
 
     Args:
         folders: iterable of paths.
@@ -62,7 +62,8 @@ def find(folders):
         RecipeError: if there is none, or one is damaged.
     """
     found = []
-    for path in sorted({p for folder in folders for p in Path(folder).rglob("result.json")}):
+    paths = {p for folder in folders for p in Path(folder).rglob("result.json") if not _of_sweep(p.relative_to(folder))}
+    for path in sorted(paths):
         try:
             found.append(read(path.parent))
         except (OSError, ValueError) as error:
@@ -91,3 +92,41 @@ def finished(trials, out):
         if run.config == trial.config():
             results.append(run.result)
     return results
+
+
+def check_free(trial, out, advice="choose another --out, or discard it with --fresh"):
+    """Refuses a trial whose folder holds one with other settings.
+
+    Args:
+        trial: `nft_keras.experiments.settings.Trial`.
+        out: the output folder.
+        advice: what the error says to do.
+
+    Raises:
+        RecipeError: naming the first setting that differs.
+    """
+    path = Path(out, trial.folder, "config.yaml")
+    try:
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}; {advice}") from None
+    before, now = (dict(flat(config if isinstance(config, dict) else {})) for config in (there, trial.config()))
+    for key in (*now, *before):
+        if before.get(key) != now.get(key):
+            differs = f"{key}: {before.get(key)} there, {now.get(key)} now"
+            raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
+
+
+def flat(config, prefix=""):
+    """(key.key, value) of every leaf of a mapping of mappings."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _of_sweep(path):
+    return path.match("sweep/point-*/*/*/*/result.json")

@@ -6,13 +6,29 @@ import inspect
 import math
 import types
 import typing
-from pathlib import Path
 
 import yaml
+
+# PyYAML takes seconds for so many characters; our longest recipe has some 4,000.
+_LONGEST = 100_000
+_DEEPEST = 20
+# Keras, numpy and scikit-learn take no larger seed, and nothing else that is counted in a recipe comes near it.
+_LARGEST = 2**32 - 1
 
 
 class RecipeError(ValueError):
     """One line: where, which key, what is wrong, what is allowed."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader; a value that is not what its tag or its looks promise is an error with a line too."""
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:
+            what = f"{str(node.value)[:40]!r} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
 
 
 class Document:
@@ -34,16 +50,20 @@ class Document:
         self._places = {(): self.name}
         self._defaults = {}
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            self._refuse_aliases(text)
-            self._note_places(yaml.compose(text, yaml.SafeLoader), ())
-            self.values = yaml.safe_load(text)
+            with open(path, encoding="utf-8") as file:
+                text = file.read(_LONGEST + 1)
+            if len(text) > _LONGEST:
+                raise RecipeError(f"{self.name}: has more than {_LONGEST:,} characters, no recipe is that long")
+            self._refuse_traps(text)
+            self._note_places(yaml.compose(text, _Loader), ())
+            self.values = yaml.load(text, _Loader)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{self.name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{self.name}:{mark.line + 1}" if mark else self.name
-            raise RecipeError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+            what = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+            raise RecipeError(f"{where}: not valid YAML: {what}") from None
         if not isinstance(self.values, dict):
             raise RecipeError(f"{self.name}: should be a mapping of keys, got {_kind(self.values)}")
 
@@ -73,15 +93,21 @@ class Document:
         if not equals or not all(key):
             raise RecipeError(f"--set {assignment}: should be KEY=VALUE, e.g. training.epochs=3")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = yaml.load(text, _Loader)
+        except (yaml.YAMLError, RecursionError):
             raise RecipeError(f"--set {assignment}: {text!r} is not valid YAML") from None
         self._places[key] = f"--set {assignment}"
         self._put(key, value)
 
+    def forget(self, key):
+        """Errors about a key are no more about where it stood in the file."""
+        self._places.pop(key, None)
+
     def put(self, key, value, source):
         """Sets one value to what stands at another key of the file, `source`; errors about it say that place."""
-        self._places[key] = self._places[source]
+        self._places[key] = next(
+            self._places[source[:n]] for n in range(len(source), -1, -1) if source[:n] in self._places
+        )
         self._put(key, value)
 
     def _put(self, key, value):
@@ -96,9 +122,14 @@ class Document:
                 raise RecipeError(f"{self._places[key]}: {'.'.join(key[: depth + 1])} has no keys, it is {inner!r}")
         inner[key[-1]] = value
 
-    def _refuse_aliases(self, text):
-        # A few lines of them can stand for gigabytes, or for themselves.
+    def _refuse_traps(self, text):
+        # A few lines of them can stand for gigabytes, or for themselves; deep nesting takes PyYAML hours.
+        depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                line = event.start_mark.line + 1
+                raise RecipeError(f"{self.name}:{line}: nested more than {_DEEPEST} levels deep, no recipe is")
             if isinstance(event, yaml.AliasEvent):
                 line = event.start_mark.line + 1
                 raise RecipeError(f"{self.name}:{line}: *{event.anchor}: aliases are not allowed; write the value")
@@ -109,7 +140,7 @@ class Document:
             for name, value in node.value:
                 if not isinstance(name, yaml.ScalarNode):
                     line = name.start_mark.line + 1
-                    raise RecipeError(f"{self.name}:{line}: a key should be a word, got {name.value!r}")
+                    raise RecipeError(f"{self.name}:{line}: a key should be a word, got a {name.id}")
                 inner = (*key, name.value)
                 if name.value in seen:
                     line = name.start_mark.line + 1
@@ -177,7 +208,7 @@ class Document:
                 return self._read_named(arguments, value, key)
             return self.read(next(a for a in arguments if a is not type(None)), value, key)
         if origin is typing.Literal:
-            if value not in arguments or isinstance(value, bool):
+            if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))
                 raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{near(value, arguments)}")
             return value
@@ -199,10 +230,14 @@ class Document:
 
     def _read_scalar(self, annotation, value, key):
         wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[annotation]
-        if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        if annotation is float and type(value) is int and abs(value) < 10**300:
             return float(value)
         if type(value) is not annotation:
             raise self.error(key, f"should be {wanted}, got {_kind(value)}{_hint(annotation, value)}")
+        if annotation is int and value > _LARGEST:
+            raise self.error(key, f"must be <= {_LARGEST}, got {value}")
+        if annotation is str and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise self.error(key, f"should be text, got half a character in {value!r}")
         if annotation is float and not math.isfinite(value):
             raise self.error(key, f"should be a finite number, got {value!r}")
         return value

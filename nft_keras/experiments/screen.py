@@ -28,9 +28,10 @@ class Screen:
         if self.live:
             self.live.stop()
 
-    def say(self, text):
+    def say(self, text, stderr=False):
         """Prints a line that stays."""
-        self.console.print(Text(text))
+        console = Console(stderr=True, highlight=False, soft_wrap=True) if stderr else self.console
+        console.print(Text(text))
 
     def note(self, text):
         """Shows a passing line; nothing where there is no terminal."""
@@ -43,11 +44,12 @@ class Screen:
         epochs = trial.training.epochs
         title = self._title(trial)
         self.note(f"{title}  starting")
-        began = time.monotonic()
+        began, epochs_here = time.monotonic(), 0  # a trial may go on where another process left it
 
         def show(logs):
-            epoch = logs["epoch"]
-            left = (time.monotonic() - began) / epoch * (epochs - epoch)
+            nonlocal epochs_here
+            epoch, epochs_here = logs["epoch"], epochs_here + 1
+            left = (time.monotonic() - began) / epochs_here * (epochs - epoch)
             eta = f", eta {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{eta}" if logs["simplifying"] else "classic"
             line = (
@@ -63,14 +65,23 @@ class Screen:
 
     def finished(self, trial, result):
         """Prints the line of a finished trial."""
-        self.say(
-            f"{self._title(trial)}  test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
-            f"best epoch {result['best_epoch']}/{result['epochs']}  {_clock(result['seconds'])}"
-        )
+        self.say(f"{self._title(trial)}  {_outcome(result)}  {_clock(result['seconds'])}")
+
+    def finished_before(self, trial, result):
+        """Prints the line of a trial that is not run again."""
+        self.number += 1
+        self.say(f"{self._title(trial)}  {_outcome(result)}  finished before")
 
     def _title(self, trial):
         varied = f" {trial.variation}" if trial.varied else ""
         return f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()}{varied} seed {trial.seed}"
+
+
+def _outcome(result):
+    return (
+        f"test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
+        f"best epoch {result['best_epoch']}/{result['epochs']}"
+    )
 
 
 def _clock(seconds):

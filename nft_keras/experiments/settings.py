@@ -20,14 +20,18 @@ class Optimizer:
 class Training(Optimizer):
     """How the classifier is trained, with every method alike.
 
-    schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
-    until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+    precision is Keras' dtype policy; jit_compile (XLA; left out, Keras decides) and steps_per_execution are those of
+    `keras.Model.compile`. schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered
+    it stays constant until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
     """
 
     epochs: Annotated[int, ">= 1"] = 200
     batch_size: Annotated[int, ">= 1"] = 32
     schedule: Literal["constant", "cosine"] = "constant"
     augment: Literal["none", "crop-and-flip"] = "none"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit_compile: bool | None = None
+    steps_per_execution: Annotated[int, ">= 1"] = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +161,7 @@ class Trial:
         training: `Training`.
         selection: "after-drop" or "all", the epochs among which the best one is chosen.
         test_every: int, epochs between two looks at the test error that the history shows; 0 for none.
+        deterministic: bool, whether TensorFlow takes only operations that give the same bits every time.
         seed: int, of initial weights and shuffling.
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
     """
@@ -170,6 +175,7 @@ class Trial:
     training: Training
     selection: str
     test_every: int
+    deterministic: bool
     seed: int
     varied: tuple | None = None
 
@@ -200,6 +206,7 @@ class Trial:
             "seeds": [self.seed],
             "selection": self.selection,
             "test_every": self.test_every,
+            "deterministic": self.deterministic,
             **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
         }
 

@@ -10,7 +10,7 @@ from nft_keras.experiments.recipe import load_recipe, shipped_recipes
 from nft_keras.experiments.report import mean_std
 
 METHODS = ("ct", "eef", "ft", "nft")
-NOT_SETTINGS = ("name", "seeds", "test_every", "vary")
+NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One trial: builds what it names, trains it, keeps the best epoch's classifier and says how good it is."""
 
+import contextlib
 import math
 import shutil
 import time
@@ -10,10 +11,12 @@ import tensorflow as tf
 
 from nft_keras import auxiliaries, classifiers, optimizers
 from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining
+from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
 from nft_keras.experiments import monitor
-from nft_keras.experiments.files import write_json, write_yaml
+from nft_keras.experiments.checkpoint import Checkpoint
+from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.recipe import law
 from nft_keras.model import FriendlyModel
 from nft_keras.plan import DevelopmentalPlan, PerturbationPlan
@@ -36,66 +39,118 @@ def error(y, y_pred):
 
 
 def run_trial(trial, dataset, out, progress):
-    """Runs a trial and writes its folder: config, history, classifier, TensorBoard logs, pictures; last, the result.
+    """Runs a trial and writes its folder: config, history, TensorBoard logs, pictures, classifier; last, the result.
+
+    Beside classifier.keras lies preprocessing.json, how to prepare new inputs for it (`nft_keras.data.preprocessing`).
+
+    A trial that was broken off goes on after its last finished epoch.
 
     Args:
         trial: `nft_keras.experiments.settings.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
-        out: the output folder; the trial's own is `out / trial.folder`, what it held is replaced.
+        out: the output folder; the trial's own is `out / trial.folder`, empty or of the same trial.
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
         best_epoch (gamma, from 1), epochs, seconds, provenance; varied ("key=value") if the recipe varies a setting.
+
+    Raises:
+        nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
     """
     began = time.monotonic()
     folder = Path(out, trial.folder)
-    shutil.rmtree(folder, ignore_errors=True)
     write_yaml(folder / "config.yaml", trial.config())
-    best_epoch, valid_error = _train(trial, dataset, folder, progress)
+    with _dtype_policy(trial.training.precision):
+        best, checkpoint = _train(trial, dataset, folder, progress, began)
+    with whole(folder / "classifier.keras") as temporary:
+        shutil.copyfile(best.path, temporary)
+    if dataset.preprocessing:
+        write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
     result = {
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
-        "valid_error": valid_error,
-        "best_epoch": best_epoch,
+        "valid_error": best.valid_error,
+        "best_epoch": best.epoch,
         "epochs": trial.training.epochs,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(checkpoint.spent + time.monotonic() - began, 1),
         "provenance": dataset.provenance,
         **({"varied": trial.variation} if trial.varied else {}),
     }
     write_json(folder / "result.json", result)
+    checkpoint.discard()
     return result
 
 
-def _train(trial, dataset, folder, progress):
-    """Trains, keeps the best epoch's classifier in the folder, and returns that epoch and its validation error."""
+def _train(trial, dataset, folder, progress, began):
+    """Trains from where the folder's checkpoint is; returns the callbacks that know of the best epoch and the state."""
+    if trial.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(trial.seed)
     classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset)
+    best = monitor.BestClassifier(folder / "backup", first_epoch=_first_eligible(trial))
+    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
+    checkpoint.restore(model)
     epoch = tf.Variable(0, dtype=tf.int32)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
     kept = getattr(plan, "kept", None)
     train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch, augment, kept)
-    best = monitor.BestClassifier(folder / "classifier.keras", first_epoch=_first_eligible(trial))
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
+        monitor.StopAtNaN(),
         *monitor.pictures(trial, dataset, folder),
         best,
         *([monitor.TestError(batches(dataset.test, EVALUATION_BATCH), trial.test_every)] if trial.test_every else []),
-        monitor.History(folder / "history.csv"),
+        monitor.History(folder / "history.csv", checkpoint.epoch),
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
         keras.callbacks.LearningRateScheduler(lambda index, now: learning_rate(trial, index + 1)),
         plan,
+        checkpoint,
     ]
     valid = batches(dataset.valid, EVALUATION_BATCH)
-    model.fit(train, validation_data=valid, epochs=trial.training.epochs, verbose=0, callbacks=callbacks)
-    return best.epoch, best.valid_error
+    model.fit(
+        train,
+        validation_data=valid,
+        epochs=trial.training.epochs,
+        initial_epoch=checkpoint.epoch,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    return best, checkpoint
+
+
+def check_fits(trial, dataset):
+    """Refuses networks that cannot be built for a data set, before any training.
+
+    Args:
+        trial: `nft_keras.experiments.settings.Trial`.
+        dataset: the `nft_keras.data.Dataset` that it names.
+
+    Raises:
+        DataError: if an example has not the shape that the trial's networks or its augmentation take.
+    """
+    try:
+        if trial.training.augment != "none" and len(dataset.input_shape) != 3:
+            raise ValueError(f"{trial.training.augment} takes images")
+        model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
+        auxiliary = getattr(model, "auxiliary", None)
+        if auxiliary is not None and auxiliary.output_shape[1:] != dataset.input_shape:
+            raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+    except (ValueError, IndexError) as error:
+        what = str(error).strip().partition("\n")[0]
+        shape = dataset.input_shape
+        raise DataError(
+            f"{trial.classifier} with {trial.method}: examples of shape {shape} do not fit: {what}"
+        ) from error
+    finally:
+        keras.backend.clear_session()
 
 
 def learning_rate(trial, gamma):
@@ -136,6 +191,8 @@ def build_method(trial, classifier, dataset):
         optimizer=build_optimizer(trial.training),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[error],
+        jit_compile="auto" if trial.training.jit_compile is None else trial.training.jit_compile,
+        steps_per_execution=trial.training.steps_per_execution,
         **compiled,
     )
     return model, plan
@@ -158,6 +215,16 @@ def build_optimizer(settings):
     if settings.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=decay)
     return optimizers.Adam(rate, l2=decay)
+
+
+@contextlib.contextmanager
+def _dtype_policy(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _first_eligible(trial):

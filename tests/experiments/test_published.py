@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.runs import flat
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -40,6 +41,7 @@ TEXT = {
 }
 # Friendly Training: confidence, tau_max, ratio, step
 FT = {
+    ("fc-b", "imdb"): (0.9, 120, 0.25, 10),
     ("fc-b", "wines"): (0.98, 80, 0.5, 10),
     ("cnn-a", "mnist-back-image"): (0.98, 120, 0.5, 0.1),
     ("cnn-b", "cifar10"): (0.98, 10, 0.25, 0.01),
@@ -88,3 +90,24 @@ def test_the_training_is_the_published_one_for_every_method(dataset):
         else:
             assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-4, 1e-4)
             assert (training.batch_size, training.schedule, training.augment) == (32, "constant", "none")
+
+
+@pytest.mark.parametrize("method", ["ct", "nft"])
+def test_the_other_noise_levels_have_the_settings_published_for_ten_percent(method):
+    published = one_cell("resnet18", "cifar10-n10", method)
+    trials = load_recipe(RECIPES / "cifar10-noise.yaml", methods=[method], seeds=[0])
+    assert [t.dataset["label_noise"] for t in trials] == [0.1, 0.2, 0.4, 0.6, 0.8]
+    for trial in trials:
+        assert (trial.classifier, trial.dataset["name"]) == ("resnet18", "cifar10")
+        assert (trial.method_settings, trial.training) == (published.method_settings, published.training)
+
+
+def test_the_sensitivity_recipe_changes_one_setting_of_the_published_cell_at_a_time():
+    published = one_cell("cnn-a", "mnist-back-image", "nft").config()
+    trials = load_recipe(RECIPES / "sensitivity.yaml", methods=["nft"], seeds=[0])
+    assert len({trial.variation for trial in trials}) == 9
+    for trial in trials:
+        config = {k: v for k, v in trial.config().items() if k not in ("name", "vary")}
+        before, now = (dict(flat({**c, "name": None})) for c in (published, config))
+        changed = {key: value for key, value in now.items() if before[key] != value}
+        assert changed in ({}, {trial.varied[0]: trial.varied[1]}) and config["training"] == published["training"]

@@ -75,6 +75,12 @@ def test_a_ratio_of_the_epochs_leaves_one_after_the_drop(ratio, epochs, expected
     assert settings_of.DevelopmentalPlan(simplification_ratio=ratio).epochs(epochs) == expected
 
 
+def test_deterministic_and_xla_exclude_each_other(write):
+    text = GOOD.replace("epochs: 10", "epochs: 10, jit_compile: true") + "deterministic: true\n"
+    with pytest.raises(RecipeError, match="good.yaml:16: deterministic: .*jit_compile must be false"):
+        load_recipe(write(text))
+
+
 def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
     for trial in load_recipe(write(GOOD)):
         path = tmp_path / "config.yaml"
@@ -197,6 +203,9 @@ def _defaults(function, *without):
         ("seeds: [0, 1]", "vary: {dataset.name: [../up]}", ":10: vary.dataset.name: should be a list of .* name fold"),
         ("seeds: [0, 1]", "vary: {training.epoch: [3]}", ":10: training.epoch: unknown key; .*; did you mean epochs?"),
         ("seeds: [0, 1]", "vary: {training.epochs: [0]}", ":10: training.epochs: must be >= 1, got 0"),
+        ("seeds: [0, 1]", "deterministic: 1", ":10: deterministic: should be true or false, got 1"),
+        ("epochs: 10", "jit_compile: auto", ":9: training.jit_compile: should be true or false, got the text 'auto'"),
+        ("epochs: 10", "precision: float16", ":9: training.precision: unknown value 'float16'; .* mixed_float16"),
         ("methods:", "method:", ": method: unknown key; allowed: .*; did you mean methods?"),
     ],
 )

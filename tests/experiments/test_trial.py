@@ -11,7 +11,7 @@ from nft_keras.experiments.trial import learning_rate
 def trial():
     method = NeuralFriendlyTraining(DevelopmentalPlan(simplification_ratio=0.7), Unet())
     training = Training(learning_rate=0.1, epochs=250, schedule="cosine")
-    return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, 0)
+    return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, False, 0)
 
 
 def test_the_published_schedule_of_resnet18(trial):

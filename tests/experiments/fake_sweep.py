@@ -1,0 +1,72 @@
+"""python tests/experiments/fake_sweep.py ... is python -m nft_keras.sweep ... with trainings that take no time.
+
+A training has three epochs, each kept in the trial's folder; whoever takes it up again goes on. Every training that
+comes to its end adds a line to $FAKE_LOG. The validation error is lowest for the largest eta_max, the test error for
+the smallest.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+import types
+from pathlib import Path
+
+sys.argv[0], script = "-m", sys.argv[0]  # nft_keras then imports no Keras
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from nft_keras import data, sweep  # noqa: E402
+from nft_keras.experiments import queue  # noqa: E402
+from nft_keras.experiments.files import write_json, write_yaml  # noqa: E402
+
+EPOCHS = 3
+
+
+class TrainingError(RuntimeError):
+    pass
+
+
+def run_trial(trial, dataset, out, progress):
+    folder = out / trial.folder
+    write_yaml(folder / "config.yaml", trial.config())
+    with open(os.environ["FAKE_LOG"], "a") as file:
+        file.write(f"begun {folder}\n")
+    eta = trial.method_settings.plan.eta_max
+    if eta == float(os.environ.get("FAKE_NAN", -1)):
+        raise TrainingError("loss is nan in epoch 1")
+    if eta == float(os.environ.get("FAKE_FULL", -1)):
+        raise OSError(28, "No space left on device")
+    state = folder / "state.json"
+    done = json.loads(state.read_text()) if state.exists() else 0
+    for epoch in range(done + 1, EPOCHS + 1):
+        time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
+        progress({"epoch": epoch, "val_error": 50 - eta / 1000})
+        write_json(state, epoch)
+    result = {
+        "dataset": trial.dataset["name"],
+        "classifier": trial.classifier,
+        "method": trial.method,
+        "seed": trial.seed,
+        "test_error": eta / 1000,
+        "valid_error": 50 - eta / 1000,
+        "best_epoch": 3,
+        "epochs": 3,
+        "seconds": 0.1,
+        "provenance": "none",
+    }
+    write_json(folder / "result.json", result)
+    with open(os.environ["FAKE_LOG"], "a") as file:
+        file.write(f"ended {folder}\n")
+    return result
+
+
+if __name__ == "__main__":
+    sys.modules["nft_keras.experiments.trial"] = types.SimpleNamespace(run_trial=run_trial)
+    sys.modules["nft_keras.experiments.monitor"] = types.SimpleNamespace(TrainingError=TrainingError)
+    sys.modules["tensorflow"] = types.SimpleNamespace(errors=types.SimpleNamespace(ResourceExhaustedError=MemoryError))
+    sweep.import_tensorflow_quietly = lambda: None
+    data.load = functools.wraps(data.load)(lambda **settings: None)  # recipes are read against its signature
+    queue.BEAT, queue.GRACE = 0.5, 3.0
+    sweep.COMMAND = (sys.executable, script)
+    sys.exit(sweep.main())

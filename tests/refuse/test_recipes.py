@@ -1,0 +1,192 @@
+"""Recipes as an attacker or a tired person would write them."""
+
+import copy
+import math
+import re
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.experiments.test_recipe import GOOD, RECIPES
+from tests.refuse.conftest import COUNTS, command, tree
+
+BASES = [GOOD, *(path.read_text(encoding="utf-8") for path in RECIPES)]
+NUMBERS = st.one_of(
+    st.integers(-3, 0),
+    st.integers(10**6, 10**300),
+    st.just(10**400),
+    st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1.5]),
+)
+WORDS = st.one_of(st.text(max_size=8), st.sampled_from(["", "no", "1e-3", "../..", "/etc/passwd", "~", "а", "\ud7ff"]))
+JUNK = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, WORDS, st.dates(), st.binary(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=2)),
+    max_leaves=4,
+)
+SNIPPETS = st.sampled_from(
+    [
+        "\t", ": ", "- ", "[", "}", '"', "'", "|", "&a ", "*a", "!!python/name:os.system ", "!!int ", "!!set ",
+        "!!bool ", "!!timestamp ", "!!binary ",
+        "<<: ", "? ", "%YAML 9\n", "---\n", "...\n", "\n", "#", "\x00", "\x1b", "\ufeff",
+        "2001-99-99", "0x", "{" * 2000, "[" * 2000, "9" * 5000, "\u202e", "é" * 50,
+    ]
+)  # fmt: skip
+
+
+def places(value, path=()):
+    """The paths of everything in a value of mappings and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] * bool(path) + [place for key, below in inner for place in places(below, (*path, key))]
+
+
+@st.composite
+def spoilt_values(draw):
+    """A recipe in which keys were renamed, left out, or have values of another type or far out of range."""
+    recipe = yaml.safe_load(draw(st.sampled_from(BASES)))
+    for _ in range(draw(st.integers(1, 2))):
+        *path, key = draw(st.sampled_from(places(recipe)))
+        holder = recipe
+        for part in path:
+            holder = holder[part]
+        value = copy.deepcopy(holder[key])
+        how = draw(st.sampled_from(["replace", "replace", "replace", "rename", "drop", "list", "mapping", "text"]))
+        if how == "rename" and isinstance(holder, dict):
+            holder[draw(WORDS)] = holder.pop(key)
+        elif how == "drop":
+            del holder[key]
+        else:
+            ready = {"list": [value], "mapping": {draw(WORDS): value}, "text": str(value)}
+            holder[key] = ready[how] if how in ready else draw(JUNK)
+        if not places(recipe):
+            break
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=draw(st.booleans())).encode()
+
+
+@st.composite
+def spoilt_text(draw):
+    """A recipe that was cut, written in another encoding, or has something in its text that does not belong there."""
+    text = draw(st.sampled_from(BASES))
+    at = draw(st.integers(0, len(text) - 1))
+    lines = text.splitlines(keepends=True)
+    twice = draw(st.integers(0, len(lines) - 1))
+    return draw(
+        st.sampled_from(
+            [
+                (text[:at] + draw(SNIPPETS) + text[at:]).encode(),
+                text[:at].encode(),
+                text.encode()[:at] + draw(st.binary(min_size=1, max_size=4)) + text.encode()[at:],
+                "".join([*lines[:twice], lines[twice], *lines[twice:]]).encode(),
+                text.encode(draw(st.sampled_from(["utf-16", "utf-32", "utf-7"]))),
+            ]
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("recipes")
+
+
+def test_a_recipe_that_was_broken_at_random_is_refused_or_a_recipe(folder):
+    path, refused = folder / "recipe.yaml", set()
+    path.touch()
+    there = set(tree(folder))
+
+    @settings(max_examples=500, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(spoilt_values(), spoilt_text(), st.binary(max_size=200)))
+    def is_answered(content):
+        path.write_bytes(content)
+        code, out, lines = command([path, "--dry-run", "--out", folder / "out"], "recipes")
+        if code == 2:
+            refused.add(content)
+            assert 1 <= len(lines) <= 2 and str(path) in lines[0] and not out
+        else:
+            assert code == 0 and out and not lines
+        assert set(tree(folder)) == there
+
+    before = COUNTS["recipes"]
+    is_answered()
+    COUNTS["recipes"] = before + len(refused)
+    assert len(refused) >= 200
+
+
+def good_with(old, new):
+    assert old in GOOD
+    return GOOD.replace(old, new, 1).encode("utf-8", "surrogatepass")
+
+
+METHODS = GOOD[GOOD.index("methods:") : GOOD.index("training:")]
+OWN = "{name: digits-back-image, label_noise: 0.1}"
+BY_HAND = {
+    "nested lists": (b"a: " + b"[" * 49_000 + b"]" * 49_000, ":1: nested more than 20 levels"),
+    "nested mappings": (b"{a: " * 3000 + b"}" * 3000, ":1: nested more than 20 levels"),
+    "zeros": (bytes(200_000), "has more than 100,000 characters"),
+    "a book": (b"# comment\n" * 20_000 + GOOD.encode(), "has more than 100,000 characters"),
+    "a number of 5000 digits": (good_with("epochs: 10", "epochs: " + "9" * 5000), ":9: not valid YAML: .* is no int"),
+    "a number of 400 digits": (good_with("epochs: 10", "epochs: " + "9" * 400), ":9: training.epochs: must be <= "),
+    "a rate of 400 digits": (good_with("rate: 0.001", "rate: " + "9" * 400), ":9: training.learning_rate: should be "),
+    "a seed too large": (good_with("[0, 1]", "[0, 4294967296]"), ":10: seeds.1: must be <= 4294967295, got 4294967296"),
+    "a day that is none": (good_with("seeds: [0, 1]", "name: 2001-99-99"), ":10: not valid YAML: .* is no timestamp"),
+    "no int": (good_with("epochs: 10", "epochs: !!int ten"), ":9: not valid YAML: 'ten' is no int"),
+    "no float": (good_with("epochs: 10", "epochs: !!float ten"), ":9: not valid YAML: 'ten' is no float"),
+    "no bool": (good_with("epochs: 10", "epochs: !!bool ten"), ":9: not valid YAML: 'ten' is no bool"),
+    "no timestamp": (good_with("epochs: 10", "epochs: !!timestamp ten"), ":9: not valid YAML: 'ten' is no timestamp"),
+    "an object": (good_with("epochs: 10", "epochs: !!python/object/new:os.system [echo]"), ":9: not valid YAML"),
+    "a module": (good_with("epochs: 10", "epochs: !!python/module:this"), ":9: not valid YAML"),
+    "laughs": (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", ":2: .a: aliases are not allowed"),
+    "half a character": (good_with(OWN, '{name: csv, path: "\\ud800"}'), ":1: dataset.path: should be text, got half"),
+    "an escape in a key": (GOOD.encode() + b'"\\e[31m": 3\n', r":16: \\x1b\[31m: unknown key"),
+    "a line break in a key": (GOOD.encode() + b'"a\\nb": 3\n', ":16: a b: unknown key"),
+    "no methods": (good_with(METHODS, "methods: {}\n"), ": methods: should name at least one of ct, eef, ft, nft"),
+    "an empty list of methods": (good_with(METHODS, "methods: []\n"), ": methods: should name at least one of ct"),
+    "no name of a law": (good_with("ratio: 0.5}", 'ratio: 0.5, law: "..."}'), ":6: methods.nft.plan.law: unknown la"),
+    "a law that starts a program": (good_with("ratio: 0.5}", "ratio: 0.5, law: __main__}"), "unknown law '__main__'"),
+    "a float of channels": (
+        good_with(OWN, "{name: image-folder, path: a, channels: 1.0}"),
+        ":1: dataset.channels: unknown value 1.0",
+    ),
+    "an image of a terabyte": (
+        good_with(OWN, "{name: image-folder, path: a, image_size: 1000000}"),
+        ":1: dataset.image_size: must be >= 1 and <= 4096, got 1000000",
+    ),
+    "noise of a thousand percent": (good_with("digits-back-image", "cifar10-n1000"), ":1: dataset.name: unknown d"),
+    "noise of 5000 digits": (good_with("digits-back-image", "cifar10-n" + "9" * 5000), ":1: dataset.name: unknown d"),
+    "a name that climbs": (good_with("seeds: [0, 1]", "name: a/../../b"), ":10: name: should be letters"),
+    "a variation that climbs": (
+        good_with("seeds: [0, 1]", "vary: {dataset.path: [/etc/passwd]}"),
+        ":10: vary.dataset.path: should be a list",
+    ),
+    "utf-16": (GOOD.encode("utf-16"), "cannot be read"),
+    "latin-1": (GOOD.encode() + "# é".encode("latin-1"), "cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_a_recipe_made_bad_by_hand_is_refused_with_its_file_and_cause(tmp_path, kind):
+    content, message = BY_HAND[kind]
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    before = tree(tmp_path)
+    for flags in (["--dry-run"], []):
+        code, out, lines = command([path, "--out", tmp_path / "out", *flags], "recipes" if flags else "again")
+        assert code == 2 and not out and len(lines) == 1
+        assert str(path) in lines[0]
+        assert re.search(message, lines[0]), lines[0]
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000, "!!int x", "!!bool x", "!!python/name:os.system", "\x00"])
+def test_a_value_that_yaml_stumbles_over_is_refused_after_set(tmp_path, value):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+    code, out, lines = command([path, "--dry-run", "--set", f"training.epochs={value}"], "recipes")
+    assert code == 2 and not out and len(lines) == 1 and lines[0].startswith("--set training.epochs=")
+
+
+def test_a_folder_or_a_loop_is_no_recipe(tmp_path):
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    for path, cause in ((tmp_path, "Is a directory"), (tmp_path / "loop.yaml", "Too many levels of symbolic links")):
+        code, _, lines = command([path, "--dry-run"], "recipes")
+        assert code == 2 and lines == [f"{path}: cannot be read: {cause}"]

@@ -1,0 +1,216 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import scipy.sparse
+import yaml
+
+from nft_keras import data, run
+from nft_keras.export import ExportError
+from nft_keras.predict import main, predict
+
+TRAINING = """
+classifiers: [fc-a]
+methods: {ct: }
+training: {epochs: 2, batch_size: 8, learning_rate: 0.01}
+seeds: [0]
+"""
+DATASETS = {
+    "images": "{name: image-folder, path: pictures, image_size: 6}",
+    "numbers": "{name: csv, path: numbers.csv, label: kind}",
+    "texts": "{name: csv, path: texts.csv, text: review, label: kind, num_words: 30}",
+    "moons": "{name: two-moons}",
+}
+WORDS = ["good", "bad", "film", "plot", "très", "été", "a", "the", "actor", "scene"]
+
+
+def write_inputs(folder):
+    """Two classes of images, of rows of numbers and of texts."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 12), ("test", 5)):
+        for kind, low in (("dark", 0), ("light", 100)):
+            (folder / "pictures" / part / kind).mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(low, low + 156, (9, 7, 3), dtype="uint8")
+                Image.fromarray(pixels).save(folder / "pictures" / part / kind / f"{i}.png")
+    with open(folder / "numbers.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["width", "kind", "height, in m"])
+        writer.writerows([rng.normal(1000, 3), "ab"[i % 2], rng.normal(i % 2, 1e-3)] for i in range(40))
+    with open(folder / "texts.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["kind", "review"])
+        for i in range(40):
+            writer.writerow([i % 2, " ".join(rng.choice(WORDS[i % 2 :], 6)) + f', "{i}"'])
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory):
+    """{name: folder of a trial that was run} and the folder of their data."""
+    folder = tmp_path_factory.mktemp("predict")
+    write_inputs(folder)
+    found = {}
+    for name, dataset in DATASETS.items():
+        (folder / f"{name}.yaml").write_text(f"dataset: {dataset}{TRAINING}")
+        assert run.main([str(folder / f"{name}.yaml"), "--out", str(folder / "out"), "--data-dir", str(folder)]) == 0
+        found[name] = folder / "out" / name / "fc-a" / "ct" / "seed-0"
+    return found, folder
+
+
+def own(trial, x):
+    """The classifier's own probabilities on arrays as it trained on them."""
+    x = x.toarray() if scipy.sparse.issparse(x) else x
+    x = x.astype("float32") / 255 if x.dtype == np.uint8 else x
+    logits = keras.saving.load_model(trial / "classifier.keras").predict(x, verbose=0).astype("float64")
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def loaded(trial, folder):
+    return data.load(**yaml.safe_load((trial / "config.yaml").read_text())["dataset"], data_dir=folder)
+
+
+def probabilities(rows):
+    return np.array([list(row["probabilities"].values()) for row in rows])
+
+
+def test_images_are_classified_as_those_of_the_test_part(trials):
+    (trial, folder), test = (trials[0]["images"], trials[1]), trials[1] / "pictures" / "test"
+    dataset, rows = loaded(trial, folder), predict(trial, test)
+    assert [row["input"] for row in rows] == sorted(path.relative_to(test).as_posix() for path in test.rglob("*.png"))
+    expected = own(trial, dataset.test.x)
+    np.testing.assert_allclose(probabilities(rows), expected, atol=1e-6)
+    assert [row["class"] for row in rows] == [("dark", "light")[i] for i in expected.argmax(1)]
+    np.testing.assert_allclose([row["probability"] for row in rows], expected.max(1), atol=1e-6)
+    (alone,) = predict(trial, test / "light" / "3.png")
+    assert alone["input"] == "3.png"
+    assert alone["probabilities"] == pytest.approx(rows[8]["probabilities"], abs=1e-6)
+
+
+def sorted_like(values, keys):
+    return values[np.argsort(keys)]
+
+
+def test_numbers_are_classified_as_in_training_whatever_the_order_of_the_columns(trials, tmp_path):
+    trial, folder = trials[0]["numbers"], trials[1]
+    dataset = loaded(trial, folder)
+    x = np.concatenate([part.x for part in (dataset.train, dataset.valid, dataset.test)])
+    with open(folder / "numbers.csv", encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    width = np.array([float(row["width"]) for row in table])
+    rows = predict(trial, folder / "numbers.csv")
+    assert [row["input"] for row in rows] == list(range(2, 42))
+    # Standardised or not, the widths are in the same order; no two are alike.
+    np.testing.assert_allclose(
+        sorted_like(probabilities(rows), width), sorted_like(own(trial, x), x[:, 0]), rtol=0, atol=1e-6
+    )
+    with open(tmp_path / "other.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["note", "height, in m", "width"], extrasaction="ignore", restval="new")
+        writer.writeheader()
+        writer.writerows(table)
+    assert predict(trial, tmp_path / "other.csv") == rows
+
+
+def test_texts_are_classified_as_in_training_from_a_table_or_one_per_line(trials, tmp_path):
+    trial, folder = trials[0]["texts"], trials[1]
+    dataset = loaded(trial, folder)
+    with open(folder / "texts.csv", encoding="utf-8", newline="") as file:
+        texts = [row["review"] for row in csv.DictReader(file)]
+    rows = predict(trial, folder / "texts.csv")
+    everything = np.concatenate([own(trial, part.x) for part in (dataset.train, dataset.valid, dataset.test)])
+    assert everything.std() > 1e-3
+    np.testing.assert_allclose(np.sort(probabilities(rows)[:, 0]), np.sort(everything[:, 0]), rtol=0, atol=1e-6)
+    (tmp_path / "texts.txt").write_text("\ufeff" + "\n\n".join(texts), encoding="utf-8")
+    lines = predict(trial, tmp_path / "texts.txt")
+    assert [row.pop("input") for row in lines] == list(range(1, 80, 2))
+    assert lines == [{key: row[key] for key in row if key != "input"} for row in rows]
+
+
+def test_points_are_classified_from_a_table_of_as_many_columns(trials, tmp_path):
+    trial, folder = trials[0]["moons"], trials[1]
+    x = loaded(trial, folder).test.x[:20]
+    np.savetxt(tmp_path / "points.csv", x, fmt="%.9g", delimiter=",", header="x,y", comments="")
+    np.testing.assert_allclose(probabilities(predict(trial, tmp_path / "points.csv")), own(trial, x), atol=1e-6)
+
+
+def test_the_command_writes_csv_or_json_lines(trials, tmp_path, capsys):
+    trial, table = str(trials[0]["numbers"]), str(trials[1] / "numbers.csv")
+    rows = predict(trial, table)
+    assert main([trial, table]) == 0
+    printed = capsys.readouterr().out
+    assert main([trial, table, "--out", str(tmp_path / "a.csv")]) == 0
+    assert (tmp_path / "a.csv").read_text() == printed
+    header, *lines = csv.reader(printed.splitlines())
+    assert header == ["input", "class", "probability", "probability(a)", "probability(b)"]
+    assert lines == [
+        [str(row["input"]), row["class"], str(row["probability"]), *map(str, row["probabilities"].values())]
+        for row in rows
+    ]
+    assert main([trial, table, "--format", "jsonl"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
+    assert main([trial, table, "--out", str(tmp_path / "a.csv")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'a.csv'} is there already; remove it, or choose another --out\n"
+
+
+NUMBERS = 'width,"height, in m"\n1,2\n'
+BAD = {
+    "no such file": ("numbers", "in.csv", None, "no .*in.csv"),
+    "missing column": ("numbers", "in.csv", "widht,height\n1,2\n", "in.csv has no column 'width'; .*mean widht"),
+    "no number": ("numbers", "in.csv", NUMBERS + "3,tall\n", "in.csv:3: column 'height, in m' should be .*'tall'"),
+    "huge number": ("numbers", "in.csv", NUMBERS + "3,1e200\n", "in.csv:3: column 'height, in m' is too large"),
+    "short row": ("numbers", "in.csv", NUMBERS + "3\n", "in.csv:3: 1 cells, the header has 2 columns"),
+    "no rows": ("numbers", "in.csv", 'width,"height, in m"\n', "in.csv has no rows, only a header"),
+    "encoding": ("numbers", "in.csv", NUMBERS.encode() + b"\xff\n", "in.csv is not UTF-8 after line"),
+    "a folder": ("numbers", ".", None, "cannot be read: Is a directory"),
+    "no header": ("moons", "in.csv", "1,2\n3,4\n", "in.csv: the first line should name the columns, got numbers: 1, 2"),
+    "columns": ("moons", "in.csv", "x,y,z\n1,2,3\n", "in.csv has 3 columns; an example is 2 numbers"),
+    "too large": ("moons", "in.csv", "x,y\n1,1e39\n", "in.csv:2: column 'y' should be a number that float32 holds"),
+    "no text column": ("texts", "in.csv", "text\ngood\n", "in.csv has no column 'review'; it has text"),
+    "text encoding": ("texts", "in.txt", b"gut\nsch\xf6n\n", "in.txt:2 is not UTF-8 .*save it as UTF-8"),
+    "no text": ("texts", "in.txt", "\n \n", "in.txt is empty"),
+    "no image": ("images", "in.png", "text", "1 of 1 files cannot be read as images: .*in.png .not an image."),
+    "empty folder": ("images", ".", None, "holds no images"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_input_is_refused_before_anything_is_written(trials, tmp_path, capsys, kind):
+    name, file, content, message = BAD[kind]
+    (tmp_path / "input").mkdir()
+    path = tmp_path / "input" / file
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    assert main([str(trials[0][name]), str(path), "--out", str(tmp_path / "out.csv")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and not captured.out
+    with pytest.raises(data.DataError, match=message):
+        predict(trials[0][name], path)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_every_file_of_a_folder_that_is_no_image_is_named(trials, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_text("text")
+    (tmp_path / "2.txt").write_text("text")
+    (tmp_path / ".DS_Store").write_text("left out")
+    with pytest.raises(data.DataError, match=r"2 of 2 files cannot be read as images: .*2.txt \(.*a/1.png \("):
+        predict(trials[0]["images"], tmp_path)
+
+
+def test_a_folder_without_a_whole_trial_is_refused(trials, tmp_path):
+    table, trial = trials[1] / "numbers.csv", trials[0]["numbers"]
+    with pytest.raises(data.DataError, match="is not the folder of a finished trial"):
+        predict(tmp_path, table)
+    config = json.loads((trial / "preprocessing.json").read_text())
+    (tmp_path / "preprocessing.json").write_text(json.dumps(config))
+    with pytest.raises(ExportError, match="no .*classifier.keras"):
+        predict(tmp_path, table)
+    (tmp_path / "classifier.keras").write_bytes((trial / "classifier.keras").read_bytes())
+    assert predict(tmp_path, table) == predict(trial, table)
+    del config["columns"]["width"]
+    (tmp_path / "preprocessing.json").write_text(json.dumps(config))
+    with pytest.raises(data.DataError, match=r"preprocessing.json is for inputs \(1,\) and 2 classes, the classifier"):
+        predict(tmp_path, table)
