@@ -5,7 +5,6 @@ epoch counts from the instant at which `state.json` is replaced, whatever else w
 """
 
 import json
-import shutil
 import time
 
 import keras
@@ -71,10 +70,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._weights(self.epoch).unlink(missing_ok=True)
         self.epoch = epoch + 1
         self.best.forget_others()
-
-    def discard(self):
-        """Removes the state, once the trial has its result."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _weights(self, epoch):
         return self.folder / f"epoch-{epoch}.weights.h5"

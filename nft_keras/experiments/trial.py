@@ -62,9 +62,7 @@ def run_trial(trial, dataset, out, progress):
     folder = Path(out, trial.folder)
     write_yaml(folder / "config.yaml", trial.config())
     with _dtype_policy(trial.training.precision):
-        best, checkpoint = _train(trial, dataset, folder, progress, began)
-    with whole(folder / "classifier.keras") as temporary:
-        shutil.copyfile(best.path, temporary)
+        best_epoch, valid_error, spent = _train(trial, dataset, folder, progress, began)
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
     result = {
@@ -73,20 +71,24 @@ def run_trial(trial, dataset, out, progress):
         "method": trial.method,
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
-        "valid_error": best.valid_error,
-        "best_epoch": best.epoch,
+        "valid_error": valid_error,
+        "best_epoch": best_epoch,
         "epochs": trial.training.epochs,
-        "seconds": round(checkpoint.spent + time.monotonic() - began, 1),
+        "seconds": round(spent + time.monotonic() - began, 1),
         "provenance": dataset.provenance,
         **({"varied": trial.variation} if trial.varied else {}),
     }
     write_json(folder / "result.json", result)
-    checkpoint.discard()
+    shutil.rmtree(folder / "backup", ignore_errors=True)
     return result
 
 
 def _train(trial, dataset, folder, progress, began):
-    """Trains from where the folder's checkpoint is; returns the callbacks that know of the best epoch and the state."""
+    """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
+
+    Returns:
+        The best epoch, its validation error, and the seconds that earlier processes took.
+    """
     if trial.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(trial.seed)
@@ -123,7 +125,10 @@ def _train(trial, dataset, folder, progress, began):
         verbose=0,
         callbacks=callbacks,
     )
-    return best, checkpoint
+    with whole(folder / "classifier.keras") as temporary:
+        shutil.copyfile(best.path, temporary)
+    # Not the callbacks, which would keep both networks and their optimizers.
+    return best.epoch, best.valid_error, checkpoint.spent
 
 
 def check_fits(trial, dataset):
