@@ -10,6 +10,7 @@ from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
 
@@ -61,6 +62,7 @@ def _run_all(options):
         try:
             with one_at_a_time(folder / ".lock", wait=False):
                 failed += _run(trials, load_recipe(path, options.set), options)
+                write_recipe(path, options.set, options.out, trials[0].recipe)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
     return 1 if failed else 0
@@ -86,7 +88,6 @@ def _run(trials, of_recipe, options):
             dataset = _load(trials_on_it, screen, options, alone=len(trials_on_it) == len(trials))
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, options)
-    from nft_keras.experiments.report import write_report
 
     in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
     print(write_report(name, finished(in_report, options.out), options.out))

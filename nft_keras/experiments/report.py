@@ -1,5 +1,6 @@
-"""Tables of what trials gave: mean and standard deviation of the test error over seeds."""
+"""Tables of what trials gave: the test error over seeds, and its difference to classic training seed by seed."""
 
+import shlex
 import statistics
 from pathlib import Path
 
@@ -15,15 +16,30 @@ def write_report(name, results, out):
         out: the output folder.
 
     Returns:
-        The table, Markdown.
+        The tables, Markdown.
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    text = table(results)
-    provenance = "".join(f"\nData: {line}.\n" for line in sorted({r["provenance"] for r in results}))
+    tables = "\n\n".join(filter(None, [table(results), against_classic(results)]))
+    data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
+    text = "\n\n".join([f"# {name}", tables, *data, *_circumstances(results)])
     with whole(folder / "report.md") as temporary:
-        temporary.write_text(f"# {name}\n\n{text}\n{provenance}", encoding="utf-8")
-    return text
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return tables
+
+
+def write_recipe(path, overrides, out, name):
+    """Writes recipe.yaml beside a report: the recipe as it was run, below the changes that the command line made to it.
+
+    Args:
+        path: `pathlib.Path` of the recipe.
+        overrides: iterable of "key.key=value".
+        out: the output folder.
+        name: the recipe's name.
+    """
+    changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
+    with whole(Path(out, name, "recipe.yaml")) as temporary:
+        temporary.write_text(changed + path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def table(results, with_data=False):
@@ -62,6 +78,39 @@ def table(results, with_data=False):
     return markdown(["data"] * with_data + ["varied"] * with_variation + head, rows)
 
 
+def against_classic(results):
+    """A Markdown table: the test error's difference to CT in the same classifier, seed by seed.
+
+    A seed's two trials start from the same initial weights and see the same data in the same order.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str: mean +- standard deviation of the differences, in how many seeds the method was better, and the two-sided
+        p of the paired t-test (none for a single seed); "" where no method has a seed in common with CT. A trial with
+        a varied setting is compared with the CT that has it, else with the CT of the recipe itself.
+    """
+    classic = {
+        (r.get("varied", ""), r["classifier"], r["seed"]): r["test_error"] for r in results if r["method"] == "ct"
+    }
+    pairs = {}
+    for r in (r for r in results if r["method"] != "ct"):
+        own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
+        error = classic.get(own, classic.get(of_recipe))
+        if error is not None:
+            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r["test_error"], error))
+    with_variation = any(varied for varied, *_ in pairs)
+    rows = []
+    for (varied, classifier, method), errors in pairs.items():
+        differences = [round(ours - ct, 4) for ours, ct in errors]
+        better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
+        row = [classifier, method.upper(), mean_std(differences, "+"), better, _p(errors)]
+        rows.append([varied] * with_variation + row)
+    head = ["varied"] * with_variation + ["classifier", "method", "test error - CT (points)", "seeds better", "p"]
+    return markdown(head, rows) if rows else ""
+
+
 def markdown(head, rows):
     """A Markdown table, its columns aligned.
 
@@ -75,7 +124,32 @@ def markdown(head, rows):
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
-def mean_std(values):
-    """'mean +- standard deviation' (of the sample; none for a single value), two decimals."""
-    mean = f"{statistics.mean(values):.2f}"
+def mean_std(values, sign=""):
+    """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
+    mean = f"{statistics.mean(values):{sign}.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _p(pairs):
+    """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
+    if len({ours - ct for ours, ct in pairs}) < 2:
+        return "-"
+    from scipy.stats import ttest_rel
+
+    return f"{ttest_rel(*zip(*pairs, strict=True)).pvalue:.3f}"
+
+
+def _circumstances(results):
+    """Lines that say when, where and with what the trials were run; nothing of trials that did not keep it."""
+    environments = [result["environment"] for result in results if "environment" in result]
+    lines = []
+    for name, title in (("date", "Run"), ("machine", "Machine"), ("nft_keras", "Version")):
+        values = sorted({environment[name] for environment in environments})
+        if name == "date" and len(values) > 1:
+            values = [f"{values[0]} to {values[-1]}"]
+        elif name == "nft_keras":
+            keys = ("nft_keras", "keras", "backend", "python")
+            values = sorted({", ".join(f"{k} {e[k]}" if k != "backend" else e[k] for k in keys) for e in environments})
+        lines += [f"{title}: {'; '.join(values)}."] if values else []
+    seconds = sum(result["seconds"] for result in results)
+    return [*lines, f"Time: {seconds / 60:.0f} minutes for all {len(results)} trials."]

@@ -14,7 +14,7 @@ from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTra
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
-from nft_keras.experiments import monitor
+from nft_keras.experiments import environment, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.recipe import law
@@ -53,7 +53,8 @@ def run_trial(trial, dataset, out, progress):
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
-        best_epoch (gamma, from 1), epochs, seconds, provenance; varied ("key=value") if the recipe varies a setting.
+        best_epoch (gamma, from 1), epochs, seconds, provenance, environment (see `environment.describe`); varied
+        ("key=value") if the recipe varies a setting.
 
     Raises:
         nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
@@ -76,6 +77,7 @@ def run_trial(trial, dataset, out, progress):
         "epochs": trial.training.epochs,
         "seconds": round(spent + time.monotonic() - began, 1),
         "provenance": dataset.provenance,
+        "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
     }
     write_json(folder / "result.json", result)

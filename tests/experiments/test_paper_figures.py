@@ -1,13 +1,12 @@
 import csv
-import json
 
 import numpy as np
 import pytest
-import yaml
 
 from nft_keras import figures
 from nft_keras.experiments import paper_figures, runs
 from nft_keras.experiments.recipe import load_recipe
+from tests.experiments import finished
 from tests.experiments.test_published import RECIPES
 
 
@@ -16,17 +15,8 @@ def finish(tmp_path):
     """Writes the folder of a finished trial as `nft_keras.run` does."""
 
     def finish(trial, test_error=10.0, history=(), **snapshots):
-        folder = tmp_path / trial.folder
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(trial.config()))
-        result = {
-            "dataset": trial.dataset["name"], "classifier": trial.classifier, "method": trial.method,
-            "seed": trial.seed, "test_error": test_error, "valid_error": 1.0, "best_epoch": 1,
-            "epochs": trial.training.epochs, "seconds": 1.0, "provenance": "drawn for a test",
-        }  # fmt: skip
-        if trial.varied:
-            result["varied"] = trial.variation
-        (folder / "result.json").write_text(json.dumps(result))
+        varied = {"varied": trial.variation} if trial.varied else {}
+        folder = finished.finish(tmp_path, trial, test_error, **varied)
         with open(folder / "history.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "phase", "error", "valid_error", "test_error"])
             writer.writeheader()

@@ -66,10 +66,10 @@ def start(recipe, out, *more, **kwargs):
 
 
 def outcome(folder):
-    """What must not depend on whether a trial was broken off: weights, history and result, times left out."""
+    """What must not depend on whether a trial was broken off: weights, history and result, without times."""
     with open(folder / "history.csv", newline="") as file:
         history = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-    result = {**json.loads((folder / "result.json").read_text()), "seconds": 0}
+    result = {**json.loads((folder / "result.json").read_text()), "seconds": 0, "environment": {}}
     return keras.saving.load_model(folder / "classifier.keras").get_weights(), history, result
 
 

@@ -1,11 +1,10 @@
 import csv
-import json
 
 import pytest
-import yaml
 
 from nft_keras import report
 from nft_keras.experiments.recipe import load_recipe
+from tests.experiments.finished import finish
 from tests.experiments.test_published import RECIPES
 
 
@@ -13,25 +12,15 @@ from tests.experiments.test_published import RECIPES
 def runs(tmp_path):
     """Finished trials of cnn-a on mnist-back-image (CT: three seeds, NFT: two), and one with other settings."""
 
-    def finish(trial, test_error, provenance="generated after Larochelle et al. (2007)"):
-        folder = tmp_path / trial.folder
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(trial.config()))
-        result = {
-            "dataset": trial.dataset["name"], "classifier": trial.classifier, "method": trial.method,
-            "seed": trial.seed, "test_error": test_error, "valid_error": 1.0, "best_epoch": 1,
-            "epochs": trial.training.epochs, "seconds": 1.0, "provenance": provenance,
-        }  # fmt: skip
-        (folder / "result.json").write_text(json.dumps(result))
-
+    provenance = "generated after Larochelle et al. (2007)"
     recipe = RECIPES / "mnist-back-image.yaml"
     for trial, test_error in zip(load_recipe(recipe, classifiers=["cnn-a"], methods=["ct"]), (7, 8, 9), strict=True):
-        finish(trial, test_error)
+        finish(tmp_path, trial, test_error, provenance=provenance)
     for trial, test_error in zip(
         load_recipe(recipe, classifiers=["cnn-a"], methods=["nft"], seeds=[0, 1]), (6, 7), strict=True
     ):
-        finish(trial, test_error)
-    finish(load_recipe(RECIPES / "imdb.yaml", ["training.epochs=3"], methods=["ct"], seeds=[0])[0], 13.0, "tfds")
+        finish(tmp_path, trial, test_error, provenance=provenance)
+    finish(tmp_path, load_recipe(RECIPES / "imdb.yaml", ["training.epochs=3"], methods=["ct"], seeds=[0])[0], 13.0)
     return tmp_path
 
 

@@ -1,0 +1,72 @@
+import math
+
+import pytest
+
+from nft_keras.experiments import environment
+from nft_keras.experiments.report import against_classic, write_recipe, write_report
+
+
+def result(method, seed, test_error, **more):
+    return {
+        "dataset": "two-moons", "classifier": "fc-a", "method": method, "seed": seed, "test_error": test_error,
+        "valid_error": 1.0, "best_epoch": 1, "epochs": 3, "seconds": 90.0, "provenance": "drawn for a test", **more,
+    }  # fmt: skip
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines()[2:]]
+
+
+def test_a_method_is_compared_with_classic_training_of_the_same_seed():
+    results = [result("ct", seed, error) for seed, error in enumerate((10.0, 20.0, 30.0))]
+    results += [result("nft", seed, error) for seed, error in enumerate((9.0, 18.0, 27.0))]
+    results += [result("ft", 2, 31.0), result("ft", 7, 1.0)]
+    t = 2 / (1 / math.sqrt(3))
+    p = 1 - t / math.sqrt(2 + t * t)  # Student's t with two degrees of freedom, in closed form
+    assert rows(against_classic(results)) == [
+        ["fc-a", "NFT", "-2.00 ± 1.00", "3 of 3", f"{p:.3f}"],
+        ["fc-a", "FT", "+1.00", "0 of 1", "-"],
+    ]
+
+
+def test_equal_differences_have_no_p():
+    results = [result(method, seed, error) for seed in (0, 1) for method, error in (("ct", 5.0), ("nft", 4.0))]
+    assert rows(against_classic(results)) == [["fc-a", "NFT", "-1.00 ± 0.00", "2 of 2", "-"]]
+
+
+def test_a_varied_setting_is_compared_with_its_own_classic_training_or_else_with_the_recipe_s():
+    results = [
+        result("ct", 0, 10.0),
+        result("ct", 0, 20.0, varied="dataset.label_noise=0.4"),
+        result("nft", 0, 9.0, varied="methods.nft.plan.eta_max=100"),
+        result("nft", 0, 15.0, varied="dataset.label_noise=0.4"),
+    ]
+    assert [(row[0], row[3]) for row in rows(against_classic(results))] == [
+        ("methods.nft.plan.eta_max=100", "-1.00"),
+        ("dataset.label_noise=0.4", "-5.00"),
+    ]
+
+
+def test_without_classic_training_there_is_nothing_to_compare(tmp_path):
+    results = [result("nft", 0, 9.0)]
+    assert against_classic(results) == ""
+    assert "points" not in write_report("moons", results, tmp_path)
+
+
+def test_the_report_says_when_where_and_with_what(tmp_path):
+    here = environment.describe()
+    results = [result("ct", 0, 1.0, environment=here), result("nft", 0, 2.0, environment=here)]
+    write_report("moons", results, tmp_path)
+    text = (tmp_path / "moons" / "report.md").read_text()
+    for value in (here["date"], here["machine"], here["nft_keras"], here["keras"], here["backend"], here["python"]):
+        assert value in text
+    assert "Time: 3 minutes for all 2 trials." in text
+
+
+@pytest.mark.parametrize("overrides", [[], ["training.epochs=3", "dataset.path=a b.csv"]])
+def test_the_recipe_as_it_was_run_lies_beside_the_report(tmp_path, overrides):
+    (tmp_path / "r.yaml").write_text("name: moons\n")
+    write_recipe(tmp_path / "r.yaml", overrides, tmp_path, "moons")
+    text = (tmp_path / "moons" / "recipe.yaml").read_text()
+    changed = "# run with --set training.epochs=3 'dataset.path=a b.csv'\n" if overrides else ""
+    assert text == changed + "name: moons\n"
