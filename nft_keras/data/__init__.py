@@ -125,8 +125,16 @@ SPECS = {
         (20000, 5000, 25000),
         _PREPARED,
     ),
+    "mnist": Spec(
+        "nft_keras.data.images:mnist",
+        "handwritten digits as they are",
+        (28, 28, 1),
+        10,
+        (50000, 10000, 10000),
+        _PREPARED,
+    ),
     "cifar10": Spec(
-        "nft_keras.data.cifar:cifar10",
+        "nft_keras.data.images:cifar10",
         "small photographs of ten kinds of things; cifar10-n<percent> with permuted training labels",
         (32, 32, 3),
         10,

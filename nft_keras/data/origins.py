@@ -1,6 +1,6 @@
 """Where data sets would come from now, for `python -m nft_keras.data list`: one line each, nothing is loaded."""
 
-_BUILDERS = {"imdb": "imdb_reviews", "cifar10": "cifar10", "cifar10-n": "cifar10"}
+_BUILDERS = {"imdb": "imdb_reviews", "mnist": "mnist", "cifar10": "cifar10", "cifar10-n": "cifar10"}
 
 
 def always(name, data_dir):

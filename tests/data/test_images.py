@@ -30,6 +30,24 @@ def prepared(tmp_path_factory):
     return folder, x, y
 
 
+@pytest.fixture(scope="module")
+def prepared_mnist(tmp_path_factory):
+    """A data directory with a prepared mnist of 120 training and 20 test images; the label is the first pixel."""
+    import tensorflow_datasets as tfds
+
+    folder, rng = tmp_path_factory.mktemp("mnist"), np.random.default_rng(0)
+    x = rng.integers(0, 256, (140, 28, 28, 1)).astype("uint8")
+    x[:, 0, 0, 0] = np.arange(140) % 10
+    builder = tfds.builder("mnist", data_dir=str(folder))
+
+    def examples(rows):
+        return ((i, {"image": x[i], "label": int(x[i, 0, 0, 0])}) for i in rows)
+
+    builder._split_generators = lambda *_: {"train": examples(range(120)), "test": examples(range(120, 140))}
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    return folder, x
+
+
 def in_order(x):
     return x[np.lexsort(x.reshape(len(x), -1).T)]
 
@@ -48,6 +66,17 @@ def test_training_images_are_cut_in_40_to_10_class_by_class(prepared):
     label_of = {image.tobytes(): label for image, label in zip(x, y, strict=True)}
     for part in (dataset.train, dataset.valid, dataset.test):
         assert [label_of[image.tobytes()] for image in part.x] == part.y.tolist()
+
+
+@pytest.mark.xdist_group("cifar")
+def test_mnist_is_cut_in_50_to_10_class_by_class(prepared_mnist):
+    folder, x = prepared_mnist
+    dataset = load("mnist", folder)
+    assert dataset.train.x.shape == (100, 28, 28, 1) and dataset.train.x.dtype == np.uint8
+    for part, count in ((dataset.train, 10), (dataset.valid, 2), (dataset.test, 2)):
+        np.testing.assert_array_equal(np.bincount(part.y), [count] * 10)
+        np.testing.assert_array_equal(part.x[:, 0, 0, 0], part.y)
+    np.testing.assert_array_equal(in_order(np.concatenate([dataset.train.x, dataset.valid.x])), in_order(x[:120]))
 
 
 @pytest.mark.xdist_group("cifar")
