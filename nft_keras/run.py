@@ -20,7 +20,13 @@ def parser():
     p = argparse.ArgumentParser(
         prog="python -m nft_keras.run", description="Train what a recipe describes; compare methods in a table."
     )
-    p.add_argument("recipe", type=Path, metavar="RECIPE.yaml", nargs="+", help="recipe file(s), e.g. recipes/imdb.yaml")
+    p.add_argument(
+        "recipe",
+        type=Path,
+        metavar="RECIPE.yaml",
+        nargs="+",
+        help="recipe file(s), or names of shipped ones, e.g. imdb",
+    )
     p.add_argument(
         "--data-dir", type=Path, help=f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
     )

@@ -27,7 +27,7 @@ def parser():
         description="Try the settings that a recipe's `sweep` lists; train the best by validation error for every "
         "seed. The same command on another machine, with the same --storage and --out, joins.",
     )
-    p.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="recipe file, e.g. recipes/mnist-back-image.yaml")
+    p.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="recipe file, or a shipped one's name")
     p.add_argument(
         "--storage",
         metavar="URL",

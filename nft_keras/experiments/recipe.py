@@ -5,6 +5,7 @@ import importlib
 import inspect
 import itertools
 import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,7 +38,7 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     """The trials of a recipe.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of a shipped recipe (see `find_recipe`).
         overrides: iterable of "key.key=value", stronger than what the file says, in its cells too.
         methods, classifiers: names to keep, None for all of the recipe.
         seeds: ints to run instead of the recipe's.
@@ -132,7 +133,7 @@ class Space:
 
 def _open(path, overrides):
     """The recipe as a document, overrides in it, and its name."""
-    document = Document(path)
+    document = Document(find_recipe(path))
     for assignment in overrides:
         _yield_in_cells(document, assignment.partition("=")[0].split("."))
         document.override(assignment)
@@ -257,6 +258,34 @@ def shipped_recipes():
     package = Path(__file__).parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def find_recipe(path):
+    """The file that a recipe is read from.
+
+    Args:
+        path: a file, or, where there is none, a shipped recipe: "imdb", "small/imdb" or, as in a checkout,
+            "recipes/imdb.yaml".
+
+    Returns:
+        The path.
+
+    Raises:
+        nft_keras.experiments.schema.RecipeError: if there is neither, naming the nearest shipped recipe, or all.
+    """
+    if os.path.isfile(path):
+        return path
+    folder = shipped_recipes()
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
+    shipped = dict(sorted(files.items()))
+    asked = str(path)
+    name = asked[len("recipes/") : -len(".yaml")] if re.fullmatch(r"recipes/.+\.yaml", asked) else asked
+    if name in shipped:
+        return shipped[name]
+    if not os.path.lexists(path):
+        help = near(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
+        raise RecipeError(f"{path}: cannot be read: No such file or directory, nor a shipped recipe{help}")
+    return path
 
 
 def law(name):

@@ -129,6 +129,38 @@ def test_our_own_recipes_are_right(path):
     assert {t.recipe for t in trials} == {name} and {"ct", "nft"} <= {t.method for t in trials}
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_found_by_its_name_from_anywhere(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inside = path.relative_to(Path(__file__).parents[2])
+    for name in (inside.as_posix(), inside.relative_to("recipes").with_suffix("").as_posix()):
+        assert load_recipe(name) == load_recipe(path)
+
+
+def test_a_file_of_the_user_s_goes_before_a_shipped_recipe_and_a_folder_does_not(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("imdb").mkdir()
+    assert {t.recipe for t in load_recipe("imdb")} == {"imdb"}
+    Path("wines").write_text(GOOD)
+    assert {t.dataset["name"] for t in load_recipe("wines")} == {"digits-back-image"}
+
+
+@pytest.mark.parametrize(
+    "name, help",
+    [
+        ("imdb.yaml", "did you mean imdb?"),
+        ("recipes/imbd.yaml", "did you mean imdb?"),
+        ("small-imdb", "did you mean small/imdb?"),
+        ("zzz", "there are cifar10, cifar10-n10, "),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_told_with_what_is(name, help, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=r"^[\w/.-]+: cannot be read: No such file or directory, nor .*; ") as error:
+        load_recipe(name)
+    assert help in str(error.value)
+
+
 @pytest.mark.parametrize("name, settings", settings_of.CLASSIFIERS.items())
 def test_settings_of_a_classifier_are_its_arguments(name, settings):
     from nft_keras import classifiers
