@@ -47,7 +47,8 @@ def export(folder, format, out=None):
             missing package, or if the file cannot be written.
 
     Example:
-        export("runs/imdb/fc-b/nft/seed-0", "onnx", "polarity.onnx")
+
+            export("runs/imdb/fc-b/nft/seed-0", "onnx", "polarity.onnx")
     """
     if format not in FORMATS:
         raise ExportError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")

@@ -33,7 +33,8 @@ def predict(folder, path):
         ExportError: if there is no classifier, or it is damaged.
 
     Example:
-        predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
+
+            predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
     """
     path = Path(path)
     how, class_names = preprocessing.load(folder)

@@ -18,20 +18,20 @@ MOST_POINTS = 10_000
 LAWS = ("quadratic", "linear", "cosine")
 FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet", "crop-and-flip"}
 FOR_VECTORS = {"mlp"}
-KEYS = (
-    "name",
-    "dataset",
-    "classifiers",
-    "methods",
-    "training",
-    "seeds",
-    "selection",
-    "test_every",
-    "deterministic",
-    "cells",
-    "vary",
-    "sweep",
-)
+KEYS = {
+    "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
+    "dataset": "needed: a data set's name, or a mapping of `name` and options",
+    "classifiers": "needed: a list of names, or a mapping of names to settings",
+    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` to settings",
+    "training": "how the classifier is trained, with every method alike",
+    "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
+    "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
+    "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
+    "deterministic": "`true`: the same bits every time; default `false`",
+    "cells": "settings for one classifier and method, which go before `methods` and `training`",
+    "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
+    "sweep": "keys as in `vary`; `nft_keras.sweep` tries every combination",
+}
 
 
 def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """An optimizer. `weight_decay` is L2 in the gradient of every weight for adam and sgd, decoupled for adamw."""
+    """An optimizer.
+
+    Attributes:
+        optimizer: its name.
+        learning_rate: its learning rate.
+        weight_decay: L2 in the gradient of every weight for adam and sgd, decoupled for adamw.
+        momentum: of sgd.
+    """
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Annotated[float, "> 0"] = 1e-4
@@ -20,9 +27,15 @@ class Optimizer:
 class Training(Optimizer):
     """How the classifier is trained, with every method alike.
 
-    precision is Keras' dtype policy; jit_compile (XLA; left out, Keras decides) and steps_per_execution are those of
-    `keras.Model.compile`. schedule "cosine" anneals the learning rate to 0 over the epochs; where the data are altered
-    it stays constant until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+    Attributes:
+        epochs: passes over the training data.
+        batch_size: examples in a minibatch.
+        schedule: cosine anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
+            until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+        augment: crop-and-flip shifts and mirrors every training image at random.
+        precision: Keras' dtype policy.
+        jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
+        steps_per_execution: as for `keras.Model.compile`.
     """
 
     epochs: Annotated[int, ">= 1"] = 200
@@ -36,7 +49,14 @@ class Training(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs."""
+    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs.
+
+    Attributes:
+        simplification_epochs: gamma_max_simp, the epoch in which the plan comes to its end.
+        simplification_ratio: gamma_max_simp as a fraction of the training's epochs, instead.
+        law: quadratic (Eq. 5 of Marullo et al. 2022), linear, cosine, or the dotted name of a function from progress in
+            [0, 1] to a fraction in [0, 1].
+    """
 
     simplification_epochs: Annotated[int | None, ">= 0"] = None
     simplification_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
@@ -73,7 +93,12 @@ class EasyExamplesPlan(Plan):
 
 @dataclasses.dataclass(frozen=True)
 class Unet:
-    """`nft_keras.auxiliaries.unet`."""
+    """`nft_keras.auxiliaries.unet`.
+
+    Attributes:
+        name: which network it is.
+        label_conditioned: whether it sees the label beside x.
+    """
 
     name: Literal["unet"] = "unet"
     filters: Annotated[int, ">= 1"] = 64
@@ -84,7 +109,12 @@ class Unet:
 
 @dataclasses.dataclass(frozen=True)
 class Mlp:
-    """`nft_keras.auxiliaries.mlp`."""
+    """`nft_keras.auxiliaries.mlp`.
+
+    Attributes:
+        name: which network it is.
+        label_conditioned: whether it sees the label beside x.
+    """
 
     name: Literal["mlp"] = "mlp"
     hidden: Annotated[int, ">= 1"] = 256
@@ -120,14 +150,22 @@ class ClassicTraining:
 
 @dataclasses.dataclass(frozen=True)
 class EasyExamplesFirst:
-    """EEF: `nft_keras.EasyExamplesFirst` under a `nft_keras.EasyExamplesPlan`."""
+    """EEF: `nft_keras.EasyExamplesFirst` under a `nft_keras.EasyExamplesPlan`.
+
+    Attributes:
+        plan: how the number of examples rises.
+    """
 
     plan: EasyExamplesPlan
 
 
 @dataclasses.dataclass(frozen=True)
 class FriendlyTraining:
-    """FT: `nft_keras.FriendlyTraining` under a `nft_keras.PerturbationPlan`."""
+    """FT: `nft_keras.FriendlyTraining` under a `nft_keras.PerturbationPlan`.
+
+    Attributes:
+        plan: how the number of steps falls.
+    """
 
     plan: PerturbationPlan
     step: Annotated[float, "> 0"] = 0.1
@@ -136,7 +174,13 @@ class FriendlyTraining:
 
 @dataclasses.dataclass(frozen=True)
 class NeuralFriendlyTraining:
-    """NFT: `nft_keras.FriendlyModel` under a `nft_keras.DevelopmentalPlan`."""
+    """NFT: `nft_keras.FriendlyModel` under a `nft_keras.DevelopmentalPlan`.
+
+    Attributes:
+        plan: how eta rises, and when the auxiliary network is dropped.
+        auxiliary: the network that alters the data, unet for images or mlp for vectors.
+        auxiliary_optimizer: updates the auxiliary network.
+    """
 
     plan: DevelopmentalPlan
     auxiliary: Unet | Mlp

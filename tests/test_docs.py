@@ -1,0 +1,192 @@
+"""The pages of docs/ say what the package does: settings, error messages and examples are compared with it."""
+
+import contextlib
+import dataclasses
+import doctest
+import importlib
+import importlib.util
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from nft_keras import data
+from nft_keras.experiments import settings
+from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.schema import RecipeError
+
+DOCS = Path(__file__).parents[1] / "docs"
+_spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+hooks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hooks)
+
+NFT = "methods.nft."
+PLACES = {
+    "Keys": ("mnist-rot", "zzz"),
+    "Dataset": ("mnist-rot", "dataset.zzz"),
+    "nft": ("mnist-rot", NFT + "zzz"),
+    "Plan of nft": ("mnist-rot", NFT + "plan.zzz"),
+    "Auxiliary network: unet": ("mnist-rot", NFT + "auxiliary.zzz"),
+    "Auxiliary network: mlp": ("imdb", NFT + "auxiliary.zzz"),
+    "Optimizer": ("mnist-rot", NFT + "auxiliary_optimizer.zzz"),
+    "ft": ("mnist-rot", "methods.ft.zzz"),
+    "Plan of ft": ("mnist-rot", "methods.ft.plan.zzz"),
+    "eef": ("mnist-rot", "methods.eef.zzz"),
+    "Plan of eef": ("mnist-rot", "methods.eef.plan.zzz"),
+    "Training": ("mnist-rot", "training.zzz"),
+}
+
+
+def sections(page):
+    """{heading: text below it, up to the next heading} of a page with what is generated in it."""
+    parts = re.split(r"^##+ (.*)$", hooks.filled((DOCS / page).read_text(encoding="utf-8")), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def rows(text):
+    """The first column of the tables in a text."""
+    return re.findall(r"^\| `([^`]+)`", text, re.M)
+
+
+def allowed(name, *overrides):
+    """The keys that the recipe reader says there are where it meets one that there is not."""
+    with pytest.raises(RecipeError, match="unknown key; allowed: ") as error:
+        load_recipe(name, overrides)
+    return re.search(r"allowed: ([\w, ]+)", str(error.value))[1].split(", ")
+
+
+@pytest.mark.parametrize("heading, place", PLACES.items())
+def test_the_reference_has_exactly_the_keys_that_the_reader_allows(heading, place):
+    name, key = place
+    own = data.find(name).options if heading == "Dataset" else ()
+    assert rows(sections("recipes.md")[heading]) == [key for key in allowed(name, f"{key}=1") if key not in own]
+
+
+def test_every_data_set_is_in_the_table_with_its_options():
+    text = sections("data.md")
+    table = hooks.filled((DOCS / "data.md").read_text(encoding="utf-8")).partition("##")[0]
+    assert rows(table) == list(data.SPECS)
+    common = set(allowed("two-moons", "dataset.zzz=1")) - set(data.find("two-moons").options)
+    for name in data.SPECS:
+        own = set(allowed("two-moons", f"dataset.name={name}", "dataset.noise=1", "dataset.zzz=1")) - common
+        described = {key for heading, below in text.items() if name in heading.split(", ") for key in rows(below)}
+        assert described == own
+
+
+def test_every_classifier_and_method_is_there():
+    assert rows(sections("recipes.md")["Classifiers"]) == list(settings.CLASSIFIERS)
+    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(settings.METHODS)
+
+
+def test_a_default_in_the_reference_is_the_reader_s():
+    (trial, *_) = load_recipe("mnist-rot", methods=["ct"])
+    line = next(line for line in sections("recipes.md")["Training"].splitlines() if "`schedule`" in line)
+    assert f"| `{trial.training.schedule}` " in line
+
+
+def test_a_setting_without_a_description_breaks_the_build(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Undescribed(settings.Optimizer):
+        """One more setting."""
+
+        nesterov: bool = False
+
+    monkeypatch.setattr(settings, "Training", Undescribed)
+    with pytest.raises(KeyError, match="nesterov"):
+        hooks.filled("{{ settings Training }}")
+
+
+REPORT = """\
+# Ours
+
+| classifier | method | test error (%) |
+| ---------- | ------ | -------------- |
+| cnn-a      | CT     | 1.25           |
+| cnn-a      | FT     | 1.50           |
+| cnn-a      | NFT    | 1.75           |
+
+Data: generated.
+
+| classifier | CT | FT | NFT | NFT - CT | CT published | FT published |
+| ---------- | -- | -- | --- | -------- | ------------ | ------------ |
+| fc-a       | 5  | 6  | 7   | 2        | 8            | 9            |
+"""
+
+
+def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_others(tmp_path):
+    assert "no reports" in hooks.results("ft", tmp_path)
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "report.md").write_text(REPORT)
+    text = hooks.results("ft", tmp_path)
+    assert "### Ours" in text and "Data: generated." in text and "1.25" in text and "1.50" in text
+    assert "1.75" not in text and "NFT" not in text
+    assert re.findall(r"\| fc-a .*", text)[0].split() == "| fc-a | 5 | 6 | 8 | 9 |".split()
+    assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
+
+
+# Error messages
+
+
+def entries():
+    """{heading: text} of the page of error messages, those of commands."""
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    parts = re.split(r"^### (.*)$", text.partition("\n## In a program\n")[0], flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def run(command):
+    """What a command line, run in this process, says on stderr."""
+    _, _, module, *arguments = shlex.split(command)
+    main = importlib.import_module(module.replace("nft_keras.data", "nft_keras.data.__main__")).main
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = main(arguments)
+    assert bool(code) == bool(errors.getvalue())
+    return errors.getvalue()
+
+
+@pytest.mark.parametrize("heading, text", entries().items(), ids=lambda value: value.partition("\n")[0])
+def test_a_command_of_the_page_prints_the_message_below_it(heading, text, tmp_path, monkeypatch):
+    from nft_keras.data.cache import one_at_a_time
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NFT_DATA_DIR", str(tmp_path / "nothing"))
+    for proxy in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    for language, title, block in re.findall(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```', text, re.M | re.S):
+        if title:
+            Path(title).write_text(block)
+            continue
+        assert language == "console"
+        for command, message in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+            in_use = one_at_a_time(Path("runs/two-moons/.lock")) if heading == "in use" else contextlib.nullcontext()
+            with in_use:
+                said = run(command)
+            assert re.fullmatch(re.escape(message).replace(r"\.\.\.", ".*"), said), said
+
+
+def test_a_program_of_the_page_raises_the_error_below_it():
+    import keras
+    import numpy as np
+
+    from nft_keras import DevelopmentalPlan, FriendlyModel
+    from nft_keras.auxiliaries import mlp
+
+    names = {
+        "keras": keras,
+        "DevelopmentalPlan": DevelopmentalPlan,
+        "FriendlyModel": FriendlyModel,
+        "mlp": mlp,
+        "classifier": keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")]),
+        "auxiliary": mlp(2, hidden=4),
+        "x": np.zeros((4, 2), "float32"),
+        "y": np.zeros(4, "int32"),
+    }
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"^```pycon\n(.*?)^```", text, re.M | re.S))
+    test = doctest.DocTestParser().get_doctest(program, names, "troubleshooting.md", None, 0)
+    assert len(test.examples) > 10
+    said = io.StringIO()
+    assert doctest.DocTestRunner().run(test, out=said.write).failed == 0, said.getvalue()
