@@ -126,6 +126,43 @@ def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_oth
     assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
 
 
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+@pytest.mark.parametrize("method", settings.METHODS)
+def test_the_example_of_a_method_s_page_trains(method, tmp_path, monkeypatch):
+    import numpy as np
+    import tensorflow as tf
+
+    from nft_keras.classifiers import fc_a
+
+    monkeypatch.chdir(tmp_path)
+    examples = tf.data.Dataset.from_tensor_slices((np.zeros((4, 28, 28, 1), "float32"), np.zeros(4, "int32")))
+    names = {"classifier": fc_a((28, 28, 1), 2), "examples": examples}
+    names["train"] = names["valid"] = examples.batch(2)
+    (program,) = blocks(f"methods/{method}.md", "python")
+    short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
+    exec(short, names)
+    assert Path("classifier.keras").exists() == (method != "ct")
+    assert len(names.get("model", names["classifier"]).history.epoch) == 3
+
+
+@pytest.mark.parametrize("method", settings.METHODS)
+def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
+    (methods,) = blocks(f"methods/{method}.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(f"dataset: digits-back-image\nclassifiers: [cnn-a]\n{methods}")
+    assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {method}
+
+
+def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
+    (tmp_path / "mine.yaml").write_text(blocks("recipes.md", "yaml")[0])
+    assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {"ct", "nft"}
+
+
+def blocks(page, language):
+    """The code blocks of a page in a language."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\b.*\n((?:.*\n)*?)```", text, re.M)
+
+
 # Error messages
 
 
@@ -184,8 +221,7 @@ def test_a_program_of_the_page_raises_the_error_below_it():
         "x": np.zeros((4, 2), "float32"),
         "y": np.zeros(4, "int32"),
     }
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-    program = "\n".join(re.findall(r"^```pycon\n(.*?)^```", text, re.M | re.S))
+    program = "\n".join(blocks("troubleshooting.md", "pycon"))
     test = doctest.DocTestParser().get_doctest(program, names, "troubleshooting.md", None, 0)
     assert len(test.examples) > 10
     said = io.StringIO()

@@ -227,7 +227,7 @@ def load(
     """Loads a data set of the registry.
 
     Args:
-        name: a key of `SPECS`, or "cifar10-n<percent>", which is cifar10 with that label noise.
+        name: a key of `SPECS`, or `cifar10-n<percent>`, which is cifar10 with that label noise.
         data_dir: directory that holds (or receives) the files; default `default_data_dir()`.
         split_seed: int, seed of whatever is drawn: generated examples, splits, subsets, label noise.
         train_size, valid_size, test_size: keep so many examples of a part, drawn class by class in proportion;
