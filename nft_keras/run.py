@@ -66,7 +66,7 @@ def _run_all(options):
     for path, trials in zip(options.recipe, recipes, strict=True):
         folder = options.out / trials[0].recipe
         try:
-            with one_at_a_time(folder / ".lock", wait=False):
+            with one_at_a_time(folder / ".lock", wait=False, option="--out"):
                 failed += _run(trials, load_recipe(path, options.set), options)
                 write_recipe(path, options.set, options.out, trials[0].recipe)
         except BlockingIOError:

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,23 @@ def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
     assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {"ct", "nft"}
 
 
+def test_the_page_of_commands_has_them_all():
+    root = DOCS.parent
+    mains = [file for file in (root / "nft_keras").rglob("*.py") if "    end(main)\n" in file.read_text()]
+    names = {(file.parent if file.stem == "__main__" else file).stem for file in mains}
+    assert set(re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)) == names
+    assert hooks.command_help("predict").startswith("```text\nusage: python -m nft_keras.predict ")
+
+
+def test_the_map_of_the_code_names_what_is_there():
+    root = DOCS.parent
+    text = (root / "CONTRIBUTING.md").read_text().partition("## The map of the code")[2].partition("\n\nImports")[0]
+    paths = [path for first in re.findall(r"^\| (.*?) \|", text, re.M) for path in re.findall(r"`(.*?)`", first)]
+    assert len(paths) > 15
+    for path in paths:
+        assert (root / path).exists() or (root / "nft_keras" / path).exists(), path
+
+
 def blocks(page, language):
     """The code blocks of a page in a language."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -188,6 +206,9 @@ def run(command):
 def test_a_command_of_the_page_prints_the_message_below_it(heading, text, tmp_path, monkeypatch):
     from nft_keras.data.cache import one_at_a_time
 
+    if heading == "a package that is not installed":
+        for package in ("onnx", "tf2onnx", "optuna"):
+            monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NFT_DATA_DIR", str(tmp_path / "nothing"))
     for proxy in ("http_proxy", "https_proxy"):

@@ -69,12 +69,13 @@ def write(path, **arrays):
 
 
 @contextlib.contextmanager
-def one_at_a_time(path, wait=True):
+def one_at_a_time(path, wait=True, option="--data-dir"):
     """Lets one process at a time through, so that the workers of a sweep do not all download or generate the same.
 
     Args:
         path: `pathlib.Path` of an empty file in the data directory to lock, made when missing and left where it is.
         wait: bool, whether to wait for the process that is through.
+        option: the one that chooses the folder, for the error.
 
     Raises:
         BlockingIOError: if there is one and nobody wants to wait.
@@ -84,7 +85,7 @@ def one_at_a_time(path, wait=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "ab")
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --data-dir") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another {option}") from error
     with file:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
