@@ -40,7 +40,7 @@ class FriendlyTraining(SimplifyingModel):
     Example:
 
         model = FriendlyTraining(classifier, step=0.1, confidence=0.98)
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         model.fit(x, y, epochs=200, callbacks=[PerturbationPlan(max_steps=120, simplification_epochs=100)])
     """
 
@@ -153,7 +153,7 @@ class EasyExamplesFirst(SimplifyingModel):
 
         plan = EasyExamplesPlan(dataset, len(dataset), first_fraction=0.2, simplification_epochs=100)
         model = EasyExamplesFirst(classifier)
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         model.fit(plan.minibatches(32), epochs=200, callbacks=[plan])
     """
 

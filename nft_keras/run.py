@@ -9,7 +9,7 @@ from pathlib import Path
 from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.data.cache import one_at_a_time
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe import find_recipe, load_recipe
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
@@ -68,7 +68,7 @@ def _run_all(options):
         try:
             with one_at_a_time(folder / ".lock", wait=False, option="--out"):
                 failed += _run(trials, load_recipe(path, options.set), options)
-                write_recipe(path, options.set, options.out, trials[0].recipe)
+                write_recipe(Path(find_recipe(path)), options.set, options.out, trials[0].recipe)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
     return 1 if failed else 0

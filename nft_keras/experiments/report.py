@@ -152,4 +152,5 @@ def _circumstances(results):
             values = sorted({", ".join(f"{k} {e[k]}" if k != "backend" else e[k] for k in keys) for e in environments})
         lines += [f"{title}: {'; '.join(values)}."] if values else []
     seconds = sum(result["seconds"] for result in results)
-    return [*lines, f"Time: {seconds / 60:.0f} minutes for all {len(results)} trials."]
+    spent = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return [*lines, f"Trials: {len(results)}, {spent} in all."]

@@ -60,7 +60,7 @@ def test_the_report_says_when_where_and_with_what(tmp_path):
     text = (tmp_path / "moons" / "report.md").read_text()
     for value in (here["date"], here["machine"], here["nft_keras"], here["keras"], here["backend"], here["python"]):
         assert value in text
-    assert "Time: 3 minutes for all 2 trials." in text
+    assert "Trials: 2, 3 minutes in all." in text
 
 
 @pytest.mark.parametrize("overrides", [[], ["training.epochs=3", "dataset.path=a b.csv"]])
