@@ -3,6 +3,8 @@
 import os
 import sys
 
+from nft_keras._backend import tensorflow_for_data
+
 
 def answer(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
@@ -45,9 +47,7 @@ def import_tensorflow_quietly():
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
+        tensorflow_for_data().config.list_physical_devices()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -1,17 +1,24 @@
 """What the models that train a classifier on altered data have in common."""
 
+import sys
 import types
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from nft_keras import _backend
 
-class SimplifyingModel(keras.Model):
+Steps = _backend.steps()
+
+
+class SimplifyingModel(Steps, keras.Model):
     """A classifier trained on altered data in some epochs, and as `keras.Model` trains it in the others.
 
     To Keras the model *is* its classifier: `model(x)`, `predict`, `evaluate`, `weights`, `losses` and what callbacks
     store and restore are the classifier's, on unaltered data.
+
+    A subclass gives `_altered_step(data)`, the step on altered data, written once for every back end: variables are
+    assigned to, gradients and optimizers are those of `Steps`.
 
     Args:
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
@@ -68,11 +75,13 @@ class SimplifyingModel(keras.Model):
     def fit(self, x=None, *args, shuffle=True, **kwargs):
         """Trains as `keras.Model.fit` does, with the same arguments."""
         # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
-        return super().fit(x, *args, shuffle=shuffle and not isinstance(x, tf.data.Dataset), **kwargs)
+        return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), **kwargs)
 
-    def test_step(self, data):
-        """One step of evaluation of the classifier on unaltered data; returns the logs."""
-        logs = super().test_step(data)
+    def _carried(self):
+        """Variables that an altered step needs beside those that Keras knows of."""
+        return []
+
+    def _evaluation_logs(self, logs):
         return {name: logs[name] for name in logs if name not in self.training_logs}
 
     def get_config(self):
@@ -88,6 +97,12 @@ class SimplifyingModel(keras.Model):
             if role in config
         }
         return cls(**{**config, **networks})
+
+
+def is_dataset(x):
+    """Whether x is a `tf.data.Dataset`; TensorFlow is not imported to tell."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(x, tf.data.Dataset)
 
 
 def each(callbacks):

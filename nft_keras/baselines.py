@@ -4,9 +4,9 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
+from nft_keras._backend import tensorflow_for_data
 from nft_keras._checks import number
 from nft_keras._simplifying import SimplifyingModel, as_floats, each, squared_norms
 from nft_keras.plan import PerturbationPlan, Plan
@@ -79,36 +79,40 @@ class FriendlyTraining(SimplifyingModel):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
 
         def one_step(k, delta, unfinished, steps):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(delta)
+            def forward(delta):
                 y_pred = self(x + delta, training=False)
-                unfinished = ops.logical_and(unfinished, ops.logical_not(self._is_sure(y, y_pred)))
-                weights = ops.cast(unfinished, "float32")
+                left = ops.logical_and(unfinished, ops.logical_not(self._is_sure(y, y_pred)))
+                weights = ops.cast(left, "float32")
                 weights = weights * ops.cast(batch, "float32") / ops.maximum(ops.sum(weights), 1.0)
                 # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
-                loss = self.optimizer.scale_loss(self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights))
-            gradient = tape.gradient(loss, delta) / self.optimizer.scale_loss(1.0)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights)
+                return self.optimizer.scale_loss(loss), left
+
+            unfinished, gradient = self._gradient_at(forward, delta)
+            gradient = gradient / self.optimizer.scale_loss(1.0)
             move = self.step * ops.where(ops.isfinite(gradient), gradient, 0.0)
             delta = ops.where(ops.reshape(unfinished, axes), delta - move, delta)
             return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
 
         start = (ops.zeros((), "int32"), ops.zeros_like(x), ops.ones((batch,), "bool"), ops.zeros((batch,), "int32"))
-        _, delta, _, steps = tf.while_loop(unfinished_left, one_step, start)
+        _, delta, _, steps = ops.while_loop(unfinished_left, one_step, start)
         return x + delta, steps
 
     def simplify(self, x, y):
         """Perturbed data x + delta of `perturb`, without the steps."""
         return self.perturb(x, y)[0]
 
-    def train_step(self, data):
-        """One step of training on a minibatch (x, y[, sample_weight]); returns the logs."""
-        if not self.simplifying:
-            return super().train_step(data)
+    def _altered_step(self, data):
+        """One step of training on a minibatch (x, y[, sample_weight]) while the data are perturbed."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         perturbed, steps = self.perturb(x, y)
         self._perturbation.update_state(squared_norms(perturbed, x))
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
-        return super().train_step((perturbed, y, sample_weight))
+        return self._classic_step((perturbed, y, sample_weight))
+
+    def _carried(self):
+        """Variables that an altered step needs beside those that Keras knows of."""
+        return [self.max_steps]
 
     def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """Trains as `keras.Model.fit` does; a `PerturbationPlan` must be among the callbacks.
@@ -157,13 +161,10 @@ class EasyExamplesFirst(SimplifyingModel):
         model.fit(plan.minibatches(32), epochs=200, callbacks=[plan])
     """
 
-    def train_step(self, data):
-        """One step of training on a minibatch (x, y[, sample_weight]), none on an empty one; returns the logs."""
-        if not self.simplifying:
-            return super().train_step(data)
+    def _altered_step(self, data):
+        """One step of training on a minibatch (x, y[, sample_weight]), none on an empty one."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        full = ops.shape(x)[0] > 0
-        return tf.cond(full, lambda: super(EasyExamplesFirst, self).train_step(data), self.get_metrics_result)
+        return self._unless_empty(x, lambda: self._classic_step(data))
 
 
 class EasyExamplesPlan(Plan):
@@ -192,6 +193,7 @@ class EasyExamplesPlan(Plan):
         super().__init__(simplification_epochs, law)
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         self.examples, self.n = examples, n
+        tf = tensorflow_for_data()
         self.kept = tf.Variable(tf.ones(n, tf.bool), trainable=False)
 
     def count(self, gamma):
@@ -209,6 +211,7 @@ class EasyExamplesPlan(Plan):
         Returns:
             A `tf.data.Dataset`.
         """
+        tf = tensorflow_for_data()
         kept = self.examples.enumerate().filter(lambda i, example: self.kept[i]).map(lambda i, example: example)
         empty = self.examples.batch(1).take(1).map(lambda *example: keras.tree.map_structure(lambda a: a[:0], example))
         steps = math.ceil(self.n / batch_size)
@@ -233,8 +236,6 @@ class EasyExamplesPlan(Plan):
         loss = keras.losses.get(self.model.loss)
         one_by_one = type(loss).from_config({**loss.get_config(), "reduction": "none"})
 
-        @tf.function(reduce_retracing=True)
-        def of(x, y):
-            return one_by_one(y, self.model(x, training=False))
-
-        return np.concatenate([of(x, y).numpy() for x, y in self.examples.batch(batch_size)])
+        predict = self.model._predictor()
+        examples = self.examples.batch(batch_size).as_numpy_iterator()
+        return np.concatenate([ops.convert_to_numpy(one_by_one(y, predict(x))) for x, y in examples])

@@ -4,10 +4,9 @@ import math
 import types
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from nft_keras._simplifying import SimplifyingModel, as_floats, each, squared_norms
+from nft_keras._simplifying import SimplifyingModel, Steps, as_floats, each, is_dataset, squared_norms
 from nft_keras.plan import DevelopmentalPlan
 
 PENALTIES = ("sum", "mean")
@@ -78,8 +77,8 @@ class FriendlyModel(SimplifyingModel):
         self.phases = phases
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
         self._perturbation = keras.metrics.Mean("perturbation")
+        self._eta = _Logged("eta")
         self._aside.auxiliary = auxiliary
-        self._aside.eta = keras.Variable(0.0, trainable=False, dtype="float32", name="eta")
         self._aside.first_phase = None
 
     @property
@@ -90,7 +89,7 @@ class FriendlyModel(SimplifyingModel):
     @property
     def eta(self):
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
-        return self._aside.eta
+        return self._eta.variable
 
     def simplify(self, x, y=None, training=False):
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
@@ -154,45 +153,47 @@ class FriendlyModel(SimplifyingModel):
             if self.auxiliary.built and not self.auxiliary_optimizer.built:
                 self.auxiliary_optimizer.build(self.auxiliary.trainable_variables)
 
-    def train_step(self, data):
-        """One step of training on a minibatch (x, y[, sample_weight]); returns the logs."""
-        if not self.simplifying:
-            return super().train_step(data)
+    def _altered_step(self, data):
+        """One step of training on a minibatch (x, y[, sample_weight]) while the data are simplified."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self.phases == "joint":
             return self._joint_step(x, y, sample_weight)
         if self.phases == "batch":
             eq_4 = self._auxiliary_step(x, y, sample_weight)
             self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
-        # Second phase: s(x) is computed before Keras' own step opens its tape, hence cut off from the gradient.
+        # Second phase: s(x) is computed before Keras' own step takes gradients, hence cut off from them.
         simplified = self.simplify(x, y)
         self._perturbation.update_state(squared_norms(simplified, x))
-        return super().train_step((simplified, y, sample_weight))
+        return self._classic_step((simplified, y, sample_weight))
 
     def _auxiliary_step(self, x, y, sample_weight):
         """First phase: theta <- theta - beta times the gradient of Eq. 4, with w fixed; returns the loss."""
         theta = self.auxiliary.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in theta])
+
+        def forward():
             simplified = self.simplify(x, y, training=True)
             y_pred = self(simplified, training=False)
             _, eq_4 = self._risks(x, y, y_pred, sample_weight, simplified)
-            scaled = self.auxiliary_optimizer.scale_loss(eq_4)
-        self.auxiliary_optimizer.apply_gradients(zip(tape.gradient(scaled, theta), theta, strict=True))
+            return self.auxiliary_optimizer.scale_loss(eq_4), eq_4
+
+        eq_4, of_theta = self._gradients(forward, theta)
+        self._apply(self.auxiliary_optimizer, of_theta, theta)
         return eq_4
 
     def _joint_step(self, x, y, sample_weight):
         """Both phases from one forward pass: the penalty does not depend on w, so one gradient of Eq. 4 serves both."""
         w, theta = self.trainable_variables, self.auxiliary.trainable_variables
-        with tf.GradientTape() as tape:
+
+        def forward():
             simplified = self.simplify(x, y, training=True)
             y_pred = self(simplified, training=True)
             loss, eq_4 = self._risks(x, y, y_pred, sample_weight, simplified)
-            scaled = self.optimizer.scale_loss(eq_4)
-        of_w, of_theta = tape.gradient(scaled, (w, theta))
+            return self.optimizer.scale_loss(eq_4), (simplified, y_pred, loss, eq_4)
+
+        (simplified, y_pred, loss, eq_4), gradients = self._gradients(forward, [*w, *theta])
         rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
-        self.auxiliary_optimizer.apply_gradients([(g * rescale, v) for g, v in zip(of_theta, theta, strict=True)])
-        self.optimizer.apply_gradients(zip(of_w, w, strict=True))
+        self._apply(self.auxiliary_optimizer, [g * rescale for g in gradients[len(w) :]], theta)
+        self._apply(self.optimizer, gradients[: len(w)], w)
         self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
         self._perturbation.update_state(squared_norms(simplified, x))
         for metric in self.metrics:
@@ -209,9 +210,11 @@ class FriendlyModel(SimplifyingModel):
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
         return loss, loss + (self.eta * penalty + sum(self.auxiliary.losses)) / self._replicas
 
-    def get_metrics_result(self):
-        """The logs: loss, compiled metrics, auxiliary_loss, perturbation and eta."""
-        return {**super().get_metrics_result(), "eta": ops.convert_to_tensor(self.eta)}
+    def _carried(self):
+        """Variables that an altered step needs beside those that Keras knows of."""
+        if self.auxiliary is None or getattr(self, "auxiliary_optimizer", None) is None:
+            return []
+        return [*self.auxiliary.variables, *self.auxiliary_optimizer.variables]
 
     def fit(
         self,
@@ -243,7 +246,7 @@ class FriendlyModel(SimplifyingModel):
             x=x,
             y=y,
             batch_size=batch_size,
-            shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+            shuffle=shuffle and not is_dataset(x),
             class_weight=class_weight,
             sample_weight=sample_weight,
             steps_per_epoch=steps_per_epoch,
@@ -284,14 +287,9 @@ class FriendlyModel(SimplifyingModel):
 
     def _first_phase(self):
         if self._aside.first_phase is None:
-            with self.distribute_strategy.scope():
+            with self._scope():
                 self._aside.first_phase = _AuxiliaryTraining(self)
         return self._aside.first_phase
-
-    @property
-    def _replicas(self):
-        """The number of replicas that share a minibatch."""
-        return float(self.distribute_strategy.num_replicas_in_sync)
 
     @property
     def _label_conditioned(self):
@@ -330,8 +328,10 @@ class FriendlyModel(SimplifyingModel):
         return config
 
 
-class _AuxiliaryTraining(keras.Model):
+class _AuxiliaryTraining(Steps, keras.Model):
     """The first phase as a Keras model, so that Keras' own `fit` reads and batches the data of both phases alike."""
+
+    simplifying = True
 
     def __init__(self, friendly):
         super().__init__()
@@ -339,17 +339,36 @@ class _AuxiliaryTraining(keras.Model):
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
         self.built = True
         self.compile(
-            optimizer=None,
+            optimizer="sgd",  # never used, but Keras wants one
             run_eagerly=friendly.run_eagerly,
             steps_per_execution=friendly.steps_per_execution,
             jit_compile=friendly.jit_compile,
         )
 
-    def train_step(self, data):
+    def _altered_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         eq_4 = self._aside.friendly._auxiliary_step(x, y, sample_weight)
-        self._auxiliary_loss.update_state(eq_4 * self._aside.friendly._replicas, ops.shape(x)[0])
+        self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
         return self.get_metrics_result()
+
+    def _carried(self):
+        friendly = self._aside.friendly
+        return [*friendly.trainable_variables, *friendly.non_trainable_variables, *friendly.metrics_variables]
+
+
+class _Logged(keras.metrics.Metric):
+    """A number that the logs show as it is."""
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+        self.variable = keras.Variable(0.0, trainable=False, dtype="float32", name=name)
+
+    def result(self):
+        # A copy: JAX takes the memory of a variable's value back in the next step.
+        return ops.copy(ops.convert_to_tensor(self.variable))
+
+    def reset_state(self):
+        pass
 
 
 class _FirstPhase(keras.callbacks.Callback):

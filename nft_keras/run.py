@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from nft_keras._backend import BackendError, check_backend, make_deterministic, out_of_memory
 from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.data.cache import one_at_a_time
@@ -49,7 +50,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0; 1 if a trial failed; 2 for something wrong in what was typed or in the data.
     """
-    return answer((RecipeError, DataError), _run_all, parser().parse_args(arguments))
+    return answer((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
 
 
 def _run_all(options):
@@ -60,6 +61,8 @@ def _run_all(options):
         for trial in (trial for trials in recipes for trial in trials):
             print(trial.folder, *(f"{key}={str(value).replace(' ', '')}" for key, value in flat(trial.config())))
         return 0
+    if check_backend() == "jax" and any(trial.deterministic for trials in recipes for trial in trials):
+        make_deterministic()  # JAX looks at it but once, when it is imported
     for trial in (trial for trials in recipes for trial in trials if not options.fresh):
         check_free(trial, options.out)
     failed = 0
@@ -133,8 +136,6 @@ def _load(trials, screen, options, alone):
 
 def _run_one(trial, dataset, screen, options):
     """Runs a trial; returns whether it came to its end. What stopped it is said, and what to do."""
-    import tensorflow as tf
-
     from nft_keras.experiments.monitor import TrainingError
     from nft_keras.experiments.trial import run_trial
 
@@ -146,8 +147,10 @@ def _run_one(trial, dataset, screen, options):
         reason = str(error)
     except OSError as error:
         reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        what = str(getattr(error, "message", "")).partition("\n")[0] or "out of memory"
+    except Exception as error:
+        what = out_of_memory(error)
+        if what is None:
+            raise
         reason = f"{what}; mend that (less memory: --methods, --classifiers, training.batch_size), and {again}"
     screen.say(f"failed: {options.out / trial.folder}: {reason}", stderr=True)
     return False

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from nft_keras._backend import BackendError, check_backend, make_deterministic
 from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.experiments.recipe import load_recipe, load_sweep
@@ -62,7 +63,7 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
-    return answer((RecipeError, DataError), _work if options.worker else _sweep, options, arguments)
+    return answer((RecipeError, DataError, BackendError), _work if options.worker else _sweep, options, arguments)
 
 
 def _sweep(options, arguments):
@@ -82,6 +83,7 @@ def _sweep(options, arguments):
         return _print(points, options)
     from nft_keras.experiments import queue, sweep
 
+    check_backend()
     queue.check_storage(options.storage)
     for space in spaces if options.sampler == "grid" else ():
         sweep.check_seeds_free(space, options.out)
@@ -128,6 +130,8 @@ def _work(options, arguments):
     """What one of the worker processes does: it trains until all is over, or until its driver is no more."""
     threading.Thread(target=_end_with_driver, daemon=True).start()
     spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers)
+    if check_backend() == "jax" and any(space.trials(_alone(space)[0])[0].deterministic for space in spaces):
+        make_deterministic()  # JAX looks at it but once, when it is imported
     from optuna.exceptions import OptunaError
 
     from nft_keras.experiments import sweep

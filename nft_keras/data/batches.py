@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import scipy.sparse
-import tensorflow as tf
+
+from nft_keras._backend import tensorflow_for_data
+
+tf = tensorflow_for_data()
 
 
 def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None):

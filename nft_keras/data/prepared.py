@@ -4,6 +4,7 @@ import logging
 import urllib.error
 import urllib.request
 
+from nft_keras._backend import tensorflow_for_data
 from nft_keras.data import DataError
 
 # tensorflow-datasets tries for minutes before it gives up on a host that is out of reach.
@@ -32,6 +33,7 @@ def open_prepared(name, data_dir):
     """
     import tensorflow_datasets as tfds
 
+    tensorflow_for_data()
     logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of folders that are not prepared yet
     try:
         builder = tfds.builder(name, data_dir=str(data_dir))

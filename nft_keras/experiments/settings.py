@@ -205,7 +205,7 @@ class Trial:
         training: `Training`.
         selection: "after-drop" or "all", the epochs among which the best one is chosen.
         test_every: int, epochs between two looks at the test error that the history shows; 0 for none.
-        deterministic: bool, whether TensorFlow takes only operations that give the same bits every time.
+        deterministic: bool, whether the back end takes only operations that give the same bits every time.
         seed: int, of initial weights and shuffling.
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
     """

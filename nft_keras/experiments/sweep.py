@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from nft_keras._backend import out_of_memory
 from nft_keras.experiments.files import whole, write_yaml
 from nft_keras.experiments.queue import Queue
 from nft_keras.experiments.report import markdown, write_report
@@ -112,8 +113,6 @@ class Search:
 
     def _try(self, queue, attempt, trial, out, report=lambda epoch, valid_error: None, pruned=lambda: False):
         """Runs a trial unless its result is there, and tells Optuna the validation error."""
-        import tensorflow as tf
-
         from nft_keras.experiments.monitor import TrainingError
         from nft_keras.experiments.trial import run_trial
 
@@ -132,8 +131,11 @@ class Search:
         except TrainingError as error:
             queue.fail(attempt, str(error), mend=False)
             self._say(queue, attempt, f"failed: {error}")
-        except (OSError, MemoryError, tf.errors.ResourceExhaustedError) as error:
-            reason = (str(getattr(error, "message", error)) or "out of memory").partition("\n")[0]
+        except Exception as error:
+            reason = str(error) if isinstance(error, OSError) else out_of_memory(error)
+            if reason is None:
+                raise
+            reason = reason.partition("\n")[0]
             queue.fail(attempt, reason, mend=True)
             self._say(queue, attempt, f"failed: {reason}")
         else:

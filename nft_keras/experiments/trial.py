@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from nft_keras import auxiliaries, classifiers, optimizers
+from nft_keras._backend import make_deterministic, tensorflow_for_data
 from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
@@ -34,7 +34,7 @@ def error(y, y_pred):
     Returns:
         float tensor (batch,).
     """
-    wrong = keras.ops.not_equal(keras.ops.argmax(y_pred, -1), keras.ops.cast(keras.ops.reshape(y, (-1,)), "int64"))
+    wrong = keras.ops.not_equal(keras.ops.argmax(y_pred, -1), keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32"))
     return 100.0 * keras.ops.cast(wrong, "float32")
 
 
@@ -92,14 +92,14 @@ def _train(trial, dataset, folder, progress, began):
         The best epoch, its validation error, and the seconds that earlier processes took.
     """
     if trial.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        make_deterministic()
     keras.utils.set_random_seed(trial.seed)
     classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset)
     best = monitor.BestClassifier(folder / "backup", first_epoch=_first_eligible(trial))
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
-    epoch = tf.Variable(0, dtype=tf.int32)
+    epoch = tensorflow_for_data().Variable(0)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
     kept = getattr(plan, "kept", None)
     train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch, augment, kept)

@@ -1,0 +1,53 @@
+"""What of a training step depends on the back end, for TensorFlow: variables change in place, gradients have tapes."""
+
+import tensorflow as tf
+
+
+class Steps:
+    """To be mixed into a `keras.Model` that has `simplifying`, `_altered_step` and `_evaluation_logs`."""
+
+    def train_step(self, data):
+        """One step of training on a minibatch (x, y[, sample_weight]); returns the logs."""
+        return self._altered_step(data) if self.simplifying else super().train_step(data)
+
+    def test_step(self, data):
+        """One step of evaluation of the classifier on unaltered data; returns the logs."""
+        return self._evaluation_logs(super().test_step(data))
+
+    def _classic_step(self, data):
+        """`keras.Model`'s own step: the classifier's tape, the classifier's optimizer."""
+        return super().train_step(data)
+
+    def _gradients(self, function, variables):
+        """What a function returns beside its loss, and the loss's gradients with respect to variables."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
+            loss, result = function()
+        return result, tape.gradient(loss, variables)
+
+    def _gradient_at(self, function, x):
+        """What a function of a tensor returns beside its loss, and the loss's gradient with respect to the tensor."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            loss, result = function(x)
+        return result, tape.gradient(loss, x)
+
+    def _apply(self, optimizer, gradients, variables):
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    def _unless_empty(self, x, step):
+        """The logs of a step; those so far if the minibatch x is empty."""
+        return tf.cond(tf.shape(x)[0] > 0, step, self.get_metrics_result)
+
+    def _predictor(self):
+        """A compiled function from x to the classifier's predictions, with the weights of the moment of its call."""
+        return tf.function(lambda x: self(x, training=False), reduce_retracing=True)
+
+    def _scope(self):
+        """Where variables that belong to the model are created."""
+        return self.distribute_strategy.scope()
+
+    @property
+    def _replicas(self):
+        """The number of replicas that share a minibatch."""
+        return float(self.distribute_strategy.num_replicas_in_sync)
