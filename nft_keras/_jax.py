@@ -89,9 +89,21 @@ class Steps:
         for variable, value in _pairs(groups, changed):
             variable.assign(value)
 
-    def _unless_empty(self, x, step):
-        """The logs of a step; those so far if the minibatch x is empty."""
-        return step() if x.shape[0] else self.get_metrics_result()
+    def _weighted(self, loss, x):
+        """A loss that is a mean over the examples x, with the gradient of the mean over all replicas'."""
+        return loss
+
+    def _of_all(self, gradient, count):
+        """The gradient of a mean over so many things of this replica, made that of a mean over those of all replicas."""
+        return gradient
+
+    def _unless_empty(self, x, step, data):
+        """The logs of a step on data; those so far if the minibatch x is empty."""
+        return step(data) if x.shape[0] else self.get_metrics_result()
+
+    def _while_loop(self, condition, body, values, data):
+        """The values at the end of a loop whose body is a function of (*values, *data)."""
+        return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
 
     def _predictor(self):
         """A compiled function from x to the classifier's predictions, with the weights of the moment of its call."""

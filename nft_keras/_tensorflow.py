@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from nft_keras import _distribution
 
-class Steps:
+
+class Steps(_distribution.Replicated):
     """To be mixed into a `keras.Model` that has `simplifying`, `_altered_step` and `_evaluation_logs`."""
 
     def train_step(self, data):
@@ -35,9 +37,28 @@ class Steps:
     def _apply(self, optimizer, gradients, variables):
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-    def _unless_empty(self, x, step):
-        """The logs of a step; those so far if the minibatch x is empty."""
-        return tf.cond(tf.shape(x)[0] > 0, step, self.get_metrics_result)
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
+        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        return self._weighted(loss, x) if training else loss
+
+    def _weighted(self, loss, x):
+        """A loss that is a mean over the examples x, with the gradient of the mean over all replicas'."""
+        return _distribution.weighted(loss, x)
+
+    def _of_all(self, gradient, count):
+        """The gradient of a mean over so many things of this replica, made that of a mean over those of all replicas."""
+        if _distribution.number() == 1:
+            return gradient
+        return gradient * tf.cast(_distribution.share(count), gradient.dtype)
+
+    def _unless_empty(self, x, step, data):
+        """The logs of a step on data; those so far if the minibatch x is empty."""
+        return _distribution.cond(tf.shape(x)[0] > 0, step, self.get_metrics_result, data)
+
+    def _while_loop(self, condition, body, values, data):
+        """The values at the end of a loop whose body is a function of (*values, *data)."""
+        return _distribution.while_loop(condition, body, values, data)
 
     def _predictor(self):
         """A compiled function from x to the classifier's predictions, with the weights of the moment of its call."""

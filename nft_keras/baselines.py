@@ -78,24 +78,25 @@ class FriendlyTraining(SimplifyingModel):
         def unfinished_left(k, delta, unfinished, steps):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
 
-        def one_step(k, delta, unfinished, steps):
+        def one_step(k, delta, unfinished, steps, x, y):
             def forward(delta):
                 y_pred = self(x + delta, training=False)
                 left = ops.logical_and(unfinished, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(left, "float32")
-                weights = weights * ops.cast(batch, "float32") / ops.maximum(ops.sum(weights), 1.0)
+                weights = weights * ops.cast(ops.shape(x)[0], "float32") / ops.maximum(ops.sum(weights), 1.0)
                 # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
-                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
                 return self.optimizer.scale_loss(loss), left
 
             unfinished, gradient = self._gradient_at(forward, delta)
+            gradient = self._of_all(gradient, ops.sum(ops.cast(unfinished, "float32")))
             gradient = gradient / self.optimizer.scale_loss(1.0)
             move = self.step * ops.where(ops.isfinite(gradient), gradient, 0.0)
             delta = ops.where(ops.reshape(unfinished, axes), delta - move, delta)
             return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
 
         start = (ops.zeros((), "int32"), ops.zeros_like(x), ops.ones((batch,), "bool"), ops.zeros((batch,), "int32"))
-        _, delta, _, steps = ops.while_loop(unfinished_left, one_step, start)
+        _, delta, _, steps = self._while_loop(unfinished_left, one_step, start, (x, y))
         return x + delta, steps
 
     def simplify(self, x, y):
@@ -164,7 +165,7 @@ class EasyExamplesFirst(SimplifyingModel):
     def _altered_step(self, data):
         """One step of training on a minibatch (x, y[, sample_weight]), none on an empty one."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._unless_empty(x, lambda: self._classic_step(data))
+        return self._unless_empty(x, self._classic_step, data)
 
 
 class EasyExamplesPlan(Plan):

@@ -208,7 +208,8 @@ class FriendlyModel(SimplifyingModel):
         if self.penalty == "mean":
             penalty = penalty / math.prod(x.shape[1:])
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
-        return loss, loss + (self.eta * penalty + sum(self.auxiliary.losses)) / self._replicas
+        on_theta = (self.eta * penalty + sum(self.auxiliary.losses)) / self._replicas
+        return loss, loss + self._weighted(on_theta, x)
 
     def _carried(self):
         """Variables that an altered step needs beside those that Keras knows of."""
