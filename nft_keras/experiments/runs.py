@@ -3,11 +3,10 @@
 import csv
 import dataclasses
 import json
+import os
 from pathlib import Path
 
-import yaml
-
-from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.schema import Document, RecipeError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +41,7 @@ def read(folder):
     Raises:
         OSError, ValueError: if there is none, or it is damaged.
     """
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(error) from error
+    config = Document(folder / "config.yaml").values
     return Run(folder, config, json.loads((folder / "result.json").read_text(encoding="utf-8")))
 
 
@@ -106,13 +102,13 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
         RecipeError: naming the first setting that differs.
     """
     path = Path(out, trial.folder, "config.yaml")
-    try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}; {advice}") from None
-    before, now = (dict(flat(config if isinstance(config, dict) else {})) for config in (there, trial.config()))
+    try:
+        there = Document(path).values
+    except RecipeError as error:
+        raise RecipeError(f"{error}; {advice}") from None
+    before, now = (dict(flat(config)) for config in (there, trial.config()))
     for key in (*now, *before):
         if before.get(key) != now.get(key):
             differs = f"{key}: {before.get(key)} there, {now.get(key)} now"

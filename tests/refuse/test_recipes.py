@@ -9,6 +9,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nft_keras import report
+from nft_keras.experiments.recipe import load_recipe
 from tests.experiments.test_recipe import GOOD, RECIPES
 from tests.refuse.conftest import COUNTS, command, tree
 
@@ -190,3 +192,23 @@ def test_a_folder_or_a_loop_is_no_recipe(tmp_path):
     for path, cause in ((tmp_path, "Is a directory"), (tmp_path / "loop.yaml", "Too many levels of symbolic links")):
         code, _, lines = command([path, "--dry-run"], "recipes")
         assert code == 2 and lines == [f"{path}: cannot be read: {cause}"]
+
+
+@pytest.mark.parametrize("kind", ["nested lists", "nested mappings", "zeros", "an alias bomb", "no mapping"])
+def test_a_hostile_config_in_the_output_folder_is_told_in_one_line(tmp_path, kind):
+    levels = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + levels
+    content = {"an alias bomb": bomb.encode(), "no mapping": b"- 1\n"}.get(kind) or BY_HAND[kind][0]
+    (tmp_path / "recipe.yaml").write_text(GOOD)
+    (trial, *_) = load_recipe(tmp_path / "recipe.yaml")
+    config = tmp_path / "out" / trial.folder / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_bytes(content)
+    (config.parent / "result.json").write_text("{}")
+    before = tree(tmp_path)
+    code, out, lines = command([tmp_path / "recipe.yaml", "--out", tmp_path / "out"], "folders")
+    assert code == 2 and not out and len(lines) == 1
+    assert lines[0].startswith(str(config)) and lines[0].endswith("or discard it with --fresh")
+    code, out, lines = command([tmp_path / "out"], "folders", report.main)
+    assert code == 2 and not out and len(lines) == 1 and str(config) in lines[0]
+    assert tree(tmp_path) == before
