@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class Replicated:
-    """Mixed into a `keras.Model`: `fit` and `evaluate` work on unequal parts of a minibatch and over several workers."""
+    """Mixed into a `keras.Model`: its `fit` and `evaluate` take unequal parts of a minibatch, and several workers."""
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras averages the replicas' parts of a minibatch to see its shape, which wants equal ones.

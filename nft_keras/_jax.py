@@ -94,7 +94,7 @@ class Steps:
         return loss
 
     def _of_all(self, gradient, count):
-        """The gradient of a mean over so many things of this replica, made that of a mean over those of all replicas."""
+        """The gradient of a mean over so many things of this replica, made that of the mean over all replicas'."""
         return gradient
 
     def _unless_empty(self, x, step, data):

@@ -47,7 +47,7 @@ class Steps(_distribution.Replicated):
         return _distribution.weighted(loss, x)
 
     def _of_all(self, gradient, count):
-        """The gradient of a mean over so many things of this replica, made that of a mean over those of all replicas."""
+        """The gradient of a mean over so many things of this replica, made that of the mean over all replicas'."""
         if _distribution.number() == 1:
             return gradient
         return gradient * tf.cast(_distribution.share(count), gradient.dtype)
