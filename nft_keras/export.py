@@ -126,14 +126,14 @@ def _write(classifier, format, path):
     if format == "keras":
         return classifier.save(path)
     if format != "tf_saved_model":
-        _compute_in_float32(classifier)
+        compute_in_float32(classifier)
         classifier(np.zeros((1, *classifier.input_shape[1:]), "float32"))  # Keras exports no ONNX of a model not called
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras asks numpy for the names that tf2onnx misses
         classifier.export(path, format=format, verbose=False)
 
 
-def _compute_in_float32(classifier):
+def compute_in_float32(classifier):
     """The weights are float32 in any precision; neither format has the mixed ones' operations in full."""
     for layer in classifier.layers:
         layer.dtype_policy = "float32"

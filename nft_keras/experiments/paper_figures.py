@@ -47,10 +47,10 @@ def label_noise(runs):
     panels = {key: by_method for key, by_method in panels.items() if any(len(e) > 1 for e in by_method.values())}
     if not panels:
         raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
-    figure, axes = _panels(len(panels), "label noise (% of the training labels)", "test error (%)")
+    figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, ((dataset, classifier), by_method) in zip(axes, panels.items(), strict=True):
         for method in (m for m in METHODS if m in by_method):
-            _error_bars(axis, method, *zip(*sorted(by_method[method].items()), strict=True))
+            error_bars(axis, method, *zip(*sorted(by_method[method].items()), strict=True))
         axis.set_title(f"{dataset}, {classifier}", fontsize=10)
         axis.legend()
     return figure
@@ -103,7 +103,7 @@ def curves(runs):
             "runs of CT and NFT with the same classifier", "recipes/mnist-back-image.yaml --set test_every=1"
         )
     panels = dict(sorted(panels.items(), key=lambda item: (item[0][:2], list(CLASSIFIERS).index(item[0][2]))))
-    figure, axes = _panels(len(panels), r"epoch $\gamma$", "error (%)")
+    figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
     for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
         for method in ("ct", "nft"):
             rows = by_method[method].rows()
@@ -129,9 +129,9 @@ def sensitivity(runs):
     found = [(key, curve) for key in SENSITIVITY if (curve := _one_changed(nft, key))]
     if not found:
         raise _nothing("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
-    figure, axes = _panels(len(found), "", "test error (%)", share=True)
+    figure, axes = grid(len(found), "", "test error (%)", share=True)
     for axis, (key, curve) in zip(axes, found, strict=True):
-        _error_bars(axis, "nft", range(len(curve)), list(curve.values()))
+        error_bars(axis, "nft", range(len(curve)), list(curve.values()))
         axis.set_xticks(range(len(curve)), [f"{value:g}" for value in curve])
         axis.set_xlabel(SENSITIVITY[key])
         axis.margins(x=0.15)
@@ -145,6 +145,45 @@ FIGURES = {
     "figure-5": curves,
     "figure-6": sensitivity,
 }
+
+
+def grid(n, x_label, y_label, share=False):
+    """Panels side by side, two to a row from three on.
+
+    Args:
+        n: int >= 1, how many.
+        x_label, y_label: of each.
+        share: bool, whether all have the same range of y.
+
+    Returns:
+        A matplotlib Figure, and its n axes.
+    """
+    columns = min(n, 2)
+    rows = -(-n // columns)
+    size = (5.2 * columns, 3.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
+    for axis in axes.flat[n:]:
+        axis.axis("off")
+    for axis in axes.flat[:n]:
+        axis.set(xlabel=x_label, ylabel=y_label)
+        axis.grid(color="0.9")
+    return figure, axes.flat[:n]
+
+
+def error_bars(axis, method, positions, errors):
+    """Draws a line through means, with bars of one standard deviation where there are several seeds.
+
+    Args:
+        axis: matplotlib axes.
+        method: key of `STYLES`.
+        positions: iterable of n numbers, where on the x axis.
+        errors: n lists of errors, one per seed.
+    """
+    means = [statistics.mean(e) for e in errors]
+    spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
+    seeds = sorted({len(e) for e in errors})
+    label = f"{method.upper()} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
+    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **STYLES[method])
 
 
 def _kept(runs):
@@ -166,29 +205,6 @@ def _one_changed(runs, key):
     values = max(alike.values(), key=len, default={})
     curve = {value: [run.result["test_error"] for run in values[value]] for value in sorted(values)}
     return curve if len(curve) > 1 else {}
-
-
-def _panels(n, x_label, y_label, share=False):
-    """A figure of n panels side by side, two to a row from three on, and its axes."""
-    columns = min(n, 2)
-    rows = -(-n // columns)
-    size = (5.2 * columns, 3.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
-    for axis in axes.flat[n:]:
-        axis.axis("off")
-    for axis in axes.flat[:n]:
-        axis.set(xlabel=x_label, ylabel=y_label)
-        axis.grid(color="0.9")
-    return figure, axes.flat[:n]
-
-
-def _error_bars(axis, method, positions, errors):
-    """A line through the means, bars of one standard deviation where there are several seeds."""
-    means = [statistics.mean(e) for e in errors]
-    spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
-    seeds = sorted({len(e) for e in errors})
-    label = f"{method.upper()} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
-    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **STYLES[method])
 
 
 def _nothing(what, recipe):
