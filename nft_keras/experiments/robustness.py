@@ -202,7 +202,7 @@ def measure(target, examples, settings):
         }
         values += [(name, norm, of_norm[name]) for name in CHECKS if name in of_norm]
     checks = [
-        {"check": name, "norm": norm, "value": round(float(value), 4), "passed": CHECKS[name].passes(value)}
+        {"check": name, "norm": norm, "value": round(value, 4), "passed": CHECKS[name].passes(value)}
         for name, norm, value in values
     ]
     return {"examples": len(y), "clean": _percent(wrong), "norms": norms, "checks": checks}
@@ -243,7 +243,7 @@ def _under_attack(target, examples, right, balls, settings):
         left = few[~broken["pgd"][i, few]]
         if len(left):
             found = random_search(target, examples.x[left], examples.y[left], ball, _QUERIES, rng)[0]
-            past.append(100 * found.sum() / len(few))
+            past.append(100 * int(found.sum()) / len(few))
     whole, rng = dataclasses.replace(balls[0], radius=examples.whole(balls[0].norm)), np.random.default_rng(of_norm)
     for rows in (right[part] for part in _batches(len(right))):
         wrong[rows] = pgd(target, examples.x[rows], examples.y[rows], whole, **of_pgd, rng=rng)[0]
