@@ -49,9 +49,9 @@ CHECKS = {
         "pairs of example and direction where gradient and finite differences differ by over a tenth", most=10.0
     ),
     "zero gradients": Check("examples whose gradient is 0 everywhere, or not finite", most=1.0),
-    "FGSM above PGD": Check("the most by which the error of FGSM exceeds PGD's at some radius", most=0.0),
-    "noise above PGD": Check("the same for random noise", most=0.0),
-    "noise above FGSM": Check("the same for random noise, of FGSM's, each with the smaller radii's", most=0.0),
+    "FGSM above PGD": Check("the most by which the error of FGSM exceeds PGD's at some radius", most=0.5),
+    "noise above PGD": Check("the same for random noise", most=0.5),
+    "noise above FGSM": Check("the same for random noise, of FGSM's, each with the smaller radii's", most=0.5),
     "search past PGD": Check(
         "examples, of a hundred, that PGD leaves at some radius and random search breaks", most=2.0
     ),
@@ -230,7 +230,7 @@ def _under_attack(target, examples, right, balls, settings):
     wrong = np.ones(len(examples), bool)
     wrong[right] = False
     broken = {attack: np.tile(wrong, (len(balls), 1)) for attack in ATTACKS}
-    few, past = right[:_FEW], [0.0]
+    n, past = min(_FEW, len(examples)), [0.0]
     of_pgd = {"steps": settings.steps, "restarts": settings.restarts}
     of_norm = [settings.seed, NORMS.index(balls[0].norm)]
     for i, ball in enumerate(balls):
@@ -240,10 +240,10 @@ def _under_attack(target, examples, right, balls, settings):
             broken["noise"][i, rows] = noise(target, x, y, ball, _DRAWS, rng)[0]
             broken["fgsm"][i, rows] = fgsm(target, x, y, ball)[0]
             broken["pgd"][i, rows] = pgd(target, x, y, ball, **of_pgd, rng=rng)[0]
-        left = few[~broken["pgd"][i, few]]
+        left = np.flatnonzero(~broken["pgd"][i, :n])
         if len(left):
             found = random_search(target, examples.x[left], examples.y[left], ball, _QUERIES, rng)[0]
-            past.append(100 * int(found.sum()) / len(few))
+            past.append(100 * int(found.sum()) / n)
     whole, rng = dataclasses.replace(balls[0], radius=examples.whole(balls[0].norm)), np.random.default_rng(of_norm)
     for rows in (right[part] for part in _batches(len(right))):
         wrong[rows] = pgd(target, examples.x[rows], examples.y[rows], whole, **of_pgd, rng=rng)[0]

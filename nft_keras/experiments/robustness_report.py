@@ -20,7 +20,7 @@ def write(trials, settings, out):
 
     Args:
         trials: list of what `nft_keras.experiments.robustness.attack_trial` returns.
-        settings: {name: value of JSON's types}, how the trials were attacked.
+        settings: `nft_keras.experiments.robustness.Settings` as a dict, how the trials were attacked.
         out: `pathlib.Path` of a folder.
 
     Returns:
@@ -53,8 +53,7 @@ def tables(trials, settings):
         "# Robustness",
         "Error in percent on the same examples of the test part, by radius: mean ± standard deviation over seeds. "
         f"{_WARNING}: a check below fails for one of the seeds, the error may be too low. "
-        + ", ".join(f"{name} {value}" for name, value in settings.items())
-        + ".",
+        f"PGD: {settings['steps']} steps, restarts: {settings['restarts']}; seed {settings['seed']}.",
     ]
     for (*names, _), of_group in _groups(trials).items():
         parts.append(f"## {', '.join(filter(None, names))}")
@@ -84,7 +83,7 @@ def figure(trials):
         for method, of_method in _by_method(of_group).items():
             fgsm, pgd = (list(zip(*(_curve(t, norm, a) for t in of_method), strict=True)) for a in ("fgsm", "pgd"))
             error_bars(axis, method, radii, pgd)
-            style = {"markerfacecolor": "white", "linewidth": 0.7, "markersize": 4, "alpha": 0.7}
+            style = {"markerfacecolor": "white", "linewidth": 0.7, "markersize": 3.5, "zorder": 3}
             axis.plot(radii, [statistics.mean(e) for e in fgsm], **STYLES[method] | style)
         axis.set_xscale("symlog", linthresh=radii[1], linscale=0.5)
         axis.set_xticks(radii, map(_number, radii))
@@ -170,8 +169,7 @@ def _number(value):
 
 
 def _signed(values):
-    text = mean_std(values)
-    return text if text.startswith("-") else f"+{text}"
+    return ("-" if round(statistics.mean(values), 2) < 0 else "+") + mean_std(values).removeprefix("-")
 
 
 def _allowed(check):
