@@ -129,7 +129,7 @@ def _difference_rows(trials, norm):
         for attack in ("fgsm", "pgd") if seeds else ():
             pairs = [(_curve(of_method[s], norm, attack), _curve(classic[s], norm, attack)) for s in seeds]
             differences = zip(*([a - b for a, b in zip(*pair, strict=True)] for pair in pairs), strict=True)
-            yield [f"{method.upper()} - CT", _name(attack), str(len(seeds)), *(_signed(d) for d in differences)]
+            yield [f"{method.upper()} - CT", _name(attack), str(len(seeds)), *(mean_std(d, "+") for d in differences)]
 
 
 def _check_rows(trials):
@@ -166,10 +166,6 @@ def _name(attack):
 
 def _number(value):
     return f"{value:.4g}"
-
-
-def _signed(values):
-    return ("-" if round(statistics.mean(values), 2) < 0 else "+") + mean_std(values).removeprefix("-")
 
 
 def _allowed(check):
