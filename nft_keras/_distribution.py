@@ -124,8 +124,13 @@ def average(strategy, variables):
 
     Args:
         strategy: `tf.distribute.Strategy`.
-        variables: iterable of Keras variables of a floating-point dtype.
+        variables: list of Keras variables of a floating-point dtype.
     """
-    for variable in variables:
-        each = strategy.run(lambda variable=variable: tf.identity(variable.value))
-        variable.assign(strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None))
+
+    @tf.function
+    def means():
+        each = [strategy.run(lambda variable=variable: tf.identity(variable.value)) for variable in variables]
+        return [strategy.reduce(tf.distribute.ReduceOp.MEAN, values, axis=None) for values in each]
+
+    for variable, mean in zip(variables, means() if variables else (), strict=True):
+        variable.assign(mean)

@@ -1,6 +1,7 @@
 """The command line: python -m nft_keras.run RECIPE.yaml trains every cell of a recipe and reports on it."""
 
 import argparse
+import contextlib
 import itertools
 import shutil
 import sys
@@ -10,6 +11,7 @@ from nft_keras._backend import BackendError, check_backend, make_deterministic, 
 from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.data.cache import one_at_a_time
+from nft_keras.experiments import distribute
 from nft_keras.experiments.recipe import find_recipe, load_recipe
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
@@ -57,24 +59,38 @@ def _run_all(options):
     recipes = [
         load_recipe(path, options.set, options.methods, options.classifiers, options.seeds) for path in options.recipe
     ]
+    trials = [trial for of_recipe in recipes for trial in of_recipe]
     if options.dry_run:
-        for trial in (trial for trials in recipes for trial in trials):
+        for trial in trials:
             print(trial.folder, *(f"{key}={str(value).replace(' ', '')}" for key, value in flat(trial.config())))
         return 0
-    if check_backend() == "jax" and any(trial.deterministic for trials in recipes for trial in trials):
+    if check_backend() == "jax" and any(trial.deterministic for trial in trials):
         make_deterministic()  # JAX looks at it but once, when it is imported
-    for trial in (trial for trials in recipes for trial in trials if not options.fresh):
+    for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
+    options.cluster = distribute.cluster(trials)
     failed = 0
-    for path, trials in zip(options.recipe, recipes, strict=True):
-        folder = options.out / trials[0].recipe
+    for path, of_recipe in zip(options.recipe, recipes, strict=True):
+        name = of_recipe[0].recipe
+        folder = options.out / name
+        only_one = contextlib.nullcontext()
+        if _writes(options):
+            only_one = one_at_a_time(folder / ".lock", wait=False, option="--out")
         try:
-            with one_at_a_time(folder / ".lock", wait=False, option="--out"):
-                failed += _run(trials, load_recipe(path, options.set), options)
-                write_recipe(Path(find_recipe(path)), options.set, options.out, trials[0].recipe)
+            with only_one:
+                failed += _run(of_recipe, load_recipe(path, options.set), options)
+                if _writes(options):
+                    write_recipe(Path(find_recipe(path)), options.set, options.out, name)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
+    if options.cluster:
+        options.cluster.end()
     return 1 if failed else 0
+
+
+def _writes(options):
+    """Whether this process writes to the output folder: of several workers that train together one does."""
+    return options.cluster is None or options.cluster.chief
 
 
 def _run(trials, of_recipe, options):
@@ -85,18 +101,24 @@ def _run(trials, of_recipe, options):
     to_run = []
     with Screen(trials) as screen:
         for trial in trials:
-            if options.fresh:
+            if options.fresh and _writes(options):
                 shutil.rmtree(options.out / trial.folder, ignore_errors=True)
-            if done := finished([trial], options.out):
+            if not options.fresh and (done := finished([trial], options.out)):
                 screen.finished_before(trial, done[0])
             else:
                 to_run.append(trial)
         if to_run:
             import_tensorflow_quietly()
+            if options.cluster:
+                options.cluster.watch()
+            distribute.strategy(to_run[0].distribute)
         for trials_on_it in _by_dataset(to_run):
             dataset = _load(trials_on_it, screen, options, alone=len(trials_on_it) == len(trials))
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, options)
+    if not _writes(options):
+        print(f"worker {options.cluster.index} is done; worker 0 has written to {options.out / name}")
+        return failed
 
     in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
     print(write_report(name, finished(in_report, options.out), options.out))
@@ -149,9 +171,13 @@ def _run_one(trial, dataset, screen, options):
         reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
     except Exception as error:
         what = out_of_memory(error)
+        if what is None and options.cluster:
+            options.cluster.failed(error)
         if what is None:
             raise
         reason = f"{what}; mend that (less memory: --methods, --classifiers, training.batch_size), and {again}"
+    if options.cluster:
+        options.cluster.leave(f"{options.out / trial.folder}: {reason}")
     screen.say(f"failed: {options.out / trial.folder}: {reason}", stderr=True)
     return False
 

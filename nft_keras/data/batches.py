@@ -10,7 +10,7 @@ from nft_keras._backend import tensorflow_for_data
 tf = tensorflow_for_data()
 
 
-def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None):
+def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, parts=None):
     """Minibatches of one part of a data set.
 
     The order of the examples is a function of (seed, epoch) alone and the augmentation of a minibatch one of (seed,
@@ -26,6 +26,9 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None):
             `nft_keras.data.augment.crop_and_flip`; None leaves the examples as they are. Needs a seed.
         kept: bool `tf.Variable` (n,), read whenever a pass begins: only these examples come, and then empty minibatches
             up to the usual number. None: all of them.
+        parts: (first, number, of) where several replicas share each minibatch: it is cut into `of` parts, as equal as
+            can be, and `number` of them come, one by one, from the `first` on. With a seed, one of fewer examples than
+            parts is not cut: every part is all of it. None: whole minibatches.
 
     Returns:
         A `tf.data.Dataset` of (x, y): x float32 (batch, *input_shape), y int32 (batch,).
@@ -57,7 +60,24 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None):
 
     rows = tf.data.Dataset.range(1).flat_map(one_pass)
     rows = rows.apply(tf.data.experimental.assert_cardinality(math.ceil(n / batch_size)))
-    return rows.map(examples, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    whole = rows.map(examples, tf.data.AUTOTUNE)
+    if parts is not None:
+        cut = whole.flat_map(lambda x, y: _cut(x, y, *parts, at_least_one=seed is not None))
+        whole = cut.apply(tf.data.experimental.assert_cardinality(parts[1] * math.ceil(n / batch_size)))
+    return whole.prefetch(tf.data.AUTOTUNE)
+
+
+def _cut(x, y, first, number, of, at_least_one):
+    """A data set of some of the parts of a minibatch."""
+    n = tf.shape(y)[0]
+
+    def part(i):
+        i = tf.cast(i, tf.int32)
+        few = tf.logical_and(at_least_one, n < of)
+        start, end = tf.where(few, 0, n * i // of), tf.where(few, n, n * (i + 1) // of)
+        return x[start:end], y[start:end]
+
+    return tf.data.Dataset.range(first, first + number).map(part)
 
 
 def _dense_rows(x):

@@ -143,7 +143,8 @@ class Snapshots(keras.callbacks.Callback):
         shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
         arrays = {"simplified": np.asarray(shown, "float32")}
         if self.grid is not None:
-            logits = self.model.classifier.predict(self.grid.reshape(-1, 2), verbose=0, batch_size=4096)
+            parts = np.array_split(self.grid.reshape(-1, 2), 6)
+            logits = np.concatenate([np.asarray(self.model(part, training=False)) for part in parts])
             arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
         with whole(self._moment(epoch + 1)) as temporary:
             np.savez_compressed(temporary, **arrays)
@@ -181,6 +182,18 @@ class StopAtNaN(keras.callbacks.Callback):
                     f"{name} is {logs[name]} in epoch {epoch + 1}; lower the learning rates (training.learning_rate, "
                     "methods.nft.auxiliary_optimizer.learning_rate), or the size of ft's steps"
                 )
+
+
+class AverageStatistics(keras.callbacks.Callback):
+    """Before validation gives all replicas the mean of the batch-norm statistics that each has for itself till then."""
+
+    def on_test_begin(self, logs=None):
+        """Averages them, of both networks."""
+        from nft_keras._distribution import average  # of TensorFlow, which JAX does without
+
+        networks = filter(None, (self.model.classifier, getattr(self.model, "auxiliary", None)))
+        statistics = [v for network in networks for v in network.non_trainable_variables if "float" in v.dtype]
+        average(self.model.distribute_strategy, statistics)
 
 
 class TrainingError(RuntimeError):

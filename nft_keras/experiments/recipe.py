@@ -28,6 +28,7 @@ KEYS = {
     "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
+    "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
     "cells": "settings for one classifier and method, which go before `methods` and `training`",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft_keras.sweep` tries every combination",
@@ -79,6 +80,8 @@ def load_sweep(path, overrides=(), methods=None, classifiers=None, seeds=None):
     if document.values.get("vary"):
         raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
     trials = _trials(document, name, None, seeds)
+    if trials[0].distribute == "multi-worker":
+        raise document.error(("distribute",), "a sweep has workers of its own; allowed: none, mirrored")
     here = {t.method: t for t in trials}
     for key in lists:
         if key.startswith("methods.") and key.split(".")[1] not in here:
@@ -176,6 +179,8 @@ def _trials(document, name, varied, seeds):
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
     test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
     deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
+    distribute = values.get("distribute", "none")
+    distribute = document.read(Literal["none", "mirrored", "multi-worker"], distribute, ("distribute",))
     trials = []
     for classifier, classifier_settings in settings.items():
         document.check_keys(cells.get(classifier) or {}, by_method, ("cells", classifier))
@@ -184,6 +189,10 @@ def _trials(document, name, varied, seeds):
             if deterministic and training.jit_compile:
                 raise document.error(
                     ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
+                )
+            if distribute != "none" and (training.jit_compile or training.steps_per_execution > 1):
+                raise document.error(
+                    ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
                 )
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs > 1:
@@ -205,6 +214,7 @@ def _trials(document, name, varied, seeds):
                     test_every=test_every,
                     deterministic=deterministic,
                     seed=seed,
+                    distribute=distribute,
                     varied=varied,
                 )
                 trials.append(trial)

@@ -207,6 +207,7 @@ class Trial:
         test_every: int, epochs between two looks at the test error that the history shows; 0 for none.
         deterministic: bool, whether the back end takes only operations that give the same bits every time.
         seed: int, of initial weights and shuffling.
+        distribute: "none", "mirrored" (over the GPUs of this machine) or "multi-worker" (over those of TF_CONFIG).
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
     """
 
@@ -221,6 +222,7 @@ class Trial:
     test_every: int
     deterministic: bool
     seed: int
+    distribute: str = "none"
     varied: tuple | None = None
 
     @property
@@ -251,6 +253,7 @@ class Trial:
             "selection": self.selection,
             "test_every": self.test_every,
             "deterministic": self.deterministic,
+            "distribute": self.distribute,
             **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
         }
 

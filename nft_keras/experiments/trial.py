@@ -14,7 +14,7 @@ from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTra
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
-from nft_keras.experiments import environment, monitor
+from nft_keras.experiments import distribute, environment, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.recipe import law
@@ -61,6 +61,11 @@ def run_trial(trial, dataset, out, progress):
     """
     began = time.monotonic()
     folder = Path(out, trial.folder)
+    with distribute.own_folder(trial.distribute, folder) as folder:
+        return _run(trial, dataset, folder, progress, began)
+
+
+def _run(trial, dataset, folder, progress, began):
     write_yaml(folder / "config.yaml", trial.config())
     with _dtype_policy(trial.training.precision):
         best_epoch, valid_error, spent = _train(trial, dataset, folder, progress, began)
@@ -93,22 +98,32 @@ def _train(trial, dataset, folder, progress, began):
     """
     if trial.deterministic:
         make_deterministic()
+    strategy = distribute.strategy(trial.distribute)
+    _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
-    classifier = build_classifier(trial, dataset)
-    model, plan = build_method(trial, classifier, dataset)
+    with strategy.scope():
+        classifier = build_classifier(trial, dataset)
+    model, plan = build_method(trial, classifier, dataset, strategy)
     best = monitor.BestClassifier(folder / "backup", first_epoch=_first_eligible(trial))
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
     kept = getattr(plan, "kept", None)
-    train = batches(dataset.train, trial.training.batch_size, trial.seed, epoch, augment, kept)
+    size = trial.training.batch_size
+
+    def minibatches(part, *arguments):
+        return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts))
+
+    valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, kept)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
+        *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
         monitor.StopAtNaN(),
         *monitor.pictures(trial, dataset, folder),
         best,
-        *([monitor.TestError(batches(dataset.test, EVALUATION_BATCH), trial.test_every)] if trial.test_every else []),
+        *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
         monitor.History(folder / "history.csv", checkpoint.epoch),
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         keras.callbacks.LambdaCallback(
@@ -118,12 +133,12 @@ def _train(trial, dataset, folder, progress, began):
         plan,
         checkpoint,
     ]
-    valid = batches(dataset.valid, EVALUATION_BATCH)
     model.fit(
         train,
         validation_data=valid,
         epochs=trial.training.epochs,
         initial_epoch=checkpoint.epoch,
+        shuffle=False,
         verbose=0,
         callbacks=callbacks,
     )
@@ -131,6 +146,26 @@ def _train(trial, dataset, folder, progress, began):
         shutil.copyfile(best.path, temporary)
     # Not the callbacks, which would keep both networks and their optimizers.
     return best.epoch, best.valid_error, checkpoint.spent
+
+
+def _check_shares(trial, dataset, folder, strategy):
+    """Refuses what the replicas cannot share, or, over several workers, what is not the same for all."""
+    replicas, size = strategy.num_replicas_in_sync, trial.training.batch_size
+    last = len(dataset.train) % size
+    if size < replicas:
+        raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
+    if trial.method == "ft" and 0 < last < replicas:
+        raise monitor.TrainingError(
+            f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
+            "the last minibatch, which ft cannot share; choose another"
+        )
+    state = folder / "backup" / "state.json"
+    text = state.read_text(encoding="utf-8") if state.exists() else ""
+    if not distribute.same_everywhere(strategy, repr(trial.config()), text):
+        raise monitor.TrainingError(
+            "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
+            "options, and an output folder that all of them see"
+        )
 
 
 def check_fits(trial, dataset):
@@ -176,33 +211,33 @@ def build_classifier(trial, dataset):
     return build(dataset.input_shape, dataset.num_classes, **vars(trial.classifier_settings))
 
 
-def build_method(trial, classifier, dataset):
-    """The compiled model that trains the classifier, and the plan that it follows."""
+def build_method(trial, classifier, dataset, strategy=None):
+    """The compiled model that trains the classifier, in a strategy's scope, and the plan that it follows."""
     settings, compiled = trial.method_settings, {}
     length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
-    if trial.method == "nft":
-        auxiliary = build_auxiliary(settings.auxiliary, dataset)
-        model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases)
-        compiled["auxiliary_optimizer"] = build_optimizer(settings.auxiliary_optimizer)
-        plan = DevelopmentalPlan(settings.plan.eta_max, **length)
-    elif trial.method == "ft":
-        model = FriendlyTraining(classifier, settings.step, settings.confidence)
-        plan = PerturbationPlan(settings.plan.max_steps, **length)
-    elif trial.method == "eef":
-        model = EasyExamplesFirst(classifier)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        if trial.method == "nft":
+            auxiliary = build_auxiliary(settings.auxiliary, dataset)
+            model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases)
+            compiled["auxiliary_optimizer"] = build_optimizer(settings.auxiliary_optimizer)
+        elif trial.method == "ft":
+            model = FriendlyTraining(classifier, settings.step, settings.confidence)
+        else:
+            model = EasyExamplesFirst(classifier) if trial.method == "eef" else FriendlyModel(classifier, None)
+        model.compile(
+            optimizer=build_optimizer(trial.training),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[error],
+            jit_compile="auto" if trial.training.jit_compile is None else trial.training.jit_compile,
+            steps_per_execution=trial.training.steps_per_execution,
+            **compiled,
+        )
+    if trial.method == "ft":
+        return model, PerturbationPlan(settings.plan.max_steps, **length)
+    if trial.method == "eef":
         examples = batches(dataset.train, EVALUATION_BATCH).unbatch()
-        plan = EasyExamplesPlan(examples, len(dataset.train), settings.plan.first_fraction, **length)
-    else:
-        model, plan = FriendlyModel(classifier, None), DevelopmentalPlan(0.0, **length)
-    model.compile(
-        optimizer=build_optimizer(trial.training),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[error],
-        jit_compile="auto" if trial.training.jit_compile is None else trial.training.jit_compile,
-        steps_per_execution=trial.training.steps_per_execution,
-        **compiled,
-    )
-    return model, plan
+        return model, EasyExamplesPlan(examples, len(dataset.train), settings.plan.first_fraction, **length)
+    return model, DevelopmentalPlan(settings.plan.eta_max if trial.method == "nft" else 0.0, **length)
 
 
 def build_auxiliary(settings, dataset):
