@@ -72,8 +72,8 @@ def _networks(trial, spec):
     part = data.Part(_Shape(spec.input_shape), ())
     dataset = data.Dataset(part, part, part, spec.num_classes, "", ())
     auxiliary = getattr(trial.method_settings, "auxiliary", None)
-    s = _forward(trials.build_auxiliary(auxiliary, dataset)) if auxiliary else 0
-    return _forward(trials.build_classifier(trial, dataset)), s
+    s = forward(trials.build_auxiliary(auxiliary, dataset)) if auxiliary else 0
+    return forward(trials.build_classifier(trial, dataset)), s
 
 
 class _Shape:
@@ -83,14 +83,15 @@ class _Shape:
         self.shape = (0, *of_example)
 
 
-def _forward(model):
-    count = 0
-    for layer in model.layers:
+def forward(network, first=False):
+    """Operations of a forward pass per example; with `first`, those of the first layer that has any."""
+    counts = []
+    for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            count += 2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
+            counts.append(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3]))
         elif isinstance(layer, keras.layers.Dense):
-            count += 2 * math.prod(layer.kernel.shape)
-    return count
+            counts.append(2 * math.prod(layer.kernel.shape))
+    return counts[0] if first else sum(counts)
 
 
 if __name__ == "__main__":

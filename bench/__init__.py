@@ -1,0 +1,1 @@
+"""What nft_keras costs beside a plain PyTorch eager loop, measured: `python -m bench`."""

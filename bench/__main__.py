@@ -1,0 +1,41 @@
+"""Measures nft_keras beside a plain PyTorch eager loop: python -m bench [SECTION ...] [--out DIR] [--quick]
+
+Sections: steps (CT and NFT, the three phases, the floor), drop (after the drop against `keras.Model.fit`), others (FT
+and EEF), memory, scaling (batch size, width, number of examples), pipeline, start. Needs `pip install -e '.[bench]'`.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SECTIONS = ("steps", "drop", "others", "memory", "scaling", "pipeline", "start")
+
+
+def main(arguments=None):
+    """Runs the sections, prints each table as soon as it is measured, and writes bench.md, bench.json and bench.png."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="tiny networks, a round each: does it run? Never a time")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.sections) - set(SECTIONS):
+        parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
+
+    from bench import costs, measure, report, steps
+
+    functions = {name: getattr(steps if name in ("steps", "drop", "others") else costs, name) for name in SECTIONS}
+    measure.same_threads()
+    tables = []
+    for name in options.sections or SECTIONS:
+        for table in functions[name](options.quick):
+            print(table.text(), flush=True)
+            tables.append(table)
+    command = " ".join(["python -m bench", *(sys.argv[1:] if arguments is None else arguments)])
+    report.write(tables, options.out, command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Training steps side by side with the PyTorch loop: CT, NFT, FT, EEF, and the classic step after the drop."""
+
+import dataclasses
+
+from bench import measure
+from bench.floor import floor
+from bench.report import Table, milliseconds, times
+from bench.workloads import WORKLOADS, Fit, TorchFit, small
+
+PERTURBATION = {"step": 10.0, "confidence": 0.98, "max_steps": 10}
+
+
+def steps(quick):
+    """CT and NFT, epoch by epoch; returns the tables."""
+    speed = Table(
+        "Speed-up over a plain PyTorch eager loop",
+        "Seconds per step of the loop over ours. NFT epoch: both phases. Careful: over a loop that leaves out, by "
+        "hand, the gradients that NFT's phases throw away.",
+        ["workload", "CT", "phase 1", "phase 2", "NFT epoch", "target", "careful: phase 1", "phase 2", "NFT epoch"],
+        values={"speed_ups": {}},
+    )
+    phases = Table(
+        "The three `phases`",
+        'Speed of an epoch of phases="batch" and "joint", over phases="epoch"; the target for "joint" is 1.2.',
+        ["workload", '"batch"', '"joint"', 'ms per step: "epoch"', '"batch"', '"joint"'],
+    )
+    floors = Table(
+        "The floor",
+        "Floor: operations counted from the networks over the rate of a 2048 x 2048 product in the same precision, and "
+        "28 bytes of Adam per weight over the bandwidth, both measured in turns with the steps. Peak: operations a "
+        "second of the step over that rate; the target for both phases of U-Net(2, 64) in float32 is 0.70.",
+        ["workload", "step", "GFLOP", "floor (ms)", "ours (ms)", "loop (ms)", "floor / ours", "peak"],
+    )
+    for workload in _workloads(quick, WORKLOADS, quick_ones=(1, 4)):
+        _compare(workload, quick, speed, floors)
+        _phases(workload, quick, phases)
+        measure.forget()
+    return [speed, phases, floors]
+
+
+def _compare(workload, quick, speed, floors):
+    """Adds the workload's rows: CT against the loop, NFT against both loops, and how far that is from the floor."""
+    name = workload.name
+    classic = {"ours": Fit(workload, "keras").epoch, "loop": TorchFit(workload, "keras").epoch}
+    classic = measure.in_turns(classic, *measure.budget(quick, 8))
+    ours = Fit(workload, "epoch")
+    dtype = "float32" if workload.precision == "float32" else "bfloat16"
+    values = measure.in_turns(
+        {
+            "ours": ours.epoch,
+            "loop": TorchFit(workload, "epoch").epoch,
+            "careful": TorchFit(workload, "epoch", careful=True).epoch,
+            "machine": lambda: {
+                "rate": measure.matmul_rate(dtype, 256 if quick else 2048),
+                "bandwidth": measure.bandwidth(2**16 if quick else 2**25),
+            },
+        },
+        *measure.budget(quick, 30),
+    )
+    parts = {"phase 1": "first", "phase 2": "second", "NFT epoch": "epoch"}
+    ratios = {"CT": measure.ratio(classic["loop", "epoch"], classic["ours", "epoch"])}
+    ratios |= {step: measure.ratio(values["loop", part], values["ours", part]) for step, part in parts.items()}
+    careful = {step: measure.ratio(values["careful", part], values["ours", part]) for step, part in parts.items()}
+    target = f"{workload.target:.1f}" if workload.target else ""
+    speed.rows.append([name, *map(times, ratios.values()), target, *map(times, careful.values())])
+    speed.values["speed_ups"][name] = {**ratios, "target": workload.target, "careful": careful}
+
+    rate, bandwidth = (measure.quartiles(values["machine", part])[1] for part in ("rate", "bandwidth"))
+    low = floor(ours.model.classifier, ours.model.auxiliary, 32, rate, bandwidth)
+    measured = {"classic": (classic["ours", "epoch"], classic["loop", "epoch"])}
+    measured |= {part: (values["ours", part], values["loop", part]) for part in ("first", "second")}
+    for label, step in (("CT", "classic"), ("phase 1", "first"), ("phase 2", "second")):
+        operations, seconds = low[step]
+        mine = measure.quartiles(measured[step][0])[1]
+        peak = _share(operations, measured[step][0], values, step)
+        row = [name, label, f"{operations / 1e9:.3g}", f"{seconds * 1e3:.3g}", *map(milliseconds, measured[step])]
+        floors.rows.append([*row, f"{seconds / mine:.2f}", peak])
+    floors.values[name] = {
+        "rate": values["machine", "rate"],
+        "bandwidth": values["machine", "bandwidth"],
+        "ours": {step: pair[0] for step, pair in measured.items()},
+        "loop": {step: pair[1] for step, pair in measured.items()},
+    }
+
+
+def _share(operations, seconds, values, step):
+    """The share of the machine's rate that a step reaches; round by round where both were in the same rounds."""
+    rates = values["machine", "rate"]
+    if step == "classic":
+        return f"{operations / measure.quartiles(seconds)[1] / measure.quartiles(rates)[1]:.2f}"
+    return times(measure.quartiles([operations / s / r for s, r in zip(seconds, rates, strict=True)]))
+
+
+def _phases(workload, quick, table):
+    """Adds the workload's row: the three `phases` in turns."""
+    runners = {phases: Fit(workload, phases).epoch for phases in ("epoch", "batch", "joint")}
+    values = {
+        phases: v
+        for (phases, part), v in measure.in_turns(runners, *measure.budget(quick, 15)).items()
+        if part == "epoch"
+    }
+    ratios = [measure.ratio(values["epoch"], values[phases]) for phases in ("batch", "joint")]
+    table.rows.append([workload.name, *map(times, ratios), *map(milliseconds, values.values())])
+    table.values[workload.name] = values
+
+
+def drop(quick):
+    """The step after the drop against `keras.Model.fit`; returns the table."""
+    table = Table(
+        "After the drop",
+        "Seconds per step of a `FriendlyModel` that has dropped its auxiliary network, over those of the classifier's "
+        "own `keras.Model.fit`; the target is at most 1.02.",
+        ["workload", "ratio", "rounds", "keras.Model (ms)"],
+    )
+    for workload in _workloads(quick, (WORKLOADS[0], WORKLOADS[4]), quick_ones=(0,)):
+        workload = dataclasses.replace(workload, steps=2 if quick else 60 if len(workload.shape) == 3 else 12)
+        runners = {method: Fit(workload, method).epoch for method in ("dropped", "keras")}
+        values = measure.in_turns(runners, *measure.budget(quick, 40))
+        dropped, keras = values["dropped", "epoch"], values["keras", "epoch"]
+        name = workload.name.partition(" ")[0]
+        table.rows.append([name, times(measure.ratio(dropped, keras)), str(len(keras)), milliseconds(keras)])
+        table.values[name] = {"dropped": dropped, "keras": keras}
+        measure.forget()
+    return [table]
+
+
+def others(quick):
+    """FT and EEF against their loops; returns the table."""
+    table = Table(
+        "FT and EEF over a PyTorch eager loop",
+        "FT: the loop regroups the minibatch at every step of the perturbation, so that only unsure examples are in "
+        f"it; {PERTURBATION}; the target is 5. EEF: the easiest half of 2,000 examples.",
+        ["method", "workload", "speed-up", "ours (ms per step)", "loop (ms per step)"],
+    )
+    for workload in _workloads(quick, (WORKLOADS[0], WORKLOADS[4], TINY), quick_ones=(0,)):
+        _other(table, workload, "ft", quick, perturbation=PERTURBATION)
+        measure.forget()
+    for workload in _workloads(quick, (WORKLOADS[0],), quick_ones=(0,)):
+        _other(table, workload, "eef", quick, n=64 if quick else 2000)
+        measure.forget()
+    return [table]
+
+
+TINY = dataclasses.replace(WORKLOADS[0], name="FC-A", classifier="fc_a", steps=60)
+
+
+def _other(table, workload, method, quick, **settings):
+    ours, loop = Fit(workload, method, **settings), TorchFit(workload, method, **settings)
+    loop.start_from(ours)
+    values = measure.in_turns({"ours": ours.epoch, "loop": loop.epoch}, *measure.budget(quick, 20))
+    mine, theirs = values["ours", "epoch"], values["loop", "epoch"]
+    name = workload.name.partition(" + ")[0]
+    table.rows.append(
+        [method.upper(), name, times(measure.ratio(theirs, mine)), milliseconds(mine), milliseconds(theirs)]
+    )
+    table.values[f"{method} {name}"] = {"ours": mine, "loop": theirs}
+
+
+def _workloads(quick, workloads, quick_ones):
+    return [small(workloads[i]) for i in quick_ones] if quick else workloads

@@ -1,0 +1,257 @@
+"""What is measured: networks and synthetic data of the published shapes, for `model.fit` and for the PyTorch loop."""
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+EVER = 10**6  # epochs of a plan that does not end while one measures
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A classifier with an auxiliary network on examples of one shape.
+
+    Attributes:
+        name: str, how tables call it.
+        classifier: "fc_a", "fc_b" or "cnn_a".
+        auxiliary: dict, arguments of `unet` (images), or of `mlp` (features, label-conditioned).
+        shape: tuple, shape of an example: (28, 28, 1), or (features,).
+        classes: int.
+        units: tuple of ints, FC-B's hidden units.
+        precision: "float32" or "mixed_bfloat16".
+        steps: int, minibatches of a measured epoch.
+        target: float, the speed-up over the plain loop that an epoch of NFT shall have; None: none is set.
+    """
+
+    name: str
+    classifier: str
+    auxiliary: dict
+    shape: tuple = (28, 28, 1)
+    classes: int = 10
+    units: tuple = (2500, 2000, 1500, 1000, 500)
+    precision: str = "float32"
+    steps: int = 6
+    target: float | None = None
+
+    def networks(self):
+        """The Keras classifier and auxiliary network, of the workload's precision."""
+        import keras
+
+        from nft_keras import auxiliaries, classifiers
+
+        keras.config.set_dtype_policy(self.precision)
+        build = getattr(classifiers, self.classifier)
+        classifier = build(self.shape, self.classes, **({"units": self.units} if self.classifier == "fc_b" else {}))
+        if len(self.shape) == 3:
+            auxiliary = auxiliaries.unet(self.shape, **self.auxiliary)
+        else:
+            auxiliary = auxiliaries.mlp(*self.shape, num_classes=self.classes, **self.auxiliary)
+        keras.config.set_dtype_policy("float32")
+        return classifier, auxiliary
+
+    def modules(self):
+        """The PyTorch classifier and auxiliary network."""
+        from bench import torch_nets
+
+        features = math.prod(self.shape)
+        classifier = {
+            "cnn_a": lambda: torch_nets.cnn_a(self.shape[0], self.classes),
+            "fc_a": lambda: torch_nets.fc_a(features, self.classes),
+            "fc_b": lambda: torch_nets.fc_b(features, self.classes, self.units),
+        }[self.classifier]()
+        if len(self.shape) == 3:
+            return classifier, torch_nets.UNet(**self.auxiliary)
+        return classifier, torch_nets.MLP(features, self.classes, **self.auxiliary)
+
+    def examples(self, n):
+        """n examples (x, y), always the same ones: images of bytes, or sparse features, 130 words a text."""
+        import scipy.sparse
+
+        rng = np.random.default_rng(0)
+        y = rng.integers(self.classes, size=n).astype("int32")
+        if len(self.shape) == 3:
+            return rng.integers(256, size=(n, *self.shape), dtype="uint8"), y
+        words = min(130, *self.shape)
+        columns = np.sort(rng.integers(self.shape[0], size=(n, words)), axis=1).ravel()
+        values = rng.uniform(1, 10, size=n * words).astype("float32")
+        x = scipy.sparse.csr_matrix((values, columns, np.arange(0, n * words + 1, words)), (n, *self.shape))
+        x.sum_duplicates()
+        return x, y
+
+
+IMAGES = {"filters": 64, "depth": 2}
+WORKLOADS = (
+    Workload("CNN-A + U-Net(2, 64)", "cnn_a", IMAGES, target=1.9),
+    Workload("the same, bfloat16", "cnn_a", IMAGES, precision="mixed_bfloat16", steps=8, target=3.3),
+    Workload("CNN-A + U-Net(1, 16)", "cnn_a", {"filters": 16, "depth": 1}, steps=30, target=1.9),
+    Workload("FC-B + U-Net(2, 64)", "fc_b", IMAGES),
+    Workload("FC-B + MLP, TF-IDF", "fc_b", {}, shape=(20000,), classes=2, steps=12, target=4.0),
+)
+
+
+def small(workload):
+    """The workload with networks, epochs and examples as small as they can be, to see whether it runs."""
+    changes = {"units": (8, 4), "steps": 2}
+    if len(workload.shape) == 3:
+        changes |= {"shape": (8, 8, 1), "auxiliary": {**workload.auxiliary, "filters": 4}}
+    else:
+        changes |= {"shape": (50,), "auxiliary": {"hidden": 4}}
+    return dataclasses.replace(workload, **changes)
+
+
+class Clock:
+    """Seconds of the first phase (until the first minibatch of the second one), the second one, and the epoch."""
+
+    def callback(self):
+        """The `keras.callbacks.Callback`; it has to be the first one."""
+        import keras
+
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_: self._start(), on_train_batch_begin=self._second, on_epoch_end=self._stop
+        )
+
+    def _start(self):
+        self.began = time.perf_counter()
+
+    def _second(self, batch, logs=None):
+        if not batch:
+            self.between = time.perf_counter()
+
+    def _stop(self, *_):
+        now = time.perf_counter()
+        self.seconds = {
+            "first": self.between - self.began,
+            "second": now - self.between,
+            "epoch": now - self.began,
+        }
+
+
+class Fit:
+    """Training with nft_keras as users run it, an epoch of `model.fit` at a time.
+
+    Args:
+        workload: `Workload`.
+        method: "keras" (the classifier's own `fit`), "dropped" (a `FriendlyModel` after the drop), "epoch", "batch" or
+            "joint" (NFT, with these phases), "ft" or "eef".
+        n: int, the number of examples; default the workload's steps times batch_size.
+        batch_size: int.
+        pipeline: function of (part, batch_size, epoch) that gives the `tf.data.Dataset`; default `nft_keras.data`'s.
+        perturbation: dict, `FriendlyTraining`'s step and confidence and the plan's max_steps.
+    """
+
+    def __init__(self, workload, method, n=None, batch_size=32, pipeline=None, perturbation=None):
+        import keras
+        import tensorflow as tf
+
+        from nft_keras.data import Part
+        from nft_keras.data.batches import batches
+
+        self.batch_size = batch_size
+        self.n = n or workload.steps * batch_size
+        self.steps = math.ceil(self.n / batch_size)
+        part, self.order = Part(*workload.examples(self.n)), tf.Variable(0)
+        self.model, self.plan = _model(workload, method, part, perturbation)
+        compiled = {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+        if method in ("dropped", "epoch", "batch", "joint"):
+            compiled["auxiliary_optimizer"] = _adam()
+        self.model.compile(optimizer=_adam(), **compiled)
+        kept = getattr(self.plan, "kept", None)
+        self.data = (pipeline or batches)(part, batch_size, 0, self.order, **({} if kept is None else {"kept": kept}))
+        self.clock, self.epochs = Clock(), 1
+        if method == "dropped":
+            self.epoch()
+
+    def epoch(self):
+        """Trains for an epoch; {"first": ..., "second": ..., "epoch": seconds per step}."""
+        callbacks = [self.clock.callback(), *([self.plan] if self.plan else [])]
+        self.model.fit(
+            self.data, initial_epoch=self.epochs, epochs=self.epochs + 1, verbose=0, shuffle=False, callbacks=callbacks
+        )
+        self.epochs += 1
+        self.order.assign(self.epochs)
+        return {name: seconds / self.steps for name, seconds in self.clock.seconds.items()}
+
+
+def _adam():
+    from nft_keras.optimizers import Adam
+
+    return Adam(1e-4, l2=1e-4)
+
+
+def _model(workload, method, part, perturbation):
+    import nft_keras
+    from nft_keras.data.batches import batches
+
+    classifier, auxiliary = workload.networks()
+    if method == "keras":
+        return classifier, None
+    if method == "dropped":
+        return nft_keras.FriendlyModel(classifier, auxiliary, "mean", "batch"), nft_keras.DevelopmentalPlan(1.0, 2)
+    if method == "ft":
+        plan = nft_keras.PerturbationPlan(perturbation["max_steps"], EVER)
+        return nft_keras.FriendlyTraining(classifier, perturbation["step"], perturbation["confidence"]), plan
+    if method == "eef":
+        plan = nft_keras.EasyExamplesPlan(batches(part, 250).unbatch(), len(part), 0.5, EVER)
+        return nft_keras.EasyExamplesFirst(classifier), plan
+    return nft_keras.FriendlyModel(classifier, auxiliary, "mean", method), nft_keras.DevelopmentalPlan(1.0, EVER)
+
+
+class TorchFit:
+    """The same training in a plain PyTorch loop, an epoch at a time.
+
+    Args:
+        workload, method, n, batch_size, perturbation: as for `Fit`; method "keras", "epoch", "ft" or "eef".
+        careful: bool, whether NFT's loop leaves out the gradients that it throws away.
+    """
+
+    def __init__(self, workload, method, n=None, batch_size=32, perturbation=None, careful=False):
+        import torch
+
+        from bench.torch_loop import Loop
+
+        self.method, self.batch_size, self.perturbation = method, batch_size, perturbation
+        self.n = n or workload.steps * batch_size
+        self.steps = math.ceil(self.n / batch_size)
+        classifier, auxiliary = workload.modules()
+        self.loop = Loop(
+            classifier, auxiliary if method == "epoch" else None, precision=workload.precision, careful=careful
+        )
+        self.x, y = workload.examples(self.n)
+        self.y = torch.from_numpy(y).long()
+        if len(workload.shape) == 3:
+            self.x = torch.from_numpy(self.x).permute(0, 3, 1, 2).float().div_(255)
+
+    def start_from(self, fit):
+        """Takes the weights of the classifier that a `Fit` trains."""
+        from bench.torch_nets import copy_weights
+
+        copy_weights(fit.model.classifier, self.loop.classifier)
+
+    def epoch(self):
+        """Trains for an epoch; {"first": ..., "second": ..., "epoch": seconds per step}."""
+        import torch
+
+        began = between = time.perf_counter()
+        if self.method == "epoch":
+            for rows in torch.randperm(self.n).split(self.batch_size):
+                self.loop.first_step(*self._batch(rows))
+            between = time.perf_counter()
+        rows = torch.randperm(self.n)
+        if self.method == "eef":
+            rows = self.loop.easiest(self.x, self.y, self.n // 2)
+            rows = rows[torch.randperm(len(rows))]
+        step = {"keras": self.loop.classic_step, "epoch": self.loop.second_step, "eef": self.loop.classic_step}
+        step["ft"] = lambda x, y: self.loop.friendly_step(x, y, **self.perturbation)
+        for some in rows.split(self.batch_size):
+            step[self.method](*self._batch(some))
+        now = time.perf_counter()
+        seconds = {"first": between - began, "second": now - between, "epoch": now - began}
+        return {name: value / self.steps for name, value in seconds.items()}
+
+    def _batch(self, rows):
+        import torch
+
+        x = self.x[rows] if torch.is_tensor(self.x) else torch.from_numpy(self.x[rows.numpy()].toarray())
+        return x, self.y[rows]
