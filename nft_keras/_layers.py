@@ -3,7 +3,7 @@
 import math
 
 import keras
-from keras import initializers, layers
+from keras import initializers, layers, ops
 
 
 def output_dtype():
@@ -30,9 +30,54 @@ def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias
     )(x)
 
 
-def batch_norm(x):
-    """Applies BatchNormalization with momentum 0.9 (of the old value, as Keras counts) and epsilon 1e-5."""
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+def batch_norm(x, layer=layers.BatchNormalization):
+    """Applies batch normalization with momentum 0.9 (of the old value, as Keras counts) and epsilon 1e-5."""
+    return layer(momentum=0.9, epsilon=1e-5)(x)
+
+
+@keras.saving.register_keras_serializable("nft_keras")
+class FusedBatchNormalization(layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` of images in one TensorFlow kernel where there is one.
+
+    Keras' own takes a pass over the maps for each operation, under mixed precision in float32. For auxiliary networks
+    alone: the file of a classifier must load where nft_keras is not installed.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not self._can_be_fused(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        training = bool(training and self.trainable)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=ops.cast(self.gamma, "float32"),
+            offset=ops.cast(self.beta, "float32"),
+            mean=tf.zeros(0) if training else self.moving_mean.value,
+            variance=tf.zeros(0) if training else self.moving_variance.value,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            # The kernel divides the variance by n - 1, Keras by n.
+            n = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance * (n - 1) / n)):
+                moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        return outputs
+
+    def _can_be_fused(self, inputs, mask):
+        return (
+            keras.backend.backend() == "tensorflow"
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and self.scale
+            and self.center
+            and not self.renorm
+            and not self.synchronized
+            and mask is None
+            and self.variable_dtype == "float32"
+            and inputs.dtype in ("float32", "float16", "bfloat16")
+        )
 
 
 def _uniform(fan_in):

@@ -8,7 +8,7 @@ momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings 
 import keras
 from keras import layers, ops
 
-from nft_keras._layers import batch_norm, conv, dense, output_dtype
+from nft_keras._layers import FusedBatchNormalization, batch_norm, conv, dense, output_dtype
 
 
 def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
@@ -97,5 +97,6 @@ def _inputs(shape, num_classes):
 
 def _double_conv(x, middle, filters):
     for n in (middle, filters):
-        x = layers.ReLU()(batch_norm(conv(x, n, 3, padding="same", use_bias=False)))
+        x = conv(x, n, 3, padding="same", use_bias=False)
+        x = layers.ReLU()(batch_norm(x, FusedBatchNormalization))
     return x

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from nft_keras._layers import FusedBatchNormalization
 from nft_keras.auxiliaries import mlp, unet
 
 
@@ -71,3 +73,27 @@ def test_shapes_that_are_no_images_or_too_small_are_refused():
         unet((784,))
     with pytest.raises(ValueError, match="depth 3 needs images of at least 8x8, got 7x9"):
         unet((7, 9, 1), depth=3)
+
+
+@pytest.mark.parametrize("policy, tolerance", [("float32", 1e-5), ("mixed_bfloat16", 2e-2), ("mixed_float16", 2e-3)])
+def test_batch_norm_in_one_kernel_is_keras_batch_norm(policy, tolerance):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(1, 2, size=(2, 4, 3, 5)), rng.uniform(0.5, 2, size=(4, 5))
+    outputs, gradients, statistics = [], [], []
+    for layer_class in (keras.layers.BatchNormalization, FusedBatchNormalization):
+        layer = layer_class(momentum=0.9, epsilon=1e-5, dtype=policy)
+        layer.build(x.shape)
+        layer.set_weights(list(weights))
+        images = tf.constant(x, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            trained = layer(images, training=True)
+            loss = tf.reduce_sum(tf.square(tf.cast(trained, "float32")) * tf.cast(images, "float32"))
+        gradients.append(tape.gradient(loss, [images, *(v.value for v in layer.trainable_variables)]))
+        outputs.append([trained, layer(images, training=False)])
+        statistics.append([layer.moving_mean, layer.moving_variance])
+    for keras_values, fused_values in (outputs, gradients, statistics):
+        for expected, got in zip(keras_values, fused_values, strict=True):
+            assert got.dtype == expected.dtype
+            expected, got = (np.array(keras.ops.cast(v, "float32")) for v in (expected, got))
+            np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
