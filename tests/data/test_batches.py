@@ -141,3 +141,20 @@ def test_only_kept_examples_come_and_then_empty_minibatches():
     assert found == [[0, 2, 4], [6, 8], [], []]
     kept.assign(np.ones(10, bool))
     assert [len(y) for _, y in batches(part, 3, kept=kept)] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize("kept", [7, 5, 1])
+def test_the_parts_of_replicas_are_the_minibatches_of_one_process(kept):
+    part = Part(np.arange(7, dtype="float32")[:, None], np.arange(7, dtype="int32"))
+    chosen, epoch = tf.Variable(np.arange(7) < kept), tf.Variable(1)
+    whole = [y.numpy().tolist() for _, y in batches(part, 4, 0, epoch, kept=chosen)]
+    workers = [batches(part, 4, 0, epoch, kept=chosen, parts=(first, n, 3)) for first, n in ((0, 2), (2, 1))]
+    first, second = ([y.numpy().tolist() for _, y in worker] for worker in workers)
+    for step, minibatch in enumerate(whole):
+        parts = [*first[2 * step : 2 * step + 2], second[step]]
+        if 0 < len(minibatch) < 3:
+            assert parts == [minibatch] * 3
+        else:
+            assert sum(parts, []) == minibatch and max(map(len, parts)) - min(map(len, parts)) <= 1
+    in_order = [batches(part, 4, parts=(i, 1, 5)) for i in range(5)]
+    assert sorted(int(y) for worker in in_order for _, ys in worker for y in ys) == list(range(7))
