@@ -1,7 +1,8 @@
 """Measures nft_keras beside a plain PyTorch eager loop: python -m bench [SECTION ...] [--out DIR] [--quick]
 
 Sections: steps (CT and NFT, the three phases, the floor), drop (after the drop against `keras.Model.fit`), others (FT
-and EEF), memory, scaling (batch size, width, number of examples), pipeline, start. Needs `pip install -e '.[bench]'`.
+and EEF), memory (and start-up), scaling (batch size, width, number of examples), pipeline. They need
+`pip install -e '.[bench]'`.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SECTIONS = ("steps", "drop", "others", "memory", "scaling", "pipeline", "start")
+SECTIONS = ("steps", "drop", "others", "memory", "scaling", "pipeline")
 
 
 def main(arguments=None):
@@ -20,6 +21,7 @@ def main(arguments=None):
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all")
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny networks, a round each: does it run? Never a time")
+    parser.add_argument("--threads", type=int, help="of TensorFlow and of PyTorch each; default: one for each core")
     options = parser.parse_args(arguments)
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
@@ -27,7 +29,7 @@ def main(arguments=None):
     from bench import costs, measure, report, steps
 
     functions = {name: getattr(steps if name in ("steps", "drop", "others") else costs, name) for name in SECTIONS}
-    measure.same_threads()
+    measure.same_threads(options.threads)
     tables = []
     for name in options.sections or SECTIONS:
         for table in functions[name](options.quick):

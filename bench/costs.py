@@ -11,41 +11,28 @@ from bench import measure
 from bench.report import Table, milliseconds, times
 from bench.workloads import WORKLOADS, Fit, TorchFit, Workload, small
 
-CHILDREN = ("keras", "epoch", "joint")
+CHILDREN = (("keras", "ours"), ("epoch", "ours"), ("joint", "ours"), ("keras", "loop"), ("epoch", "loop"))
 
 
 def memory(quick):
-    """Peak resident memory of whole processes that train; returns the table."""
+    """Peak memory of processes that train, and the time to their first step; returns the table."""
     table = Table(
-        "Memory",
-        "Peak resident memory in MB of a process that trains, above what it has after its imports: CT; NFT "
-        'with phases="epoch" and "joint"; the plain loop\'s CT and NFT.',
-        ["workload", "CT", 'NFT "epoch"', '"joint"', "loop: CT", "NFT"],
+        "Memory and start-up",
+        "Peak resident memory of a process that trains, above what it has after its imports; seconds from the start of "
+        "the process to the end of its first step (NFT: one of each phase): imports, data, networks, tracing, step.",
+        ["workload", "training", "ours (MB)", "loop (MB)", "ours (s)", "loop (s)"],
     )
-    for index in (1,) if quick else range(len(WORKLOADS)):
-        of = {method: _child(index, method, "ours", quick)["memory"] for method in CHILDREN}
-        of |= {f"loop {method}": _child(index, method, "loop", quick)["memory"] for method in CHILDREN[:2]}
-        table.rows.append([WORKLOADS[index].name, *(f"{value / 1e6:,.0f}" for value in of.values())])
-        table.values[WORKLOADS[index].name] = of
-    return [table]
-
-
-def start(quick):
-    """Seconds from the start of Python to the end of the first step; returns the table."""
-    table = Table(
-        "Start-up",
-        "Seconds from the start of a process to the end of its first training step (NFT: of both phases, one step "
-        "each): imports, data, networks, tracing, step.",
-        ["workload", "CT", "NFT", "loop: CT", "NFT"],
-    )
+    names = {"keras": "CT", "epoch": 'NFT, "epoch"', "joint": 'NFT, "joint"'}
     for index in (1,) if quick else (0, 4):
-        kinds = [(method, who) for who in ("ours", "loop") for method in CHILDREN[:2]]
-        values = {kind: [] for kind in kinds}
-        for _ in range(1 if quick else 3):
-            for kind in kinds:
-                values[kind].append(_child(index, *kind, quick)["first_step"])
-        table.rows.append([WORKLOADS[index].name, *(times(measure.quartiles(v)) for v in values.values())])
-        table.values[WORKLOADS[index].name] = {" ".join(kind): v for kind, v in values.items()}
+        of = {}
+        for method, who in CHILDREN[2:4] if quick else CHILDREN:
+            of[method, who] = _child(index, method, who, quick)
+        for method in dict.fromkeys(method for method, _ in of):
+            pair = [of.get((method, who)) for who in ("ours", "loop")]
+            megabytes = [f"{child['memory'] / 1e6:,.0f}" if child else "" for child in pair]
+            seconds = [f"{child['first_step']:.1f}" if child else "" for child in pair]
+            table.rows.append([WORKLOADS[index].name, names[method], *megabytes, *seconds])
+        table.values[WORKLOADS[index].name] = {" ".join(kind): child for kind, child in of.items()}
     return [table]
 
 
@@ -85,39 +72,33 @@ SMALL_NETS = Workload("FC-A + U-Net(1, 4)", "fc_a", {"filters": 4, "depth": 1})
 def _examples(quick):
     table = Table(
         "Number of examples",
-        f"{SMALL_NETS.name}: seconds of an epoch per 1,000 examples, and over those of the largest set; the target is "
-        "within 5 %.",
-        ["examples", "CT", "NFT", "CT, ratio", "NFT, ratio"],
+        f"{SMALL_NETS.name}: seconds of an epoch per 1,000 examples, over those of the largest set (the target is "
+        "within 5 %), and what an epoch takes beside its steps.",
+        ["training", "examples", "s per 1,000", "over the largest", "fixed (ms)"],
     )
     sizes = (64, 128) if quick else (1_000, 10_000, 100_000)
     workload = small(SMALL_NETS) if quick else SMALL_NETS
-    # Small sets take as many epochs a turn as a tenth of the largest one: a short epoch is an unsure measurement.
-    runners = {}
-    for n in sizes:
-        for method in ("keras", "epoch"):
-            runners[n, method] = _repeated(Fit(workload, method, n), max(1, sizes[-1] // n // 10))
-    values = measure.in_turns(runners, *measure.budget(quick, 60))
-    per_thousand = {kind: [v * 1000 / 32 for v in values[kind, "epoch"]] for kind in runners}
-    for n in sizes:
-        here = [per_thousand[n, method] for method in ("keras", "epoch")]
-        largest = [per_thousand[sizes[-1], method] for method in ("keras", "epoch")]
-        ratios = [times(measure.ratio(a, b)) for a, b in zip(here, largest, strict=True)]
-        table.rows.append([f"{n:,}", *(f"{measure.quartiles(v)[1]:.3g}" for v in here), *ratios])
-    table.values.update({f"{n} {method}": v for (n, method), v in per_thousand.items()})
-    measure.forget()
+    for name, method in (("CT", "keras"), ("NFT", "epoch")):
+        fits = {n: Fit(workload, method, n) for n in sizes}
+        fits[sizes[0]].epoch()
+        for n in sizes[1:]:
+            fits[n].model, fits[n].plan = fits[sizes[0]].model, fits[sizes[0]].plan
+        # Small sets take several epochs a turn: a short epoch is an unsure measurement.
+        runners = {n: _per_thousand(fit, max(1, sizes[-1] // n // 10)) for n, fit in fits.items()}
+        values = {n: v for (n, _), v in measure.in_turns(runners, *(measure.budget(quick, 60)), warm=False).items()}
+        for n in sizes:
+            fixed = measure.quartiles([(a - b) * n for a, b in zip(values[n], values[sizes[-1]], strict=True)])[1]
+            relative = times(measure.ratio(values[n], values[sizes[-1]]))
+            seconds = f"{measure.quartiles(values[n])[1]:.3g}"
+            table.rows.append([name, f"{n:,}", seconds, relative, f"{fixed:.0f}" if n == sizes[0] else ""])
+        table.values[name] = {str(n): v for n, v in values.items()}
+        measure.forget()
     return table
 
 
-def _repeated(fit, epochs):
-    """A function that trains for some epochs and gives their mean."""
-
-    def run():
-        results = [fit.epoch() for _ in range(epochs)]
-        # Per example, not per step: the last minibatch of a pass may be smaller.
-        share = fit.steps * fit.batch_size / fit.n
-        return {part: share * sum(r[part] for r in results) / epochs for part in results[0]}
-
-    return run
+def _per_thousand(fit, epochs):
+    """A function that trains for some epochs and gives the seconds that 1,000 examples took."""
+    return lambda: {"epoch": sum(fit.epoch()["epoch"] * fit.steps for _ in range(epochs)) * 1000 / fit.n / epochs}
 
 
 def pipeline(quick):
@@ -129,7 +110,7 @@ def pipeline(quick):
         ["workload", "ratio", "step (ms)", "minibatch alone (ms)"],
     )
     for workload in [small(WORKLOADS[4])] if quick else (WORKLOADS[0], WORKLOADS[4]):
-        n = 32 * (2 if quick else 100 if len(workload.shape) == 3 else 12)
+        n = 32 * (2 if quick else 100 if len(workload.shape) == 3 else 30)
         made, kept = Fit(workload, "keras", n), Fit(workload, "keras", n, pipeline=_one_minibatch)
         runners = {"made": made.epoch, "kept": kept.epoch, "alone": lambda made=made: {"epoch": _reading(made.data)}}
         values = {

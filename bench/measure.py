@@ -8,18 +8,19 @@ import time
 from pathlib import Path
 
 
-def in_turns(runners, seconds, least=3, most=25):
-    """Runs functions A B A B ..., after a first round that does not count (it traces and allocates).
+def in_turns(runners, seconds, least=3, most=25, warm=True):
+    """Runs functions A B A B ..., by default after a first round that does not count (it traces and allocates).
 
     Args:
         runners: {name: function that returns {part: seconds}}.
         seconds: float, the time after which no further round begins.
         least, most: ints, bounds of the number of rounds.
+        warm: bool, whether to run such a first round.
 
     Returns:
         {(name, part): list of float, a value per round}.
     """
-    for run in runners.values():
+    for run in runners.values() if warm else ():
         run()
     values, began = {}, time.perf_counter()
     for turn in range(most):
@@ -94,13 +95,13 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def same_threads():
-    """Gives TensorFlow and PyTorch a thread per core each; call it before either computes anything."""
+def same_threads(threads=None):
+    """Gives TensorFlow and PyTorch as many threads, by default one for each core; before either computes anything."""
     import tensorflow as tf
     import torch
 
-    tf.config.threading.set_intra_op_parallelism_threads(cores())
-    torch.set_num_threads(cores())
+    tf.config.threading.set_intra_op_parallelism_threads(threads or cores())
+    torch.set_num_threads(threads or cores())
 
 
 def _best(function, repeat):

@@ -83,11 +83,11 @@ class Workload:
 
 IMAGES = {"filters": 64, "depth": 2}
 WORKLOADS = (
-    Workload("CNN-A + U-Net(2, 64)", "cnn_a", IMAGES, target=1.9),
-    Workload("the same, bfloat16", "cnn_a", IMAGES, precision="mixed_bfloat16", steps=8, target=3.3),
-    Workload("CNN-A + U-Net(1, 16)", "cnn_a", {"filters": 16, "depth": 1}, steps=30, target=1.9),
-    Workload("FC-B + U-Net(2, 64)", "fc_b", IMAGES),
-    Workload("FC-B + MLP, TF-IDF", "fc_b", {}, shape=(20000,), classes=2, steps=12, target=4.0),
+    Workload("CNN-A + U-Net(2, 64)", "cnn_a", IMAGES, steps=10, target=1.9),
+    Workload("CNN-A + U-Net(2, 64), bfloat16", "cnn_a", IMAGES, precision="mixed_bfloat16", steps=12, target=3.3),
+    Workload("CNN-A + U-Net(1, 16)", "cnn_a", {"filters": 16, "depth": 1}, steps=40, target=1.9),
+    Workload("FC-B + U-Net(2, 64)", "fc_b", IMAGES, steps=10),
+    Workload("FC-B + MLP, TF-IDF", "fc_b", {}, shape=(20000,), classes=2, steps=15, target=4.0),
 )
 
 
@@ -102,29 +102,39 @@ def small(workload):
 
 
 class Clock:
-    """Seconds of the first phase (until the first minibatch of the second one), the second one, and the epoch."""
+    """Seconds of the first phase (until the first minibatch of the second one), the second one, and the epoch.
+
+    Attributes:
+        seconds: {"first": ..., "second": ..., "epoch": ..., "processor": ...}, the last one the processor time of the
+            process in the epoch.
+    """
 
     def callback(self):
         """The `keras.callbacks.Callback`; it has to be the first one."""
         import keras
 
         return keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda *_: self._start(), on_train_batch_begin=self._second, on_epoch_end=self._stop
+            on_epoch_begin=lambda epoch, logs: self.start(),
+            on_train_batch_begin=lambda batch, logs: batch or self.between(),
+            on_epoch_end=lambda epoch, logs: self.stop(),
         )
 
-    def _start(self):
-        self.began = time.perf_counter()
+    def start(self):
+        """An epoch begins."""
+        self._began, self._processor = time.perf_counter(), time.process_time()
 
-    def _second(self, batch, logs=None):
-        if not batch:
-            self.between = time.perf_counter()
+    def between(self):
+        """The second phase begins."""
+        self._between = time.perf_counter()
 
-    def _stop(self, *_):
+    def stop(self):
+        """The epoch ends."""
         now = time.perf_counter()
         self.seconds = {
-            "first": self.between - self.began,
-            "second": now - self.between,
-            "epoch": now - self.began,
+            "first": self._between - self._began,
+            "second": now - self._between,
+            "epoch": now - self._began,
+            "processor": time.process_time() - self._processor,
         }
 
 
@@ -164,7 +174,7 @@ class Fit:
             self.epoch()
 
     def epoch(self):
-        """Trains for an epoch; {"first": ..., "second": ..., "epoch": seconds per step}."""
+        """Trains for an epoch; `Clock.seconds` per step."""
         callbacks = [self.clock.callback(), *([self.plan] if self.plan else [])]
         self.model.fit(
             self.data, initial_epoch=self.epochs, epochs=self.epochs + 1, verbose=0, shuffle=False, callbacks=callbacks
@@ -230,14 +240,15 @@ class TorchFit:
         copy_weights(fit.model.classifier, self.loop.classifier)
 
     def epoch(self):
-        """Trains for an epoch; {"first": ..., "second": ..., "epoch": seconds per step}."""
+        """Trains for an epoch; `Clock.seconds` per step."""
         import torch
 
-        began = between = time.perf_counter()
+        clock = Clock()
+        clock.start()
         if self.method == "epoch":
             for rows in torch.randperm(self.n).split(self.batch_size):
                 self.loop.first_step(*self._batch(rows))
-            between = time.perf_counter()
+        clock.between()
         rows = torch.randperm(self.n)
         if self.method == "eef":
             rows = self.loop.easiest(self.x, self.y, self.n // 2)
@@ -246,9 +257,8 @@ class TorchFit:
         step["ft"] = lambda x, y: self.loop.friendly_step(x, y, **self.perturbation)
         for some in rows.split(self.batch_size):
             step[self.method](*self._batch(some))
-        now = time.perf_counter()
-        seconds = {"first": between - began, "second": now - between, "epoch": now - began}
-        return {name: value / self.steps for name, value in seconds.items()}
+        clock.stop()
+        return {name: value / self.steps for name, value in clock.seconds.items()}
 
     def _batch(self, rows):
         import torch

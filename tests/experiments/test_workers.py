@@ -111,7 +111,7 @@ def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path
                 if name not in ("epoch", "phase") and value:
                     assert float(row[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5), (method, name)
         results = [json.loads((f / "result.json").read_text()) for f in (one, two)]
-            results = [{**result, "seconds": 0, "environment": {}} for result in results]
+        results = [{**result, "seconds": 0, "environment": {}} for result in results]
         assert results[0] == results[1]
     assert not list(out.rglob("state.json"))
 
