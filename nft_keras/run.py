@@ -12,6 +12,7 @@ from nft_keras._cli import answer, end, import_tensorflow_quietly
 from nft_keras.data import DataError, default_data_dir
 from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments import distribute
+from nft_keras.experiments.groups import check, groups
 from nft_keras.experiments.recipe import find_recipe, load_recipe
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
@@ -38,6 +39,14 @@ def parser():
     p.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")
     p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3")
+    p.add_argument(
+        "--vectorize",
+        nargs="?",
+        type=_replicas,
+        const=0,
+        metavar="N",
+        help="train trials that differ in no shape together, at most N at once (default all); needs KERAS_BACKEND=jax",
+    )
     p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
     p.add_argument("--dry-run", action="store_true", help="print the trials, one row each, and exit")
     return p
@@ -66,6 +75,8 @@ def _run_all(options):
         return 0
     if check_backend() == "jax" and any(trial.deterministic for trial in trials):
         make_deterministic()  # JAX looks at it but once, when it is imported
+    if options.vectorize is not None:
+        check(trials)
     for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
     options.cluster = distribute.cluster(trials)
@@ -112,7 +123,9 @@ def _run(trials, of_recipe, options):
             if options.cluster:
                 options.cluster.watch()
             distribute.strategy(to_run[0].distribute)
-        for trials_on_it in _by_dataset(to_run):
+        if options.vectorize is not None:
+            failed += _run_together(to_run, screen, options)
+        for trials_on_it in _by_dataset(to_run) if options.vectorize is None else ():
             dataset = _load(trials_on_it, screen, options, alone=len(trials_on_it) == len(trials))
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, options)
@@ -156,30 +169,87 @@ def _load(trials, screen, options, alone):
     return dataset
 
 
+def _run_together(trials, screen, options):
+    """Runs trials in groups, each in one compiled program; returns how many failed."""
+    failed, loaded = 0, {}
+    for group in groups(trials, options.vectorize or None):
+        own = {str(trial.dataset): trial for trial in group}
+        loaded = {
+            key: loaded.get(key) or _load([trial], screen, options, alone=len(group) == len(trials))
+            for key, trial in own.items()
+        }
+        results = [None] * len(group)
+        if None not in loaded.values():
+            results = _run_group(group, [loaded[str(trial.dataset)] for trial in group], screen, options)
+        failed += sum(not isinstance(result, dict) for result in results)
+    return failed
+
+
+def _run_group(group, datasets, screen, options):
+    """Runs the trials of a group; returns a result, or what is none, for each."""
+    from nft_keras.experiments.vectorized import run_group
+
+    title = f"{group[0].classifier} {group[0].method.upper()}, {len(group)} together"
+    epochs, rate = group[0].training.epochs, 0.0
+
+    def progress(epoch, seconds):
+        nonlocal rate
+        rate = len(group) * epoch / seconds
+        screen.note(f"{title}  epoch {epoch}/{epochs}  {rate:.3g} replicas x epochs per second")
+
+    screen.note(f"{title}  starting")
+    try:
+        results = run_group(group, datasets, options.out, progress)
+    except Exception as error:
+        reason = _mendable(error, "the same command starts these trials again (fewer at once: --vectorize N)")
+        if reason is None:
+            raise
+        screen.say(f"failed: {title}: {reason}", stderr=True)
+        return [None] * len(group)
+    for trial, result in zip(group, results, strict=True):
+        if isinstance(result, dict):
+            screen.finished(trial, result, announced=False)
+        else:
+            screen.say(f"failed: {options.out / trial.folder}: {result}", stderr=True)
+    screen.say(f"{title}: {rate:.3g} replicas x epochs per second, compiling included")
+    return results
+
+
 def _run_one(trial, dataset, screen, options):
     """Runs a trial; returns whether it came to its end. What stopped it is said, and what to do."""
     from nft_keras.experiments.monitor import TrainingError
     from nft_keras.experiments.trial import run_trial
 
-    again = "the same command goes on after the last finished epoch"
     try:
         screen.finished(trial, run_trial(trial, dataset, options.out, screen.trial(trial)))
         return True
     except TrainingError as error:
         reason = str(error)
-    except OSError as error:
-        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
     except Exception as error:
-        what = out_of_memory(error)
-        if what is None and options.cluster:
+        reason = _mendable(error, "the same command goes on after the last finished epoch")
+        if reason is None and options.cluster:
             options.cluster.failed(error)
-        if what is None:
+        if reason is None:
             raise
-        reason = f"{what}; mend that (less memory: --methods, --classifiers, training.batch_size), and {again}"
     if options.cluster:
         options.cluster.leave(f"{options.out / trial.folder}: {reason}")
     screen.say(f"failed: {options.out / trial.folder}: {reason}", stderr=True)
     return False
+
+
+def _mendable(error, again):
+    """What stopped a training that can be mended, and what to do then; None for any other error."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
+    what = out_of_memory(error)
+    less = "mend that (less memory: --methods, --classifiers, training.batch_size)"
+    return what and f"{what}; {less}, and {again}"
+
+
+def _replicas(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number >= 1, got {text!r}")
+    return int(text)
 
 
 def _seed(text):

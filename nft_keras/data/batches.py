@@ -43,14 +43,14 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, pa
     y = tf.constant(part.y)
 
     def one_pass(_):
-        order, of_pass = tf.range(n), tf.zeros(2, tf.int32)
+        rows, of_pass = tf.range(n), tf.zeros(2, tf.int32)
         if seed is not None:
             of_pass = tf.stack([seed, tf.cast(epoch, tf.int32)])
-            order = tf.random.experimental.stateless_shuffle(order, of_pass)
+            rows = order(n, of_pass)
         if kept is not None:
-            order = tf.boolean_mask(order, tf.gather(kept, order))
+            rows = tf.boolean_mask(rows, tf.gather(kept, rows))
         starts = tf.data.Dataset.range(0, n, batch_size)
-        return starts.map(lambda start: (of_pass, start, order[start : start + batch_size]))
+        return starts.map(lambda start: (of_pass, start, rows[start : start + batch_size]))
 
     def examples(of_pass, start, rows):
         x = gather(rows)
@@ -78,6 +78,15 @@ def _cut(x, y, first, number, of, at_least_one):
         return x[start:end], y[start:end]
 
     return tf.data.Dataset.range(first, first + number).map(part)
+
+
+def order(n, of_pass):
+    """The order of n examples in one pass over the data, a function of the two integers (seed, epoch from 0) alone.
+
+    Returns:
+        int32 tensor (n,), the indices of the examples.
+    """
+    return tf.random.experimental.stateless_shuffle(tf.range(n), of_pass)
 
 
 def _dense_rows(x):

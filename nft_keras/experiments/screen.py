@@ -63,8 +63,9 @@ class Screen:
 
         return show
 
-    def finished(self, trial, result):
-        """Prints the line of a finished trial."""
+    def finished(self, trial, result, announced=True):
+        """Prints the line of a finished trial, one that `trial` began if it is announced."""
+        self.number += not announced
         self.say(f"{self._title(trial)}  {_outcome(result)}  {_clock(result['seconds'])}")
 
     def finished_before(self, trial, result):

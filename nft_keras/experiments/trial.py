@@ -67,8 +67,23 @@ def run_trial(trial, dataset, out, progress):
 
 def _run(trial, dataset, folder, progress, began):
     write_yaml(folder / "config.yaml", trial.config())
-    with _dtype_policy(trial.training.precision):
+    with dtype_policy(trial.training.precision):
         best_epoch, valid_error, spent = _train(trial, dataset, folder, progress, began)
+    return finish(trial, dataset, folder, best_epoch, valid_error, lambda: spent + time.monotonic() - began)
+
+
+def finish(trial, dataset, folder, best_epoch, valid_error, seconds):
+    """Evaluates the classifier.keras of a trial that was trained, and writes what is still missing in its folder.
+
+    Args:
+        trial, dataset: as for `run_trial`.
+        folder: `pathlib.Path` of the trial.
+        best_epoch, valid_error: of that classifier.
+        seconds: function that returns how long the trial took.
+
+    Returns:
+        The content of result.json.
+    """
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
     result = {
@@ -80,7 +95,7 @@ def _run(trial, dataset, folder, progress, began):
         "valid_error": valid_error,
         "best_epoch": best_epoch,
         "epochs": trial.training.epochs,
-        "seconds": round(spent + time.monotonic() - began, 1),
+        "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
         "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
@@ -104,7 +119,7 @@ def _train(trial, dataset, folder, progress, began):
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(folder / "backup", first_epoch=_first_eligible(trial))
+    best = monitor.BestClassifier(folder / "backup", first_epoch=first_eligible(trial))
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
@@ -260,7 +275,8 @@ def build_optimizer(settings):
 
 
 @contextlib.contextmanager
-def _dtype_policy(policy):
+def dtype_policy(policy):
+    """Keras' dtype policy inside a `with` block."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -269,7 +285,7 @@ def _dtype_policy(policy):
         keras.config.set_dtype_policy(before)
 
 
-def _first_eligible(trial):
+def first_eligible(trial):
     """The first epoch (from 1) that may be chosen as the best."""
     return trial.simplification_epochs + 1 if trial.selection == "after-drop" else 1
 

@@ -1,0 +1,200 @@
+"""Many replicas of one model trained in one compiled program, on JAX: vmap over replicas, scan over minibatches.
+
+A model's step is a pure function of (state, minibatch) (`nft_keras._jax`). Here the state of every variable is an array
+with one more axis in front, of replicas, so that whatever rides in it may differ between them: weights, batch-norm
+statistics, the state of dropout's random numbers, both optimizers with their learning rates, eta, tau.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from keras import ops
+
+
+def initial_values(model):
+    """The values of a compiled model's variables, metrics left out: the state that a replica starts from.
+
+    Args:
+        model: a compiled `nft_keras._simplifying.SimplifyingModel` whose networks are built.
+
+    Returns:
+        list of arrays.
+    """
+    return [np.array(v) for v in _variables(model)]
+
+
+class Replicas:
+    """Replicas of a model, all of the same shapes.
+
+    Args:
+        model: a compiled `SimplifyingModel`; it says how to train, its own values are not used.
+        states: list of what `initial_values` gave, one for each replica, of models that are compiled alike.
+        x, y: one example and its label, (1, ...) and (1,), to build the compiled metrics with.
+        batched_convolutions: bool, whether convolutions are computed as `shifted_convolution`: over replicas, whose
+            kernels differ, that is a batched matrix product, where a convolution becomes a grouped one.
+    """
+
+    def __init__(self, model, states, x, y, batched_convolutions=True):
+        self.model, self.number, self._functions = model, len(states), {}
+        variables = _variables(model)
+        stacked = map(jnp.stack, zip(*states, strict=True))
+        self._values = {id(v): value for v, value in zip(variables, stacked, strict=True)}
+        model.test_on_batch(x, y)
+        self._hold(model)
+        for network in filter(None, (model.classifier, getattr(model, "auxiliary", None))):
+            for layer in network.layers if batched_convolutions else ():
+                if isinstance(layer, keras.layers.Conv2D):
+                    layer.convolution_op = functools.partial(shifted_convolution, layer)
+
+    def assign(self, variable, numbers):
+        """Gives a scalar variable its value in every replica."""
+        self._values[id(variable)] = jnp.asarray(numbers, variable.dtype)
+
+    def values(self, variables, replica):
+        """The values of some variables in one replica, as arrays."""
+        return [np.asarray(self._values[id(v)][replica]) for v in variables]
+
+    def drop_auxiliary(self):
+        """Frees the auxiliary networks and their optimizers."""
+        before = _variables(self.model)
+        self.model.drop_auxiliary()
+        kept = set(map(id, _variables(self.model)))
+        for variable in before:
+            if id(variable) not in kept:
+                del self._values[id(variable)]
+        self._functions.clear()
+
+    def train(self, which, simplifying, x, y, rows, batch_size):
+        """Trains some of the replicas for an epoch.
+
+        Args:
+            which: ascending indices of the replicas.
+            simplifying: bool, whether these alter the data in this epoch.
+            x: array on the device (n, ...), the examples of all replicas; uint8 is divided by 255.
+            y: int array (number, n), the labels of each replica.
+            rows: int array (len(which), n), the order of the examples for each of these replicas.
+            batch_size: int; the last minibatch may be smaller.
+
+        Returns:
+            The logs, {name: array (len(which),)}.
+        """
+        self.model.simplifying = simplifying
+        logs = {}
+        if simplifying and getattr(self.model, "phases", None) == "epoch":
+            first = self.model._first_phase()
+            if not first.optimizer.built:
+                first.optimizer.build([])
+            self._hold(first)
+            of_theta = self._pass(first, "theta", which, x, y, rows, batch_size)
+            logs = {"auxiliary_loss": of_theta["auxiliary_loss"]}
+        return {**self._pass(self.model, simplifying, which, x, y, rows, batch_size), **logs}
+
+    def evaluate(self, x, y, batch_size):
+        """Evaluates the classifiers of all replicas on unaltered data.
+
+        Args:
+            x, y: arrays (n, ...) and (number, n).
+            batch_size: int.
+
+        Returns:
+            The logs, {name: array (number,)}.
+        """
+        groups = [group for i, group in enumerate(self.model._state_variables()) if i != 2]
+        if "evaluate" not in self._functions:
+            step = _over_minibatches(self.model, self.model.test_step, groups, batch_size)
+            self._functions["evaluate"] = jax.jit(jax.vmap(step, (0, None, 0, None)))
+        logs, _ = self._functions["evaluate"](self._state(groups), x, y, jnp.arange(len(x)))
+        return {name: np.asarray(log) for name, log in logs.items()}
+
+    def _pass(self, model, name, which, x, y, rows, batch_size):
+        """One pass over the data with a model's training step."""
+        groups = model._state_variables()
+        if name not in self._functions:
+            step = _over_minibatches(model, model.train_step, groups, batch_size)
+            self._functions[name] = jax.jit(jax.vmap(step, (0, None, 0, 0)), donate_argnums=0)
+        some = None if len(which) == self.number else jnp.asarray(which)
+        state = self._state(groups)
+        part = state if some is None else jax.tree.map(lambda a: a[some], state)
+        logs, part = self._functions[name](part, x, y if some is None else y[some], jnp.asarray(rows))
+        if some is not None:
+            part = jax.tree.map(lambda a, b: a.at[some].set(b), state, part)
+        for group, values in zip(groups, part, strict=True):
+            self._values.update({id(v): value for v, value in zip(group, values, strict=True)})
+        return {log: np.asarray(value) for log, value in logs.items()}
+
+    def _hold(self, model):
+        """Takes up those variables of a model that are not among the state yet, the same in all replicas."""
+        for variable in (v for group in model._state_variables() for v in group):
+            if id(variable) not in self._values:
+                value = jnp.asarray(np.array(variable))
+                self._values[id(variable)] = jnp.broadcast_to(value, (self.number, *value.shape))
+
+    def _state(self, groups):
+        return tuple([self._values[id(v)] for v in group] for group in groups)
+
+
+def shifted_convolution(layer, inputs, kernel):
+    """The convolution of a `Conv2D` as slices of the input, one for each place of the kernel, and a matrix product.
+
+    Args:
+        layer: the `keras.layers.Conv2D`, channels last, without dilation and groups.
+        inputs: tensor (batch, height, width, channels).
+        kernel: tensor (rows, columns, channels, filters).
+
+    Returns:
+        Tensor (batch, rows, columns, filters).
+    """
+    size, strides = kernel.shape[:2], layer.strides
+    if layer.padding == "same":
+        lengths = [-(-n // s) for n, s in zip(inputs.shape[1:3], strides, strict=True)]
+        missing = [
+            max((out - 1) * s + k - n, 0)
+            for out, s, k, n in zip(lengths, strides, size, inputs.shape[1:3], strict=True)
+        ]
+        inputs = ops.pad(inputs, [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)])
+    else:
+        lengths = [(n - k) // s + 1 for n, k, s in zip(inputs.shape[1:3], size, strides, strict=True)]
+    ends = [(length - 1) * s + 1 for length, s in zip(lengths, strides, strict=True)]
+    slices = [
+        inputs[:, i : i + ends[0] : strides[0], j : j + ends[1] : strides[1]]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
+    columns = slices[0] if len(slices) == 1 else ops.concatenate(slices, axis=-1)
+    return ops.matmul(columns, ops.reshape(kernel, (-1, kernel.shape[-1])))
+
+
+def _variables(model):
+    trainable, others, optimizer, _ = model._state_variables()
+    return [*trainable, *others, *optimizer]
+
+
+def _over_minibatches(model, step, groups, batch_size):
+    """A function of (state, x, y, rows) that makes a step for each minibatch and returns (logs, state)."""
+
+    def scoped(function, state):
+        pairs = [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]
+        with keras.StatelessScope(pairs) as scope:
+            result = function()
+        return result, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+    def one_step(state, x, y, rows):
+        minibatch = x[rows]
+        minibatch = minibatch.astype("float32") / 255.0 if x.dtype == jnp.uint8 else minibatch
+        _, changed = step(state, (minibatch, y[rows]))
+        return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), changed, state)
+
+    def over_all(state, x, y, rows):
+        _, state = scoped(model.reset_metrics, state)
+        whole = len(rows) // batch_size * batch_size
+        if whole:
+            scanned = rows[:whole].reshape(-1, batch_size)
+            state, _ = jax.lax.scan(lambda state, rows: (one_step(state, x, y, rows), None), state, scanned)
+        if whole < len(rows):
+            state = one_step(state, x, y, rows[whole:])
+        return scoped(model.get_metrics_result, state)
+
+    return over_all

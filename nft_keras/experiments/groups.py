@@ -1,0 +1,58 @@
+"""Which trials `--vectorize` trains together; without Keras, so that what it cannot do is told at once."""
+
+import copy
+
+from nft_keras._backend import backend_name
+from nft_keras.experiments.schema import RecipeError
+
+
+def check(trials):
+    """Refuses trials that cannot be trained together with others.
+
+    Args:
+        trials: list of `nft_keras.experiments.settings.Trial`.
+
+    Raises:
+        RecipeError: naming what stands against it.
+    """
+    if backend_name() != "jax":
+        raise RecipeError(f"--vectorize needs JAX: set KERAS_BACKEND=jax (it is {backend_name()})")
+    for trial in trials:
+        if trial.method == "eef":
+            raise RecipeError(
+                "--vectorize: eef trains on another number of examples every epoch, which no compiled program fits; "
+                "leave it out with --methods"
+            )
+        if trial.training.augment != "none":
+            raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")
+        if trial.training.jit_compile is False:
+            raise RecipeError("--vectorize: trains in a compiled program, training.jit_compile must not be false")
+
+
+def groups(trials, most=None):
+    """Trials that train together: the same classifier, method and whatever else fixes a shape or the program.
+
+    They may differ in seed, plan (eta_max, max_steps, length, law), learning rates and their schedule, selection and
+    label noise.
+
+    Args:
+        trials: list of `Trial`.
+        most: int, the most replicas of a group; None for any number.
+
+    Returns:
+        list of lists of `Trial`.
+    """
+    found = {}
+    for trial in trials:
+        config = copy.deepcopy(trial.config())
+        for key in ("seeds", "vary", "selection"):
+            config.pop(key, None)
+        config["dataset"].pop("label_noise", None)
+        for key in ("learning_rate", "schedule"):
+            config["training"].pop(key)
+        settings = config["methods"][trial.method]
+        settings.pop("plan", None)
+        settings.get("auxiliary_optimizer", {}).pop("learning_rate", None)
+        found.setdefault(repr(config), []).append(trial)
+    lengths = {key: most or len(same) for key, same in found.items()}
+    return [same[i : i + lengths[key]] for key, same in found.items() for i in range(0, len(same), lengths[key])]

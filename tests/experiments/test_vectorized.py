@@ -1,0 +1,88 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nft_keras import run
+from nft_keras.experiments.groups import groups
+from nft_keras.experiments.recipe import load_recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """\
+dataset: {name: digits-back-image, label_noise: 0.1}
+classifiers: [cnn-a]
+methods:
+  ct:
+  eef:
+    plan: {first_fraction: 0.25, simplification_ratio: 0.5}
+  nft:
+    plan: {eta_max: 500, simplification_ratio: 0.5}
+    auxiliary: {name: unet, filters: 4, depth: 1}
+seeds: [0, 1, 2]
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What the program says of the trials that it ran in both ways, on JAX."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.experiments.on_jax", str(tmp_path_factory.mktemp("jax"))],
+        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("vectorized")
+def test_replicas_that_train_together_end_as_they_do_alone(trained):
+    assert len(trained["trials"]) == 12  # 3 seeds of ct, 3 x 2 eta_max of nft, one of ft, 2 lengths of nft on images
+    for folder, apart in trained["trials"].items():
+        assert apart["weights"] < 1e-3 and apart["history"] < 1e-3 and not apart["unequal"], folder
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("vectorized")
+def test_replicas_have_the_files_that_reports_read(trained):
+    assert trained["files"] == ["classifier.keras", "config.yaml", "history.csv", "result.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("vectorized")
+def test_on_jax_a_trial_that_was_broken_off_ends_with_the_very_bits(trained):
+    assert trained["broken off"] == {"weights": 0, "history": 0, "unequal": [], "epochs": [3, 4]}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    return tmp_path / "r.yaml"
+
+
+def test_trials_that_differ_in_no_shape_are_one_group(recipe):
+    eta = "vary={methods.nft.plan.eta_max: [100, 500], dataset.label_noise: [0.0, 0.4]}"
+    trials = load_recipe(recipe, [eta], methods=["ct", "nft"])
+    sizes = {(group[0].method, len(group)) for group in groups(trials)}
+    assert sizes == {("ct", 6), ("nft", 12)}
+    assert [len(group) for group in groups(trials, most=5)] == [5, 5, 2, 5, 1]
+    batch = "vary={training.batch_size: [16, 32], methods.nft.auxiliary_optimizer.learning_rate: [0.1, 0.2]}"
+    trials = load_recipe(recipe, [batch], methods=["nft"])
+    assert sorted(map(len, groups(trials))) == [3, 9]
+
+
+@pytest.mark.parametrize(
+    "backend, arguments, message",
+    [
+        ("tensorflow", ["--methods", "ct"], "set KERAS_BACKEND=jax"),
+        ("jax", [], "eef trains on another number of examples every epoch"),
+        ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
+    ],
+)
+def test_what_cannot_train_together_is_refused(recipe, tmp_path, capsys, monkeypatch, backend, arguments, message):
+    monkeypatch.setattr("nft_keras.experiments.groups.backend_name", lambda: backend)
+    assert run.main([str(recipe), "--vectorize", "--out", str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
