@@ -200,7 +200,7 @@ def _model(workload, method, part, perturbation):
     if method == "dropped":
         return nft_keras.FriendlyModel(classifier, auxiliary, "mean", "batch"), nft_keras.DevelopmentalPlan(1.0, 2)
     if method == "ft":
-        plan = nft_keras.PerturbationPlan(perturbation["max_steps"], EVER)
+        plan = nft_keras.PerturbationPlan(perturbation["max_steps"], EVER, law=lambda progress: 0.0)
         return nft_keras.FriendlyTraining(classifier, perturbation["step"], perturbation["confidence"]), plan
     if method == "eef":
         plan = nft_keras.EasyExamplesPlan(batches(part, 250).unbatch(), len(part), 0.5, EVER)
