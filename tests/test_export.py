@@ -124,7 +124,7 @@ def test_the_search_for_traces_finds_those_of_a_model_in_training(tmp_path):
     model.compile("adam", auxiliary_optimizer="adam", loss="sparse_categorical_crossentropy")
     model.save(tmp_path / "model.keras")
     found = traces_of_training(tmp_path / "model.keras")
-    assert {"auxiliary", "optimizer", "adam", "unet", "batch_normalization", "up_sampling2d"} <= found
+    assert {"auxiliary", "optimizer", "adam", "unet", "fused_batch_normalization", "up_sampling2d"} <= found
 
 
 def test_what_is_there_is_not_overwritten(exported, trial, capsys):
