@@ -77,10 +77,11 @@ def _plot(speed_ups):
         axis.bar(at, median, width, yerr=errors, color=grey, hatch=hatch, edgecolor="black", ecolor="0.4", label=step)
     for group, ratios in enumerate(speed_ups.values()):
         if ratios["target"]:
-            axis.plot([group + width, group + 2 * width], [ratios["target"]] * 2, color="black", linewidth=3)
+            for colour, line in (("white", 6), ("black", 3)):
+                axis.plot([group + width, group + 2 * width], [ratios["target"]] * 2, color=colour, linewidth=line)
     axis.plot([], [], color="black", linewidth=3, label="target, NFT epoch")
     axis.axhline(1, color="black", linewidth=0.8)
-    axis.set_xticks(range(len(speed_ups)), [name.replace(", ", ",\n").replace(" + ", "\n+ ") for name in speed_ups])
+    axis.set_xticks(range(len(speed_ups)), [name.replace("), ", "),\n").replace(" + ", "\n+ ") for name in speed_ups])
     axis.set_ylabel("speed-up over a plain PyTorch loop")
     axis.legend(ncols=5, fontsize="small")
     return figure
