@@ -223,6 +223,7 @@ class EasyExamplesPlan(Plan):
         """Refuses a model that cannot follow the plan."""
         if not isinstance(self.model, EasyExamplesFirst):
             raise ValueError(f"EasyExamplesPlan needs an EasyExamplesFirst, got a {type(self.model).__name__}")
+        self._predict = self.model._predictor()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Keeps the examples with the lowest loss."""
@@ -236,7 +237,5 @@ class EasyExamplesPlan(Plan):
         """The loss of each example for the classifier as it is now."""
         loss = keras.losses.get(self.model.loss)
         one_by_one = type(loss).from_config({**loss.get_config(), "reduction": "none"})
-
-        predict = self.model._predictor()
         examples = self.examples.batch(batch_size).as_numpy_iterator()
-        return np.concatenate([ops.convert_to_numpy(one_by_one(y, predict(x))) for x, y in examples])
+        return np.concatenate([ops.convert_to_numpy(one_by_one(y, self._predict(x))) for x, y in examples])
