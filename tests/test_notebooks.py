@@ -1,0 +1,118 @@
+"""The notebooks run from the first to the last cell; what is saved in them is whole, and what their text promises."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from nft_keras.data import cache, generate, larochelle
+from notebooks.save import HERE, execute
+
+SMALL = {
+    "two_moons": dict(EPOCHS=4, SIMPLIFICATION_EPOCHS=3, SEEDS=(0, 1)),
+    "your_own_data": dict(EPOCHS=3, ETA_MAX=(1,), SIMPLIFICATION_EPOCHS=(2,), SEEDS=(0, 1)),
+    "reproduce_a_cell": dict(
+        SEEDS="0 1",
+        CUT="dataset.source=generated dataset.train_size=64 dataset.valid_size=32 dataset.test_size=32 "
+        "training.epochs=4 methods.nft.plan.simplification_ratio=0.5 methods.nft.auxiliary.filters=2 test_every=2",
+    ),
+}
+SEEDS_OF_TABLE = {
+    "two_moons": r"^\| (\d) \| [\d.]+ \| [\d.]+ \| [+-][\d.]+ \|$",
+    "your_own_data": r"^\| (\d) \|(?: [\d.]+ \|){4}$",
+    "reproduce_a_cell": r"^\[\d/\d\] cnn-b NFT seed (\d)  test error [\d.]+ %",
+}
+PICTURES = {
+    "two_moons": ["data:image/gif;base64,R0lGOD", "image/png", "image/png"],
+    "your_own_data": ["image/png"],
+    "reproduce_a_cell": ["image/png"] * 3,
+}
+
+
+def saved(name):
+    return nbformat.read(HERE / f"{name}.ipynb", as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text(notebook):
+    """All that the outputs say, one after the other; of a picture the kind and where it begins."""
+    parts = []
+    for output in (output for cell in code(notebook) for output in cell.outputs):
+        parts.append(output.get("text", ""))
+        for kind, content in output.get("data", {}).items():
+            parts.append(kind if kind.startswith("image/") else content)
+    return "\n".join(parts)
+
+
+def check_outputs(name, notebook, seeds):
+    """What the text of a notebook promises: a row for each seed, and the pictures, in this order."""
+    said = text(notebook)
+    assert re.findall(SEEDS_OF_TABLE[name], said.replace("\r", ""), re.M) == seeds
+    at = 0
+    for picture in PICTURES[name]:
+        at = said.index(picture, at) + 1
+    if name == "your_own_data":
+        assert said.count("the same logits on 500 images") == 2
+
+
+def test_there_are_the_three_notebooks():
+    assert {path.stem for path in HERE.glob("*.ipynb")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_notebook_is_saved_as_it_ran_from_first_to_last_cell(name):
+    notebook = saved(name)
+    nbformat.validate(notebook)
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+    for output in (output for cell in code(notebook) for output in cell.outputs):
+        assert output.output_type != "error" and output.get("name") != "stderr"
+    assert not re.search(r"warning|traceback", text(notebook), re.I)
+    check_outputs(name, notebook, ["0", "1", "2"])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_saved_notebook_says_nothing_of_the_machine_that_it_ran_on_and_is_small(name):
+    notebook, path = saved(name), HERE / f"{name}.ipynb"
+    assert path.stat().st_size < 2e6
+    assert not re.search(r"/(home|root|tmp|work|usr|opt|content|Users|var)/", path.read_text(encoding="utf-8"))
+    assert set(notebook.metadata) == {"kernelspec", "language_info"} and notebook.metadata.kernelspec.name == "python3"
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_first_cell_installs_from_the_repository_where_the_package_is_missing(name, monkeypatch):
+    notebook, commands = saved(name), []
+    assert "https://colab.research.google.com/github/" in notebook.cells[0].source
+    install = code(notebook)[0].source
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    exec(install, {})
+    assert not commands
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="set REPOSITORY to the address of its git repository"):
+        exec(install, {})
+    exec(install.replace('REPOSITORY = ""', 'REPOSITORY = "https://example.org/a.git"'), {})
+    assert [command[1:] for command in commands] == [
+        ["-m", "pip", "install", "--quiet", "git+https://example.org/a.git"]
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_a_notebook_runs_to_its_end(name, tmp_path, monkeypatch):
+    if name == "reproduce_a_cell":
+        x, y = generate.convex(580, np.random.default_rng(0))
+        drawn_before = larochelle._cached("convex", tmp_path, larochelle._GENERATED)
+        cache.write(drawn_before, x=np.tile(x, (100, 1, 1, 1)), y=np.tile(y, 100))
+    monkeypatch.setenv("NFT_DATA_DIR", str(tmp_path))
+    before = Path(HERE / f"{name}.ipynb").read_bytes()
+    notebook = execute(HERE / f"{name}.ipynb", tmp_path, 300, **SMALL[name])
+    assert not any(output.get("name") == "stderr" for cell in code(notebook) for output in cell.outputs)
+    check_outputs(name, notebook, ["0", "1"])
+    assert Path(HERE / f"{name}.ipynb").read_bytes() == before
