@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nft_keras._backend import backend_name
 from nft_keras.data import DataError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -114,19 +115,23 @@ class SentenceEncoder:
         return ids
 
     def _embedding_function(self):
-        import tensorflow as tf
+        from keras import ops
 
         inputs = {tensor.name for tensor in self.backbone.inputs}
 
-        @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)] * 2)
         def embed(ids, mask):
-            features = {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
+            features = {"token_ids": ids, "padding_mask": mask, "segment_ids": ops.zeros_like(ids)}
             hidden = self.backbone({name: features[name] for name in inputs}, training=False)
-            weights = tf.cast(mask, tf.float32)[..., None]
+            weights = ops.expand_dims(ops.cast(mask, "float32"), -1)
             # max: a tokenizer that adds no special tokens makes nothing of an empty sentence.
-            return tf.reduce_sum(hidden * weights, 1) / tf.maximum(tf.reduce_sum(weights, 1), 1.0)
+            return ops.sum(hidden * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
 
-        return lambda ids, mask: embed(ids, mask).numpy()
+        if backend_name() == "tensorflow":
+            import tensorflow as tf
+
+            embed = tf.function(embed, input_signature=[tf.TensorSpec((None, None), tf.int32)] * 2)
+        # JAX would compile it anew for every length of a sentence.
+        return lambda ids, mask: ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
 
 
 def find_checkpoint(encoder):
