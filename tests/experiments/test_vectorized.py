@@ -47,7 +47,8 @@ def test_replicas_that_train_together_end_as_they_do_alone(trained):
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
 def test_replicas_have_the_files_that_reports_read(trained):
-    assert trained["files"] == ["classifier.keras", "config.yaml", "history.csv", "result.json"]
+    names = ["classifier.keras", "config.yaml", "history.csv", "preprocessing.json", "result.json"]
+    assert trained["files"] == names
 
 
 @pytest.mark.slow
