@@ -1,4 +1,4 @@
-"""Writes the folder of a finished trial without training anything."""
+"""Finished trials: one written without training anything, and what of one is the same in every run."""
 
 import json
 
@@ -25,3 +25,8 @@ def finish(out, trial, test_error, **result):
     }
     (folder / "result.json").write_text(json.dumps(whole))
     return folder
+
+
+def repeatable(result):
+    """The content of a result.json without what differs from run to run."""
+    return {name: value for name, value in result.items() if name not in ("seconds", "environment")}

@@ -15,6 +15,7 @@ import numpy as np
 from nft_keras import data, run
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.trial import run_trial
+from tests.experiments.finished import repeatable
 
 DENSE = """\
 name: dense
@@ -71,7 +72,7 @@ def outcome(folder):
     """Weights, history and result of a finished trial, without times."""
     with open(folder / "history.csv", newline="") as file:
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-    result = {**json.loads((folder / "result.json").read_text()), "seconds": 0}
+    result = repeatable(json.loads((folder / "result.json").read_text()))
     return keras.saving.load_model(folder / "classifier.keras").get_weights(), rows, result
 
 
