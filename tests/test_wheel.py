@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("nft_keras", "recipes", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
-COMMANDS = ("run", "sweep", "report", "figures", "predict", "export", "data")
+COMMANDS = ("run", "sweep", "report", "figures", "robustness", "predict", "export", "data")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
@@ -53,7 +53,8 @@ def test_a_shipped_recipe_runs_from_an_empty_folder(installed):
     run, _ = installed
     done = run("-m", "nft_keras.run", "two-moons", "--seeds", 0, "--set", "training.epochs=3")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[1:4:2] for line in done.stdout.splitlines() if line.startswith("| fc-a")] == [
+    table = done.stdout.split("\n\n")[0]
+    assert [line.split()[1:4:2] for line in table.splitlines() if line.startswith("| fc-a")] == [
         ["fc-a", "CT"],
         ["fc-a", "NFT"],
     ]
