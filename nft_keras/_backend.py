@@ -52,6 +52,13 @@ def tensorflow_for_data():
     return tf
 
 
+def untuned(dataset):
+    """The `tf.data.Dataset` without tf.data's tuning, which may hold an iterator for seconds after its last element."""
+    options = tensorflow_for_data().data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def make_deterministic():
     """From now on only operations that give the same bits every time; before the first one, with JAX."""
     if backend_name() == "tensorflow":

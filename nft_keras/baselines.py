@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nft_keras._backend import tensorflow_for_data
+from nft_keras._backend import tensorflow_for_data, untuned
 from nft_keras._checks import number
 from nft_keras._simplifying import SimplifyingModel, as_floats, each, squared_norms
 from nft_keras.plan import PerturbationPlan, Plan
@@ -217,7 +217,7 @@ class EasyExamplesPlan(Plan):
         empty = self.examples.batch(1).take(1).map(lambda *example: keras.tree.map_structure(lambda a: a[:0], example))
         steps = math.ceil(self.n / batch_size)
         padded = kept.shuffle(self.n, seed).batch(batch_size).concatenate(empty.repeat()).take(steps)
-        return padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+        return untuned(padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
     def on_train_begin(self, logs=None):
         """Refuses a model that cannot follow the plan."""

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import scipy.sparse
 
-from nft_keras._backend import tensorflow_for_data
+from nft_keras._backend import tensorflow_for_data, untuned
 
 tf = tensorflow_for_data()
+
+AHEAD = 2  # minibatches that are made while the model computes
 
 
 def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, parts=None):
@@ -60,11 +62,11 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, pa
 
     rows = tf.data.Dataset.range(1).flat_map(one_pass)
     rows = rows.apply(tf.data.experimental.assert_cardinality(math.ceil(n / batch_size)))
-    whole = rows.map(examples, tf.data.AUTOTUNE)
+    whole = rows.map(examples, AHEAD)
     if parts is not None:
         cut = whole.flat_map(lambda x, y: _cut(x, y, *parts, at_least_one=seed is not None))
         whole = cut.apply(tf.data.experimental.assert_cardinality(parts[1] * math.ceil(n / batch_size)))
-    return whole.prefetch(tf.data.AUTOTUNE)
+    return untuned(whole.prefetch(AHEAD))
 
 
 def _cut(x, y, first, number, of, at_least_one):
