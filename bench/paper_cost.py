@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 
 from nft_keras import data  # noqa: E402
+from nft_keras.experiments import methods  # noqa: E402
 from nft_keras.experiments import trial as trials  # noqa: E402
 from nft_keras.experiments.recipe import load_recipe, shipped_recipes  # noqa: E402
 from nft_keras.experiments.report import markdown  # noqa: E402
@@ -72,7 +73,7 @@ def _networks(trial, spec):
     part = data.Part(_Shape(spec.input_shape), ())
     dataset = data.Dataset(part, part, part, spec.num_classes, "", ())
     auxiliary = getattr(trial.method_settings, "auxiliary", None)
-    s = forward(trials.build_auxiliary(auxiliary, dataset)) if auxiliary else 0
+    s = forward(methods.build_auxiliary(auxiliary, dataset)) if auxiliary else 0
     return forward(trials.build_classifier(trial, dataset)), s
 
 

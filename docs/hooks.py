@@ -15,6 +15,7 @@ import typing
 from pathlib import Path
 
 from nft_keras import data
+from nft_keras._registry import imported
 from nft_keras.experiments import recipe, settings
 from nft_keras.experiments.report import markdown
 
@@ -54,9 +55,9 @@ def settings_table(name):
 def classifiers():
     """The classifiers and their settings."""
     rows = []
-    for name, dataclass in settings.CLASSIFIERS.items():
-        function = getattr(importlib.import_module("nft_keras.classifiers"), name.replace("-", "_"))
-        fields = {f.name: f.default for f in dataclasses.fields(dataclass)}
+    for name, classifier in settings.CLASSIFIERS.items():
+        function = imported(classifier.build)
+        fields = {f.name: f.default for f in dataclasses.fields(classifier.settings)}
         own = "; ".join(f"`{key}: {_yaml(value)}`" for key, value in fields.items())
         rows.append([f"`{name}`", _summary(function), own or "-"])
     return markdown(["name", "network", "settings and their defaults"], rows)
@@ -97,6 +98,12 @@ def command_help(module):
     return f"```text\n{done.stdout.rstrip()}\n```"
 
 
+def file(path):
+    """A file of the repository."""
+    language = {".py": "python", ".yaml": "yaml", ".toml": "toml"}[Path(path).suffix]
+    return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8').rstrip()}\n```"
+
+
 def results(method=None, folder=ROOT / "results"):
     """The reports of our runs.
 
@@ -121,6 +128,7 @@ GENERATED = {
     "data-sets": data_sets,
     "data-options": data_options,
     "help": command_help,
+    "file": file,
     "results": results,
 }
 

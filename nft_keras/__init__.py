@@ -10,6 +10,8 @@ _HOME = {
     "PerturbationPlan": "nft_keras.plan",
     "EasyExamplesFirst": "nft_keras.baselines",
     "EasyExamplesPlan": "nft_keras.baselines",
+    "SimplifyingModel": "nft_keras._simplifying",
+    "Plan": "nft_keras.plan",
 }
 __all__ = list(_HOME)
 

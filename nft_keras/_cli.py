@@ -4,13 +4,14 @@ import os
 import sys
 
 from nft_keras._backend import tensorflow_for_data
+from nft_keras._registry import RegistrationError
 
 
 def answer(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
 
     Args:
-        errors: exception classes, whose messages are that line.
+        errors: exception class or a tuple of them, whose messages are that line; a `RegistrationError` always is.
         function, *arguments: what to call.
 
     Returns:
@@ -18,7 +19,9 @@ def answer(errors, function, *arguments):
     """
     try:
         return function(*arguments) or 0
-    except errors as error:
+    except Exception as error:
+        if not isinstance(error, (errors, RegistrationError)):
+            raise
         print(_visible(str(error)), file=sys.stderr)
         return 2
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
-import importlib
 import inspect
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+
+from nft_keras._registry import Registry, imported
 
 
 class DataError(ValueError):
@@ -39,7 +40,7 @@ class Spec:
     @functools.cached_property
     def function(self):
         """The loader itself."""
-        return _imported(self.loader)
+        return imported(self.loader)
 
     @property
     def options(self):
@@ -49,18 +50,13 @@ class Spec:
 
     def where(self, name, data_dir):
         """One line: where the data set `name` would come from now."""
-        return _imported(self.origin)(name, Path(data_dir)) if self.origin else "a file of yours"
-
-
-def _imported(path):
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
+        return imported(self.origin)(name, Path(data_dir)) if self.origin else "a file of yours"
 
 
 _ALWAYS = "nft_keras.data.origins:always"
 _PREPARED = "nft_keras.data.origins:prepared"
 _LAROCHELLE = "nft_keras.data.larochelle:origin"
-SPECS = {
+_OWN = {
     "two-moons": Spec(
         "nft_keras.data.toy:two_moons",
         "two interleaved half circles in the plane",
@@ -153,6 +149,7 @@ SPECS = {
     "npz": Spec("nft_keras.data.own:npz_file", "arrays of your own"),
     "image-folder": Spec("nft_keras.data.own:image_folder", "images of your own, a folder for each class"),
 }
+SPECS = Registry("nft_keras.datasets", Spec, _OWN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +262,8 @@ def load(
         dataset = spec.function(data_dir=Path(data_dir or default_data_dir()), split_seed=split_seed, **options)
     except MemoryError as error:
         raise DataError(f"data set {name}: does not fit into the memory: {error}") from error
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"data set {name}: {spec.loader} should return a Dataset, got a {type(dataset).__name__}")
     if len(set(dataset.train.y.tolist())) < 2:
         raise DataError(f"data set {name}: {dataset.provenance}: all examples of the training part are of one class")
     sizes = {"train": train_size, "valid": valid_size, "test": test_size}

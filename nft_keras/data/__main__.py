@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from nft_keras._cli import answer, end
+from nft_keras._registry import RegistrationError
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 
 _ROWS, _COLUMNS = 5, 10
@@ -37,7 +38,12 @@ def main(arguments=None):
 def _list(data_dir):
     """Prints the registry as a table."""
     rows = [("name", "shape", "classes", "train / valid / test", "comes from")]
-    for name, spec in SPECS.items():
+    for name in SPECS:
+        try:
+            spec = SPECS[name]
+        except RegistrationError as error:
+            rows.append((name, "-", "-", "-", str(error)))
+            continue
         shape = "x".join(map(str, spec.input_shape or ())) or "by file"
         sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "by file"
         rows.append((name, shape, str(spec.num_classes or "by file"), sizes, _origin(name, data_dir)))

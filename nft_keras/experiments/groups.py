@@ -4,6 +4,7 @@ import copy
 
 from nft_keras._backend import backend_name
 from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.settings import METHODS
 
 
 def check(trials):
@@ -18,10 +19,11 @@ def check(trials):
     if backend_name() != "jax":
         raise RecipeError(f"--vectorize needs JAX: set KERAS_BACKEND=jax (it is {backend_name()})")
     for trial in trials:
-        if trial.method == "eef":
+        if not METHODS[trial.method].vectorizes:
+            able = ", ".join(name for name in METHODS if METHODS[name].vectorizes)
             raise RecipeError(
-                "--vectorize: eef trains on another number of examples every epoch, which no compiled program fits; "
-                "leave it out with --methods"
+                f"--vectorize: {trial.method} does not train in one compiled program with others, {able} do; leave it "
+                "out with --methods"
             )
         if trial.training.augment != "none":
             raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")

@@ -226,12 +226,12 @@ class SimplifiedImages(keras.callbacks.Callback):
             tf.summary.image("x, delta, simplified x", image_rows(self.x, simplified)[None], step=epoch + 1)
 
 
-def pictures(trial, dataset, folder):
+def pictures(trial, model, dataset, folder):
     """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
     from nft_keras.experiments import figures
 
     shape, last = dataset.input_shape, trial.simplification_epochs
-    if last < 2 or trial.method == "eef":
+    if last < 2 or not hasattr(model, "simplify"):
         return []
     if shape == (2,):
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]

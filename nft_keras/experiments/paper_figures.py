@@ -10,8 +10,8 @@ from nft_keras.data import noise_in_name
 from nft_keras.experiments import figures
 from nft_keras.experiments.figures import plt
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.experiments.settings import CLASSIFIERS
-from nft_keras.experiments.tables import METHODS, NOT_SETTINGS
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ordered
+from nft_keras.experiments.tables import NOT_SETTINGS
 
 # Told apart without colour too: by marker, by dashes and by how dark they are.
 STYLES = {
@@ -20,12 +20,18 @@ STYLES = {
     "ft": {"color": "#4895ef", "marker": "^", "linestyle": "--"},
     "nft": {"color": "#c1121f", "marker": "D", "linestyle": "-."},
 }
+OTHER_STYLE = {"color": "#6a994e", "marker": "v", "linestyle": (0, (5, 1))}
 SENSITIVITY = {
     "methods.nft.plan.eta_max": r"$\eta_{max}$",
     "methods.nft.plan.simplification_ratio": r"$\gamma_{max\_simp}$ / $\gamma_{max}$",
     "methods.nft.auxiliary.filters": r"$n_f$ (feature maps)",
     "methods.nft.auxiliary_optimizer.learning_rate": r"$\beta$ (learning rate)",
 }
+
+
+def style(method):
+    """How the lines of a method look, also of one that is not ours."""
+    return STYLES.get(method, OTHER_STYLE)
 
 
 def two_moons(runs):
@@ -49,7 +55,7 @@ def label_noise(runs):
         raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, ((dataset, classifier), by_method) in zip(axes, panels.items(), strict=True):
-        for method in (m for m in METHODS if m in by_method):
+        for method in ordered(by_method, METHODS):
             error_bars(axis, method, *zip(*sorted(by_method[method].items()), strict=True))
         axis.set_title(f"{dataset}, {classifier}", fontsize=10)
         axis.legend()
@@ -71,7 +77,7 @@ def simplification(runs):
             kept.setdefault(key, snapshots)
     if not kept:
         raise _nothing("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
-    classifiers = [name for name in CLASSIFIERS if any(name == classifier for classifier, _ in kept)]
+    classifiers = ordered((classifier for classifier, _ in kept), CLASSIFIERS)
     methods = [method for method in ("ft", "nft") if any((c, method) in kept for c in classifiers)]
     n = len(next(iter(kept.values()))["x"])
     figure = plt.figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
@@ -102,7 +108,8 @@ def curves(runs):
         raise _nothing(
             "runs of CT and NFT with the same classifier", "recipes/mnist-back-image.yaml --set test_every=1"
         )
-    panels = dict(sorted(panels.items(), key=lambda item: (item[0][:2], list(CLASSIFIERS).index(item[0][2]))))
+    classifiers = ordered((classifier for _, _, classifier in panels), CLASSIFIERS)
+    panels = dict(sorted(panels.items(), key=lambda item: (item[0][:2], classifiers.index(item[0][2]))))
     figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
     for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
         for method in ("ct", "nft"):
@@ -111,8 +118,8 @@ def curves(runs):
             columns = {"training": "error", "test": "test_error", "validation": "valid_error"}
             for part, dashes in (("training", "--"), (held_out, "-")):
                 points = [(int(row["epoch"]), float(row[columns[part]])) for row in rows if row.get(columns[part])]
-                style = STYLES[method] | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
-                axis.plot(*zip(*points, strict=True), label=f"{method.upper()}, {part}", **style)
+                line = style(method) | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
+                axis.plot(*zip(*points, strict=True), label=f"{method.upper()}, {part}", **line)
         dropped = by_method["nft"].simplification_epochs
         axis.axvline(dropped, color="0.5", linestyle=":", linewidth=1.2, label=f"drop after epoch {dropped}")
         seeds = sorted({by_method[method].result["seed"] for method in ("ct", "nft")})
@@ -175,7 +182,7 @@ def error_bars(axis, method, positions, errors):
 
     Args:
         axis: matplotlib axes.
-        method: key of `STYLES`.
+        method: its name.
         positions: iterable of n numbers, where on the x axis.
         errors: n lists of errors, one per seed.
     """
@@ -183,7 +190,7 @@ def error_bars(axis, method, positions, errors):
     spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
     seeds = sorted({len(e) for e in errors})
     label = f"{method.upper()} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
-    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **STYLES[method])
+    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **style(method))
 
 
 def _kept(runs):

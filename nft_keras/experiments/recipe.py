@@ -12,17 +12,16 @@ from typing import Annotated, Literal
 
 from nft_keras import data
 from nft_keras.experiments.schema import Document, RecipeError, near
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS, Training, Trial
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, NeuralFriendlyTraining, Training, Trial
 
 MOST_POINTS = 10_000
 LAWS = ("quadratic", "linear", "cosine")
-FOR_IMAGES = {"cnn-a", "cnn-b", "resnet18", "unet", "crop-and-flip"}
-FOR_VECTORS = {"mlp"}
+AXES = {"images": 3, "vectors": 1}
 KEYS = {
     "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
     "dataset": "needed: a data set's name, or a mapping of `name` and options",
     "classifiers": "needed: a list of names, or a mapping of names to settings",
-    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` to settings",
+    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` or a method of your own to settings",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
     "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
@@ -343,8 +342,8 @@ def _classifiers(document, value, dataset):
     if not value:
         raise document.error(key, f"should name at least one of {', '.join(CLASSIFIERS)}")
     for name in value:
-        _check_shape(document, name, dataset, (*key, name))
-    return {name: document.read(CLASSIFIERS[name], v, (*key, name)) for name, v in value.items()}
+        _check_shape(document, name, CLASSIFIERS[name].takes, dataset, (*key, name))
+    return {name: document.read(CLASSIFIERS[name].settings, v, (*key, name)) for name, v in value.items()}
 
 
 def _cell(document, classifier, method, dataset):
@@ -361,25 +360,26 @@ def _cell(document, classifier, method, dataset):
     settings = _merge(below or {}, own or {})
     training = _merge(values.get("training") or {}, settings.pop("training", None) or {})
     training = document.read(Training, training, (*key, "training"))
-    settings = document.read(METHODS[method], settings, key)
+    settings = document.read(METHODS[method].settings, settings, key)
     if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
         raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
     try:
         law(settings.plan.law)
     except ValueError as error:
         raise document.error((*key, "plan", "law"), str(error)) from None
-    if hasattr(settings, "auxiliary"):
-        _check_shape(document, settings.auxiliary.name, dataset, (*key, "auxiliary", "name"))
-    _check_shape(document, training.augment, dataset, (*key, "training", "augment"))
+    if isinstance(settings, NeuralFriendlyTraining):
+        auxiliary = settings.auxiliary
+        _check_shape(document, auxiliary.name, auxiliary.takes, dataset, (*key, "auxiliary", "name"))
+    if training.augment != "none":
+        _check_shape(document, training.augment, "images", dataset, (*key, "training", "augment"))
     return settings, training
 
 
-def _check_shape(document, network, dataset, key):
-    """Refuses a network for images where the data set has vectors, and the reverse."""
+def _check_shape(document, what, takes, dataset, key):
+    """Refuses what is for images where the data set has vectors, and the reverse."""
     shape = data.find(dataset["name"]).input_shape
-    for networks, kind, axes in ((FOR_IMAGES, "images", 3), (FOR_VECTORS, "vectors", 1)):
-        if shape is not None and network in networks and len(shape) != axes:
-            raise document.error(key, f"{network} takes {kind}, an example of {dataset['name']} has the shape {shape}")
+    if None not in (shape, takes) and len(shape) != AXES[takes]:
+        raise document.error(key, f"{what} takes {takes}, an example of {dataset['name']} has the shape {shape}")
 
 
 def _by_name(document, value, key):

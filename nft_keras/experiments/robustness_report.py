@@ -6,10 +6,10 @@ from pathlib import Path
 
 from nft_keras.experiments import figures
 from nft_keras.experiments.files import whole, write_json
-from nft_keras.experiments.paper_figures import STYLES, error_bars, grid
+from nft_keras.experiments.paper_figures import error_bars, grid, style
 from nft_keras.experiments.report import markdown, mean_std
 from nft_keras.experiments.robustness import ATTACKS, CHECKS, warnings
-from nft_keras.experiments.tables import METHODS
+from nft_keras.experiments.settings import METHODS, ordered
 
 _NORM = {"linf": "L∞", "l2": "L2"}
 _WARNING = "⚠"
@@ -83,8 +83,8 @@ def figure(trials):
         for method, of_method in _by_method(of_group).items():
             fgsm, pgd = (list(zip(*(_curve(t, norm, a) for t in of_method), strict=True)) for a in ("fgsm", "pgd"))
             error_bars(axis, method, radii, pgd)
-            style = {"markerfacecolor": "white", "linewidth": 0.7, "markersize": 3.5, "zorder": 3}
-            axis.plot(radii, [statistics.mean(e) for e in fgsm], **STYLES[method] | style)
+            small = {"markerfacecolor": "white", "linewidth": 0.7, "markersize": 3.5, "zorder": 3}
+            axis.plot(radii, [statistics.mean(e) for e in fgsm], **style(method) | small)
         axis.set_xscale("symlog", linthresh=radii[1], linscale=0.5)
         axis.set_xticks(radii, map(_number, radii))
         axis.minorticks_off()
@@ -104,7 +104,8 @@ def _groups(trials):
 
 
 def _by_method(trials):
-    return {m: of for m in METHODS if (of := [trial for trial in trials if trial["method"] == m])}
+    methods = ordered((trial["method"] for trial in trials), METHODS)
+    return {m: [trial for trial in trials if trial["method"] == m] for m in methods}
 
 
 def _curve(trial, norm, attack, errors="errors"):

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
+from nft_keras._registry import Registry
+
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
@@ -100,6 +102,7 @@ class Unet:
         label_conditioned: whether it sees the label beside x.
     """
 
+    takes = "images"
     name: Literal["unet"] = "unet"
     filters: Annotated[int, ">= 1"] = 64
     depth: Annotated[int, ">= 1"] = 2
@@ -116,6 +119,7 @@ class Mlp:
         label_conditioned: whether it sees the label beside x.
     """
 
+    takes = "vectors"
     name: Literal["mlp"] = "mlp"
     hidden: Annotated[int, ">= 1"] = 256
     label_conditioned: bool = False
@@ -189,8 +193,85 @@ class NeuralFriendlyTraining:
     phases: Literal["epoch", "batch", "joint"] = "epoch"
 
 
-CLASSIFIERS = {"fc-a": FcA, "fc-b": FcB, "cnn-a": Fixed, "cnn-b": Fixed, "resnet18": Fixed}
-METHODS = {"ct": ClassicTraining, "eef": EasyExamplesFirst, "ft": FriendlyTraining, "nft": NeuralFriendlyTraining}
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A classifier that a recipe can name.
+
+    Attributes:
+        build: "module:function"; the function takes the shape of one example, the number of classes and the settings as
+            keyword arguments, and returns a `keras.Model` with logits as output.
+        settings: frozen dataclass of its settings: what a recipe may say, annotated as the settings here are.
+        takes: "images" (height, width, channels), "vectors", or None for both.
+    """
+
+    build: str
+    settings: type = Fixed
+    takes: Literal["images", "vectors"] | None = None
+
+    def __post_init__(self):
+        if self.takes not in ("images", "vectors", None):
+            raise ValueError(f"takes must be 'images', 'vectors' or None, got {self.takes!r}")
+        if not dataclasses.is_dataclass(self.settings):
+            raise TypeError(f"settings must be a dataclass, got {self.settings!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A training method that a recipe can name.
+
+    Attributes:
+        settings: frozen dataclass of its settings with a `plan`, a `Plan`: when the data are altered.
+        model: "module:function", what trains the classifier, see `nft_keras.experiments.methods`.
+        plan: "module:function", the plan that it follows.
+        vectorizes: whether `--vectorize` can train it.
+    """
+
+    settings: type
+    model: str
+    plan: str
+    vectorizes: bool = False
+
+    def __post_init__(self):
+        if not dataclasses.is_dataclass(self.settings) or not {"plan"} & {*dir(self.settings), *_fields(self.settings)}:
+            raise TypeError(f"settings must be a dataclass with a plan, got {self.settings!r}")
+
+
+def _fields(dataclass):
+    return (field.name for field in dataclasses.fields(dataclass))
+
+
+def _method(name, settings, vectorizes=False):
+    functions = f"nft_keras.experiments.methods:{name}"
+    return Method(settings, functions, f"{functions}_plan", vectorizes)
+
+
+CLASSIFIERS = Registry(
+    "nft_keras.classifiers",
+    Classifier,
+    {
+        "fc-a": Classifier("nft_keras.classifiers:fc_a", FcA),
+        "fc-b": Classifier("nft_keras.classifiers:fc_b", FcB),
+        "cnn-a": Classifier("nft_keras.classifiers:cnn_a", takes="images"),
+        "cnn-b": Classifier("nft_keras.classifiers:cnn_b", takes="images"),
+        "resnet18": Classifier("nft_keras.classifiers:resnet18", takes="images"),
+    },
+)
+METHODS = Registry(
+    "nft_keras.methods",
+    Method,
+    {
+        "ct": _method("ct", ClassicTraining, vectorizes=True),
+        "eef": _method("eef", EasyExamplesFirst),
+        "ft": _method("ft", FriendlyTraining, vectorizes=True),
+        "nft": _method("nft", NeuralFriendlyTraining, vectorizes=True),
+    },
+)
+
+
+def ordered(names, registry):
+    """The names in the order of a registry, those that are not in it (any more) last."""
+    names = dict.fromkeys(names)
+    return [*(name for name in registry if name in names), *(name for name in names if name not in registry)]
 
 
 @dataclasses.dataclass(frozen=True)

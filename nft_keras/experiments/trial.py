@@ -8,18 +8,16 @@ from pathlib import Path
 
 import keras
 
-from nft_keras import auxiliaries, classifiers, optimizers
 from nft_keras._backend import make_deterministic, tensorflow_for_data
-from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining
+from nft_keras._registry import imported
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
-from nft_keras.experiments import distribute, environment, monitor
+from nft_keras.experiments import distribute, environment, methods, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.recipe import law
-from nft_keras.model import FriendlyModel
-from nft_keras.plan import DevelopmentalPlan, PerturbationPlan
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS
 
 EVALUATION_BATCH = 250
 
@@ -136,7 +134,7 @@ def _train(trial, dataset, folder, progress, began):
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
         monitor.StopAtNaN(),
-        *monitor.pictures(trial, dataset, folder),
+        *monitor.pictures(trial, model, dataset, folder),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
         monitor.History(folder / "history.csv", checkpoint.epoch),
@@ -222,56 +220,26 @@ def learning_rate(trial, gamma):
 
 def build_classifier(trial, dataset):
     """The trial's classifier, untrained; the same initial weights for every method of a seed."""
-    build = getattr(classifiers, trial.classifier.replace("-", "_"))
+    build = imported(CLASSIFIERS[trial.classifier].build)
     return build(dataset.input_shape, dataset.num_classes, **vars(trial.classifier_settings))
 
 
 def build_method(trial, classifier, dataset, strategy=None):
     """The compiled model that trains the classifier, in a strategy's scope, and the plan that it follows."""
-    settings, compiled = trial.method_settings, {}
-    length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
+    method, settings, training = METHODS[trial.method], trial.method_settings, trial.training
     with strategy.scope() if strategy else contextlib.nullcontext():
-        if trial.method == "nft":
-            auxiliary = build_auxiliary(settings.auxiliary, dataset)
-            model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases)
-            compiled["auxiliary_optimizer"] = build_optimizer(settings.auxiliary_optimizer)
-        elif trial.method == "ft":
-            model = FriendlyTraining(classifier, settings.step, settings.confidence)
-        else:
-            model = EasyExamplesFirst(classifier) if trial.method == "eef" else FriendlyModel(classifier, None)
+        model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
-            optimizer=build_optimizer(trial.training),
+            optimizer=methods.build_optimizer(training),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[error],
-            jit_compile="auto" if trial.training.jit_compile is None else trial.training.jit_compile,
-            steps_per_execution=trial.training.steps_per_execution,
+            jit_compile="auto" if training.jit_compile is None else training.jit_compile,
+            steps_per_execution=training.steps_per_execution,
             **compiled,
         )
-    if trial.method == "ft":
-        return model, PerturbationPlan(settings.plan.max_steps, **length)
-    if trial.method == "eef":
-        examples = batches(dataset.train, EVALUATION_BATCH).unbatch()
-        return model, EasyExamplesPlan(examples, len(dataset.train), settings.plan.first_fraction, **length)
-    return model, DevelopmentalPlan(settings.plan.eta_max if trial.method == "nft" else 0.0, **length)
-
-
-def build_auxiliary(settings, dataset):
-    """The auxiliary network that a recipe's `auxiliary` names."""
-    arguments = dict(vars(settings))
-    name = arguments.pop("name")
-    arguments["num_classes"] = dataset.num_classes if arguments.pop("label_conditioned") else None
-    shape = dataset.input_shape
-    return getattr(auxiliaries, name)(shape[0] if name == "mlp" else shape, **arguments)
-
-
-def build_optimizer(settings):
-    """The Keras optimizer of a recipe's `Optimizer`."""
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "sgd":
-        return optimizers.SGD(rate, momentum=settings.momentum, l2=decay)
-    if settings.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=decay)
-    return optimizers.Adam(rate, l2=decay)
+    length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
+    plan = imported(method.plan)(settings, dataset, **length)
+    return model, plan
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nft_keras._registry import imported
 from nft_keras.experiments import recipe
 from nft_keras.experiments import settings as settings_of
 from nft_keras.experiments.recipe import load_recipe
@@ -161,12 +162,10 @@ def test_a_recipe_that_is_not_there_is_told_with_what_is(name, help, tmp_path, m
     assert help in str(error.value)
 
 
-@pytest.mark.parametrize("name, settings", settings_of.CLASSIFIERS.items())
-def test_settings_of_a_classifier_are_its_arguments(name, settings):
-    from nft_keras import classifiers
-
-    function = getattr(classifiers, name.replace("-", "_"))
-    assert _defaults(settings) == _defaults(function, "input_shape", "num_classes")
+@pytest.mark.parametrize("name", settings_of.CLASSIFIERS)
+def test_settings_of_a_classifier_are_its_arguments(name):
+    classifier = settings_of.CLASSIFIERS[name]
+    assert _defaults(classifier.settings) == _defaults(imported(classifier.build), "input_shape", "num_classes")
 
 
 def test_a_law_may_be_anybody_s_function(write):
