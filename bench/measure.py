@@ -7,6 +7,8 @@ import statistics
 import time
 from pathlib import Path
 
+from nft_keras.experiments.environment import processor
+
 
 def in_turns(runners, seconds, least=3, most=25, warm=True):
     """Runs functions A B A B ..., by default after a first round that does not count (it traces and allocates).
@@ -82,12 +84,11 @@ def machine():
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     special = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = f"keras {keras.__version__}, tensorflow {tf.__version__}, torch {torch.__version__}"
-    return f"{cores()} cores of {name} ({', '.join(special)}), {memory:.0f} GiB, {platform.system()}; {versions}"
+    return f"{cores()} cores of {processor()} ({', '.join(special)}), {memory:.0f} GiB, {platform.system()}; {versions}"
 
 
 def cores():

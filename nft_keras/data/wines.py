@@ -54,10 +54,11 @@ def wines(
     if features == "tfidf":
         x, provenance = np.array(texts, dtype=object), f"{provenance}TF-IDF"
     else:
-        provenance = f"{provenance}embedded by {encoder}"
-        if not encoder.startswith("hf://"):
-            encoder = os.path.abspath(Path(data_dir) / os.path.expanduser(encoder))
+        given = encoder
+        if not given.startswith("hf://"):
+            encoder = os.path.abspath(Path(data_dir) / os.path.expanduser(given))
         name = fingerprint(encoder)
+        provenance += f"embedded by {given if given == name else f'{Path(given).name} (sha256 {name[:12]})'}"
         x = _embeddings(Path(data_dir), texts, encoder, name)
     train, valid, test = _cut(Part(x, y), split_seed)
     if features == "tfidf":

@@ -21,7 +21,7 @@ def describe():
     backend = keras.backend.backend()
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "machine": ", ".join([_processor(), f"{os.cpu_count()} cores", *_memory(), *_accelerators()]),
+        "machine": ", ".join([processor(), f"{os.cpu_count()} cores", *_memory(), *_accelerators()]),
         "python": platform.python_version(),
         "keras": keras.__version__,
         "backend": f"{backend} {importlib.metadata.version(backend)}",
@@ -29,7 +29,8 @@ def describe():
     }
 
 
-def _processor():
+def processor():
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -122,6 +122,12 @@ def test_crop_and_flip_gives_every_shift_and_mirror_image_about_equally_often(dt
     assert deviation.std() == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.parametrize("kind", ["dense", "uint8", "sparse"])
+def test_minibatches_are_read_without_tf_data_s_tuning(kind):
+    # It holds iterators asleep for seconds, which `phases="epoch"` would wait for twice an epoch.
+    assert batches(part(kind)[0], 16).options().autotune.enabled is False
+
+
 def test_crop_and_flip_is_a_function_of_its_seed():
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3)).astype("uint8")
     first, again, other = (crop_and_flip(images, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))

@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_embeddings_are_those_of_the_encoder_and_kept_for_the_next_time(folder, 
     dataset = load("wines", folder, encoder="encoder")
     texts, points = map(np.array, reviews())
     rows = [part.x for part in wines._cut(wines.Part(np.arange(N), (points >= 90).astype("int32")), 0)]
+    # The same wherever the encoder lies.
+    assert re.search(r", embedded by encoder \(sha256 [0-9a-f]{12}\)$", dataset.provenance)
     encoder = SentenceEncoder(folder / "encoder")
     for part, of_part in zip(parts(dataset), rows, strict=True):
         assert part.x.dtype == np.float32
@@ -77,7 +80,7 @@ def test_embeddings_are_those_of_the_encoder_and_kept_for_the_next_time(folder, 
     monkeypatch.setattr(wines, "SentenceEncoder", lambda directory: made.append(directory) or encoder)
     again = load("wines", folder, encoder=str(folder / "encoder"))
     np.testing.assert_array_equal(again.train.x, dataset.train.x)
-    assert not made
+    assert not made and again.provenance == dataset.provenance
     next((folder / "nft_keras").glob("embeddings-*.npz")).unlink()
     again = load("wines", folder, encoder="encoder")
     np.testing.assert_allclose(again.train.x, dataset.train.x, atol=1e-5)
