@@ -33,6 +33,13 @@ def floor(classifier, auxiliary, batch_size, rate, bandwidth):
     return floors
 
 
+def friendly_floor(classifier, batch_size, rate, bandwidth, steps):
+    """The floor of a step of FT whose perturbation takes so many steps with every example, in seconds."""
+    f, f_1 = forward(classifier), _first(classifier)
+    w = sum(v.shape.num_elements() for v in classifier.trainable_variables)
+    return batch_size * (2 * f * steps + 3 * f - f_1) / rate + ADAM_BYTES * w / bandwidth
+
+
 def _first(network):
     """Operations of the first layer with weights, forwards."""
     return forward(network, first=True)

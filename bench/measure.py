@@ -59,13 +59,19 @@ def quartiles(values):
     return tuple(statistics.quantiles(values, n=4, method="inclusive"))
 
 
+def rates(dtype, quick):
+    """What the machine can do: {"rate": operations a second of matrix products, "bandwidth": bytes a second}."""
+    size, numbers = (256, 2**16) if quick else (2048, 2**25)
+    return {"rate": matmul_rate(dtype, size), "bandwidth": bandwidth(numbers)}
+
+
 def matmul_rate(dtype="float32", size=2048, repeat=3):
     """Operations a second of TensorFlow's product of two size x size matrices, the best of `repeat`."""
     import tensorflow as tf
 
     a = tf.cast(tf.random.stateless_uniform((size, size), (0, 1)), dtype)
     product = _matmul()
-    return 2 * size**3 / _best(lambda: product(a, a).numpy(), repeat)
+    return 2 * size**3 / best(lambda: product(a, a).numpy(), repeat)
 
 
 def bandwidth(numbers=2**25, repeat=3):
@@ -73,7 +79,7 @@ def bandwidth(numbers=2**25, repeat=3):
     import torch
 
     a, b, c = (torch.zeros(numbers) for _ in range(3))
-    return 12 * numbers / _best(lambda: torch.add(a, b, out=c), repeat)
+    return 12 * numbers / best(lambda: torch.add(a, b, out=c), repeat)
 
 
 def machine():
@@ -105,7 +111,8 @@ def same_threads(threads=None):
     torch.set_num_threads(threads or cores())
 
 
-def _best(function, repeat):
+def best(function, repeat):
+    """Seconds of the fastest of so many calls, after a first one that does not count."""
     seconds = []
     for _ in range(repeat + 1):
         began = time.perf_counter()

@@ -22,6 +22,7 @@ class Workload:
         units: tuple of ints, FC-B's hidden units.
         precision: "float32" or "mixed_bfloat16".
         steps: int, minibatches of a measured epoch.
+        jit_compile: bool or "auto", as for `keras.Model.compile`.
         target: float, the speed-up over the plain loop that an epoch of NFT shall have; None: none is set.
     """
 
@@ -33,6 +34,7 @@ class Workload:
     units: tuple = (2500, 2000, 1500, 1000, 500)
     precision: str = "float32"
     steps: int = 6
+    jit_compile: bool | str = "auto"
     target: float | None = None
 
     def networks(self):
@@ -166,7 +168,7 @@ class Fit:
         compiled = {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
         if method in ("dropped", "epoch", "batch", "joint"):
             compiled["auxiliary_optimizer"] = _adam()
-        self.model.compile(optimizer=_adam(), **compiled)
+        self.model.compile(optimizer=_adam(), jit_compile=workload.jit_compile, **compiled)
         kept = getattr(self.plan, "kept", None)
         self.data = (pipeline or batches)(part, batch_size, 0, self.order, **({} if kept is None else {"kept": kept}))
         self.clock, self.epochs = Clock(), 1
