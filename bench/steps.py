@@ -32,7 +32,7 @@ def steps(quick):
         "Floor: operations counted from the networks over the rate of a 2048 x 2048 product in the same precision, and "
         "28 bytes of Adam per weight over the bandwidth, both measured in turns with the steps. Peak: operations a "
         "second of the step over that rate; the target for both phases of U-Net(2, 64) in float32 is 0.70. At most: "
-        "the loop over the floor, a speed-up that no program goes beyond which computes the same products at that rate.",
+        "the loop over the floor, which no program surpasses that computes the same products at that rate.",
         ["workload", "step", "GFLOP", "floor (ms)", "ours (ms)", "loop (ms)", "floor / ours", "peak", "at most"],
     )
     for workload in _workloads(quick, WORKLOADS, quick_ones=(1, 4)):

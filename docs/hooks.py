@@ -6,6 +6,7 @@ A line `{{ name argument }}` of a page is replaced by what the function of that 
 import dataclasses
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from nft_keras import data
 from nft_keras._registry import imported
 from nft_keras.experiments import recipe, settings
-from nft_keras.experiments.report import markdown
+from nft_keras.experiments.report import markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the tables have a column for that.
@@ -118,6 +119,26 @@ def results(method=None, folder=ROOT / "results"):
         blocks = [re.sub(r"^#+", "###", block) for block in blocks if block]
         parts += blocks if blocks[0].startswith("#") else [f"### {path.parent.name}", *blocks]
     return "\n\n".join(parts) or "The folder `results/` held no reports when this page was built."
+
+
+def summary(folder=ROOT / "results"):
+    """The test errors of all our runs of CT beside other methods, a row for each classifier on a data set.
+
+    Args:
+        folder: where RUN/results.json are; of runs that vary settings nothing is shown.
+    """
+    rows = []
+    for path in sorted(folder.glob("*/results.json")):
+        results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
+        for classifier in dict.fromkeys(r["classifier"] for r in results):
+            of = {m: {r["seed"]: r["test_error"] for r in results if (r["classifier"], r["method"]) == (classifier, m)}
+                  for m in settings.METHODS}  # fmt: skip
+            pairs = [(of["nft"][seed], of["ct"][seed]) for seed in of["nft"] if seed in of["ct"]]
+            if pairs:
+                errors = [mean_std(list(by_seed.values())) if by_seed else "-" for by_seed in of.values()]
+                row = [f"[{path.parent.name}](results/{path.parent.name}/report.md)", classifier, *errors]
+                rows.append([*row, mean_std([a - b for a, b in pairs], "+"), p_value(pairs)])
+    return markdown(["run", "classifier", *(m.upper() for m in settings.METHODS), "NFT - CT", "p"], rows)
 
 
 GENERATED = {
@@ -224,3 +245,15 @@ def _sections(docstring, name):
     entries = re.findall(r"^    (\S.*?): ((?:.*\n?(?:^ {8}.*\n?)*))", section[1] if section else "", re.M)
     texts = [(names.split(","), _TYPE.sub("", " ".join(text.split()))) for names, text in entries]
     return {name.strip(): text for names, text in texts for name in names}
+
+
+def write_summary(path=ROOT / "README.md"):
+    """Puts `summary()` into the README, between its two marks."""
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition("<!-- results: python docs/hooks.py -->\n")
+    _, end, after = rest.partition("<!-- end of results -->\n")
+    path.write_text("".join([before, begin, "\n", summary(), "\n\n", end, after]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_summary()

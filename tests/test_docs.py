@@ -6,6 +6,7 @@ import doctest
 import importlib
 import importlib.util
 import io
+import json
 import re
 import shlex
 import sys
@@ -16,6 +17,7 @@ import pytest
 from nft_keras import data
 from nft_keras.experiments import settings
 from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.report import write_report
 from nft_keras.experiments.schema import RecipeError
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -125,6 +127,27 @@ def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_oth
     assert "1.75" not in text and "NFT" not in text
     assert re.findall(r"\| fc-a .*", text)[0].split() == "| fc-a | 5 | 6 | 8 | 9 |".split()
     assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
+
+
+def test_the_table_of_the_readme_is_that_of_results():
+    assert f"\n\n{hooks.summary()}\n\n" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DOCS.parent / "results").glob("*/results.json")), ids=lambda path: path.parent.name
+)
+def test_a_report_in_results_is_that_of_its_results(path, tmp_path):
+    """Rewritten from results.json it is the same; it tells commit, machine and date, and no path of a machine."""
+    text, results = (
+        path.with_name("report.md").read_text(encoding="utf-8"),
+        json.loads(path.read_text(encoding="utf-8")),
+    )
+    write_report(path.parent.name, results, tmp_path)
+    assert (tmp_path / path.parent.name / "report.md").read_text(encoding="utf-8") == text
+    for result in results:
+        assert re.fullmatch(r"\d\.\d\.\d [0-9a-f]{7,}", result["environment"]["nft_keras"])
+        assert not re.search(r"(^|[\s(])[/~]", result["provenance"])
+    assert path.with_name("recipe.yaml").exists()
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")

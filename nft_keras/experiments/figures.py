@@ -40,7 +40,7 @@ def two_moons(snapshots):
 
 
 def simplifications(snapshots):
-    """x, then delta and simplified x at moments of the plan, for a few images.
+    """A few images, a row each: x, then delta and simplified x at moments of the plan.
 
     Args:
         snapshots: path of a trial's snapshots.npz.
@@ -50,16 +50,17 @@ def simplifications(snapshots):
     """
     kept = np.load(snapshots, allow_pickle=False)
     x, gammas = kept["x"], kept["gammas"]
-    rows = 1 + 2 * len(gammas)
-    figure, axes = plt.subplots(rows, len(x), figsize=(0.9 * len(x) + 1.2, 0.9 * rows), squeeze=False)
-    image_row(axes[0], x, "x")
+    columns = 1 + 2 * len(gammas)
+    figure, axes = plt.subplots(len(x), columns, figsize=(0.8 * columns, 0.8 * len(x) + 0.5), squeeze=False)
+    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.01, top=1 - 0.5 / figure.get_figheight())
+    figure.subplots_adjust(wspace=0.06, hspace=0.06)
+    axes = axes.T
+    _images(axes[0], x, "x")
     for i, (gamma, simplified) in enumerate(zip(gammas, kept["simplified"], strict=True)):
         delta = simplified - x
         scale = max(float(np.abs(delta).max()), 1e-6)
-        image_row(axes[1 + 2 * i], delta, f"δ, γ = {gamma}\n±{scale:.2f}", scale)
-        image_row(axes[2 + 2 * i], simplified, f"x + δ, γ = {gamma}")
-    left = 1.3 / figure.get_figwidth()
-    figure.subplots_adjust(left=left, right=0.995, top=0.995, bottom=0.005, wspace=0.05, hspace=0.05)
+        _images(axes[1 + 2 * i], delta, f"δ, γ = {gamma}\n±{scale:.2f}", scale)
+        _images(axes[2 + 2 * i], simplified, f"x + δ\nγ = {gamma}")
     return figure
 
 
@@ -87,6 +88,11 @@ def image_row(axes, images, label, scale=None):
         label: str, said at the left.
         scale: None for images in [0, 1]; a float for changes in [-scale, scale], middle grey where there is none.
     """
+    _images(axes, images, "", scale)
+    axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+
+
+def _images(axes, images, title, scale=None):
     for axis, image in zip(axes, images, strict=True):
         if scale is None:
             axis.imshow(image.squeeze().clip(0, 1), cmap="gray", vmin=0, vmax=1)
@@ -95,7 +101,7 @@ def image_row(axes, images, label, scale=None):
         else:
             axis.imshow(0.5 + image / (2 * scale))
         axis.set(xticks=[], yticks=[])
-    axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    axes[0].set_title(title, fontsize=8)
 
 
 def save(figure, *paths):

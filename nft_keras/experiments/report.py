@@ -105,7 +105,7 @@ def against_classic(results):
     for (varied, classifier, method), errors in pairs.items():
         differences = [round(ours - ct, 4) for ours, ct in errors]
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-        row = [classifier, method.upper(), mean_std(differences, "+"), better, _p(errors)]
+        row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
         rows.append([varied] * with_variation + row)
     head = ["varied"] * with_variation + ["classifier", "method", "test error - CT (points)", "seeds better", "p"]
     return markdown(head, rows) if rows else ""
@@ -130,7 +130,7 @@ def mean_std(values, sign=""):
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def _p(pairs):
+def p_value(pairs):
     """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
     if len({ours - ct for ours, ct in pairs}) < 2:
         return "-"
