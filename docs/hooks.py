@@ -209,7 +209,7 @@ def _default(value):
 def _yaml(value):
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return settings.as_yaml(value)
 
 
 def _cell(text):

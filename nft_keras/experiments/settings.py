@@ -315,7 +315,7 @@ class Trial:
     @property
     def variation(self):
         """ "key=value" of what is varied, "" if nothing is."""
-        return "{}={}".format(*self.varied) if self.varied else ""
+        return "{}={}".format(self.varied[0], as_yaml(self.varied[1])) if self.varied else ""
 
     @property
     def simplification_epochs(self):
@@ -337,6 +337,11 @@ class Trial:
             "distribute": self.distribute,
             **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
         }
+
+
+def as_yaml(value):
+    """A number, word or truth value as a recipe writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def plain(settings):

@@ -116,6 +116,13 @@ def test_a_method_that_no_variation_touches_runs_as_it_is(write):
     ]
 
 
+def test_a_truth_value_that_is_varied_is_named_as_it_is_written(write):
+    text = GOOD + "vary: {methods.nft.auxiliary.residual: [true]}\n"
+    trial = load_recipe(write(text), methods=["nft"])[0]
+    assert trial.method_settings.auxiliary.residual is True
+    assert trial.folder.parts[1] == "methods.nft.auxiliary.residual=true"
+
+
 def test_the_config_of_a_variation_is_a_recipe_for_that_trial_alone(write, tmp_path):
     for trial in load_recipe(write(VARYING)):
         path = tmp_path / "config.yaml"
