@@ -151,6 +151,9 @@ class Fit:
         batch_size: int.
         pipeline: function of (part, batch_size, epoch) that gives the `tf.data.Dataset`; default `nft_keras.data`'s.
         perturbation: dict, `FriendlyTraining`'s step and confidence and the plan's max_steps.
+
+    Attributes:
+        logs: dict, those of the last epoch.
     """
 
     def __init__(self, workload, method, n=None, batch_size=32, pipeline=None, perturbation=None):
@@ -178,9 +181,10 @@ class Fit:
     def epoch(self):
         """Trains for an epoch; `Clock.seconds` per step."""
         callbacks = [self.clock.callback(), *([self.plan] if self.plan else [])]
-        self.model.fit(
+        history = self.model.fit(
             self.data, initial_epoch=self.epochs, epochs=self.epochs + 1, verbose=0, shuffle=False, callbacks=callbacks
         )
+        self.logs = {name: values[-1] for name, values in history.history.items()}
         self.epochs += 1
         self.order.assign(self.epochs)
         return {name: seconds / self.steps for name, seconds in self.clock.seconds.items()}

@@ -101,6 +101,10 @@ class Steps:
         """The logs of a step on data; those so far if the minibatch x is empty."""
         return step(data) if x.shape[0] else self.get_metrics_result()
 
+    def _regrouped(self, unfinished):
+        """Functions that take the unfinished examples out of a tensor, and put what became of them back: here all."""
+        return (lambda whole: whole), (lambda whole, part: part)
+
     def _while_loop(self, condition, body, values, data):
         """The values at the end of a loop whose body is a function of (*values, *data)."""
         return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)

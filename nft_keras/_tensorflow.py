@@ -56,6 +56,19 @@ class Steps(_distribution.Replicated):
         """The logs of a step on data; those so far if the minibatch x is empty."""
         return _distribution.cond(tf.shape(x)[0] > 0, step, self.get_metrics_result, data)
 
+    def _regrouped(self, unfinished):
+        """Functions that take the unfinished examples out of a tensor, and put what became of them back.
+
+        Compiled by XLA, and shared by replicas, steps have examples of a fixed number: all of them.
+        """
+        if self.jit_compile or _distribution.number() > 1:
+            return (lambda whole: whole), (lambda whole, part: part)
+        rows = tf.where(unfinished)
+        return (
+            lambda whole: tf.gather(whole, rows[:, 0]),
+            lambda whole, part: tf.tensor_scatter_nd_update(whole, rows, part),
+        )
+
     def _while_loop(self, condition, body, values, data):
         """The values at the end of a loop whose body is a function of (*values, *data)."""
         return _distribution.while_loop(condition, body, values, data)

@@ -79,20 +79,24 @@ class FriendlyTraining(SimplifyingModel):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
 
         def one_step(k, delta, unfinished, steps, x, y):
+            take, put = self._regrouped(unfinished)
+            x, y, going_on, before = take(x), take(y), take(unfinished), take(delta)
+
             def forward(delta):
                 y_pred = self(x + delta, training=False)
-                left = ops.logical_and(unfinished, ops.logical_not(self._is_sure(y, y_pred)))
+                left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(left, "float32")
                 weights = weights * ops.cast(ops.shape(x)[0], "float32") / ops.maximum(ops.sum(weights), 1.0)
                 # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
                 return self.optimizer.scale_loss(loss), left
 
-            unfinished, gradient = self._gradient_at(forward, delta)
-            gradient = self._of_all(gradient, ops.sum(ops.cast(unfinished, "float32")))
+            left, gradient = self._gradient_at(forward, before)
+            gradient = self._of_all(gradient, ops.sum(ops.cast(left, "float32")))
             gradient = gradient / self.optimizer.scale_loss(1.0)
             move = self.step * ops.where(ops.isfinite(gradient), gradient, 0.0)
-            delta = ops.where(ops.reshape(unfinished, axes), delta - move, delta)
+            delta = put(delta, ops.where(ops.reshape(left, axes), before - move, before))
+            unfinished = put(unfinished, left)
             return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
 
         start = (ops.zeros((), "int32"), ops.zeros_like(x), ops.ones((batch,), "bool"), ops.zeros((batch,), "int32"))

@@ -315,7 +315,7 @@ class Trial:
     @property
     def variation(self):
         """ "key=value" of what is varied, "" if nothing is."""
-        return "{}={}".format(self.varied[0], as_yaml(self.varied[1])) if self.varied else ""
+        return f"{self.varied[0]}={as_yaml(self.varied[1])}" if self.varied else ""
 
     @property
     def simplification_epochs(self):
