@@ -151,8 +151,8 @@ def test_a_report_in_results_is_that_of_its_results(path, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("method", settings.METHODS)
-def test_the_example_of_a_method_s_page_trains(method, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", [*(f"methods/{method}.md" for method in settings.METHODS), "../README.md"])
+def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     import numpy as np
     import tensorflow as tf
 
@@ -162,10 +162,10 @@ def test_the_example_of_a_method_s_page_trains(method, tmp_path, monkeypatch):
     examples = tf.data.Dataset.from_tensor_slices((np.zeros((4, 28, 28, 1), "float32"), np.zeros(4, "int32")))
     names = {"classifier": fc_a((28, 28, 1), 2), "examples": examples}
     names["train"] = names["valid"] = examples.batch(2)
-    (program,) = blocks(f"methods/{method}.md", "python")
+    (program,) = blocks(page, "python")
     short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
     exec(short, names)
-    assert Path("classifier.keras").exists() == (method != "ct")
+    assert Path("classifier.keras").exists() == (page != "methods/ct.md")
     assert len(names.get("model", names["classifier"]).history.epoch) == 3
 
 
