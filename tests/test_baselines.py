@@ -33,12 +33,13 @@ def perturb_by_hand(weights, x, y, step, confidence, max_steps):
     return x + delta, steps
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("max_steps, confidence", [(1, 0.4), (3, 0.4), (40, 0.6)])
-def test_a_minibatch_is_perturbed_as_by_hand(max_steps, confidence):
+def test_a_minibatch_is_perturbed_as_by_hand(max_steps, confidence, jit_compile):
     x, y = examples(24)
-    model = friendly_training(confidence=confidence)
+    model = friendly_training(confidence=confidence, jit_compile=jit_compile)
     model.max_steps.assign(max_steps)
-    perturbed, steps = tf.function(model.perturb)(x, y)
+    perturbed, steps = tf.function(model.perturb, jit_compile=jit_compile)(x, y)
     expected, expected_steps = perturb_by_hand(model.get_weights(), x.astype("float64"), y, 2.0, confidence, max_steps)
     np.testing.assert_array_equal(steps, expected_steps)
     assert_close([perturbed.numpy()], [expected], 1e-4)
