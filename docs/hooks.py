@@ -121,6 +121,12 @@ def results(method=None, folder=ROOT / "results"):
     return "\n\n".join(parts) or "The folder `results/` held no reports when this page was built."
 
 
+def bench(path=ROOT / "results" / "bench" / "bench.md"):
+    """The tables of `python -m bench`, with the machine, below the page's headings."""
+    _, _, text = path.read_text(encoding="utf-8").partition("\n")
+    return re.sub(r"^##", "###", text.strip(), flags=re.M)
+
+
 def summary(folder=ROOT / "results"):
     """The test errors of all our runs of CT beside other methods, a row for each classifier on a data set.
 
@@ -150,6 +156,7 @@ GENERATED = {
     "data-options": data_options,
     "help": command_help,
     "file": file,
+    "bench": bench,
     "results": results,
 }
 
