@@ -1,8 +1,8 @@
 """Measures nft_keras beside a plain PyTorch eager loop: python -m bench [SECTION ...] [--out DIR] [--quick]
 
 Sections: steps (CT and NFT, the three phases, the floor), drop (after the drop against `keras.Model.fit`), others (FT
-and EEF), kernels (what a step is made of), memory (and start-up), scaling (batch size, width, number of examples),
-pipeline. They need `pip install -e '.[bench]'`.
+and EEF), kernels (what a step is made of), profile (where a step's time goes), memory (and start-up), scaling (batch
+size, width, number of examples), pipeline. They need `pip install -e '.[bench]'`.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SECTIONS = ("steps", "drop", "others", "kernels", "memory", "scaling", "pipeline")
+SECTIONS = ("steps", "drop", "others", "kernels", "profile", "memory", "scaling", "pipeline")
 
 
 def main(arguments=None):
@@ -26,9 +26,9 @@ def main(arguments=None):
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
 
-    from bench import costs, kernels, measure, report, steps
+    from bench import costs, kernels, measure, profile, report, steps
 
-    homes = {"steps": steps, "drop": steps, "others": steps, "kernels": kernels}
+    homes = {"steps": steps, "drop": steps, "others": steps, "kernels": kernels, "profile": profile}
     functions = {name: getattr(homes.get(name, costs), name) for name in SECTIONS}
     measure.same_threads(options.threads)
     tables = []

@@ -9,7 +9,7 @@ import time
 
 from bench import measure
 from bench.report import Table, milliseconds, times
-from bench.workloads import WORKLOADS, Fit, TorchFit, Workload, small
+from bench.workloads import LARGE, SMALL, TEXTS, WORKLOADS, Fit, TorchFit, Workload, small
 
 CHILDREN = (("keras", "ours"), ("epoch", "ours"), ("joint", "ours"), ("keras", "loop"), ("epoch", "loop"))
 
@@ -53,12 +53,12 @@ def scaling(quick):
     )
     points = [(1, 16, 8), (1, 16, 32), (1, 16, 128), (2, 16, 32), (2, 32, 32)]
     for depth, filters, batch_size in points[:1] if quick else points:
-        workload = dataclasses.replace(WORKLOADS[2], auxiliary={"depth": depth, "filters": filters})
+        workload = dataclasses.replace(SMALL, auxiliary={"depth": depth, "filters": filters})
         workload = small(workload) if quick else workload
         n = batch_size * (2 if quick else max(4, 256 // batch_size))
         runners = {kind.__name__: kind(workload, "epoch", n, batch_size).epoch for kind in (Fit, TorchFit)}
-        values = measure.in_turns(runners, *measure.budget(quick, 12))
-        ours, loop = ([v / batch_size for v in values[kind, "epoch"]] for kind in ("Fit", "TorchFit"))
+        values = measure.epochs(runners, quick, 12)
+        ours, loop = ([v / batch_size for v in values[kind]] for kind in ("Fit", "TorchFit"))
         row = [f"({depth}, {filters})", str(batch_size), milliseconds(ours), milliseconds(loop)]
         by_size.rows.append([*row, times(measure.ratio(loop, ours))])
         by_size.values[f"{depth}, {filters}, batch {batch_size}"] = {"ours": ours, "loop": loop}
@@ -85,7 +85,7 @@ def _examples(quick):
             fits[n].model, fits[n].plan = fits[sizes[0]].model, fits[sizes[0]].plan
         # Small sets take several epochs a turn: a short epoch is an unsure measurement.
         runners = {n: _per_thousand(fit, max(1, sizes[-1] // n // 10)) for n, fit in fits.items()}
-        values = {n: v for (n, _), v in measure.in_turns(runners, *(measure.budget(quick, 60)), warm=False).items()}
+        values = measure.epochs(runners, quick, 60, warm=False)
         for n in sizes:
             fixed = measure.quartiles([(a - b) * n for a, b in zip(values[n], values[sizes[-1]], strict=True)])[1]
             relative = times(measure.ratio(values[n], values[sizes[-1]]))
@@ -109,15 +109,11 @@ def pipeline(quick):
         "one minibatch that is in memory all the time; and what making a minibatch costs by itself.",
         ["workload", "ratio", "step (ms)", "minibatch alone (ms)"],
     )
-    for workload in [small(WORKLOADS[4])] if quick else (WORKLOADS[0], WORKLOADS[4]):
+    for workload in [small(TEXTS)] if quick else (LARGE, TEXTS):
         n = 32 * (2 if quick else 100 if len(workload.shape) == 3 else 30)
         made, kept = Fit(workload, "keras", n), Fit(workload, "keras", n, pipeline=_one_minibatch)
         runners = {"made": made.epoch, "kept": kept.epoch, "alone": lambda made=made: {"epoch": _reading(made.data)}}
-        values = {
-            kind: v
-            for (kind, part), v in measure.in_turns(runners, *measure.budget(quick, 15)).items()
-            if part == "epoch"
-        }
+        values = measure.epochs(runners, quick, 15)
         name = workload.name
         ratio = times(measure.ratio(values["made"], values["kept"]))
         table.rows.append([name, ratio, milliseconds(values["made"]), milliseconds(values["alone"])])

@@ -34,6 +34,12 @@ def in_turns(runners, seconds, least=3, most=25, warm=True):
     return values
 
 
+def epochs(runners, quick, seconds, warm=True):
+    """As `in_turns`, of the runners' part "epoch" alone: {name: list of float}."""
+    values = in_turns(runners, *budget(quick, seconds), warm=warm)
+    return {name: v for (name, part), v in values.items() if part == "epoch"}
+
+
 def budget(quick, seconds):
     """The last three arguments of `in_turns`; a single round if it is only to be seen whether it runs."""
     return (0, 1, 1) if quick else (seconds, 3, 25)

@@ -5,7 +5,7 @@ import dataclasses
 from bench import measure
 from bench.floor import floor, friendly_floor
 from bench.report import Table, milliseconds, times
-from bench.workloads import WORKLOADS, Fit, TorchFit, small
+from bench.workloads import BFLOAT16, LARGE, TEXTS, WORKLOADS, Fit, TorchFit, small
 
 PERTURBATION = {"step": 10.0, "confidence": 0.98, "max_steps": 10}
 # With random labels nobody gets as sure as that in ten steps; of this one is sure after five, another after eleven.
@@ -37,7 +37,7 @@ def steps(quick):
         "the loop over the floor, which no program surpasses that computes the same products at that rate.",
         ["workload", "step", "GFLOP", "floor (ms)", "ours (ms)", "loop (ms)", "floor / ours", "peak", "at most"],
     )
-    for workload in _workloads(quick, WORKLOADS, quick_ones=(1, 4)):
+    for workload in _workloads(quick, WORKLOADS, quick_ones=(BFLOAT16, TEXTS)):
         _compare(workload, quick, speed, floors)
         _phases(workload, quick, phases)
         measure.forget()
@@ -107,11 +107,7 @@ def _share(operations, seconds, values, step):
 def _phases(workload, quick, table):
     """Adds the workload's row: the three `phases` in turns."""
     runners = {phases: Fit(workload, phases).epoch for phases in ("epoch", "batch", "joint")}
-    values = {
-        phases: v
-        for (phases, part), v in measure.in_turns(runners, *measure.budget(quick, 15)).items()
-        if part == "epoch"
-    }
+    values = measure.epochs(runners, quick, 15)
     ratios = [measure.ratio(values["epoch"], values[phases]) for phases in ("batch", "joint")]
     table.rows.append([workload.name, *map(times, ratios), *map(milliseconds, values.values())])
     table.values[workload.name] = values
@@ -125,14 +121,14 @@ def drop(quick):
         "own `keras.Model.fit`; the target is at most 1.02.",
         ["workload", "ratio", "rounds", "keras.Model (ms)"],
     )
-    for workload in _workloads(quick, (WORKLOADS[0], WORKLOADS[4]), quick_ones=(0,)):
+    for workload in _workloads(quick, (LARGE, TEXTS), quick_ones=(LARGE,)):
         workload = dataclasses.replace(workload, steps=2 if quick else 60 if len(workload.shape) == 3 else 12)
         runners = {method: Fit(workload, method).epoch for method in ("dropped", "keras")}
-        values = measure.in_turns(runners, *measure.budget(quick, 40))
-        dropped, keras = values["dropped", "epoch"], values["keras", "epoch"]
+        values = measure.epochs(runners, quick, 40)
+        dropped, keras = values["dropped"], values["keras"]
         name = workload.name.partition(" ")[0]
         table.rows.append([name, times(measure.ratio(dropped, keras)), str(len(keras)), milliseconds(keras)])
-        table.values[name] = {"dropped": dropped, "keras": keras}
+        table.values[name] = values
         measure.forget()
     return [table]
 
@@ -147,17 +143,17 @@ def others(quick):
         "floor, of so many steps.",
         ["method", "workload", "steps", "speed-up", "ours (ms)", "loop (ms)", "floor (ms)", "at most"],
     )
-    for workload in _workloads(quick, (WORKLOADS[0], WORKLOADS[4], TINY, COMPILED), quick_ones=(0,)):
-        for perturbation in (PERTURBATION, SOONER_OR_LATER) if workload is WORKLOADS[0] else (PERTURBATION,):
+    for workload in _workloads(quick, (LARGE, TEXTS, TINY, COMPILED), quick_ones=(LARGE,)):
+        for perturbation in (PERTURBATION, SOONER_OR_LATER) if workload is LARGE else (PERTURBATION,):
             _other(table, workload, "ft", quick, perturbation=perturbation)
             measure.forget()
-    for workload in _workloads(quick, (WORKLOADS[0],), quick_ones=(0,)):
+    for workload in _workloads(quick, (LARGE,), quick_ones=(LARGE,)):
         _other(table, workload, "eef", quick, n=64 if quick else 2000)
         measure.forget()
     return [table]
 
 
-TINY = dataclasses.replace(WORKLOADS[0], name="FC-A", classifier="fc_a", steps=60)
+TINY = dataclasses.replace(LARGE, name="FC-A", classifier="fc_a", steps=60)
 COMPILED = dataclasses.replace(TINY, name="FC-A, jit_compile", jit_compile=True)
 
 
@@ -179,4 +175,4 @@ def _other(table, workload, method, quick, **settings):
 
 
 def _workloads(quick, workloads, quick_ones):
-    return [small(workloads[i]) for i in quick_ones] if quick else workloads
+    return list(map(small, quick_ones)) if quick else workloads

@@ -84,13 +84,13 @@ class Workload:
 
 
 IMAGES = {"filters": 64, "depth": 2}
-WORKLOADS = (
-    Workload("CNN-A + U-Net(2, 64)", "cnn_a", IMAGES, steps=10, target=1.9),
-    Workload("CNN-A + U-Net(2, 64), bfloat16", "cnn_a", IMAGES, precision="mixed_bfloat16", steps=12, target=3.3),
-    Workload("CNN-A + U-Net(1, 16)", "cnn_a", {"filters": 16, "depth": 1}, steps=40, target=1.9),
-    Workload("FC-B + U-Net(2, 64)", "fc_b", IMAGES, steps=10),
-    Workload("FC-B + MLP, TF-IDF", "fc_b", {}, shape=(20000,), classes=2, steps=15, target=4.0),
-)
+LARGE = Workload("CNN-A + U-Net(2, 64)", "cnn_a", IMAGES, steps=10, target=1.9)
+BFLOAT16 = dataclasses.replace(LARGE, name=f"{LARGE.name}, bfloat16", precision="mixed_bfloat16", steps=12, target=3.3)
+SMALL = Workload("CNN-A + U-Net(1, 16)", "cnn_a", {"filters": 16, "depth": 1}, steps=40, target=1.9)
+DENSE = Workload("FC-B + U-Net(2, 64)", "fc_b", IMAGES, steps=10)
+TEXTS = Workload("FC-B + MLP, TF-IDF", "fc_b", {}, shape=(20000,), classes=2, steps=15, target=4.0)
+COMPILED_TEXTS = dataclasses.replace(TEXTS, name=f"{TEXTS.name}, jit_compile", jit_compile=True)
+WORKLOADS = (LARGE, BFLOAT16, SMALL, DENSE, TEXTS, COMPILED_TEXTS)
 
 
 def small(workload):

@@ -140,7 +140,7 @@ class FriendlyTraining(SimplifyingModel):
         if len(y.shape) == 2 and y.shape[1] > 1:
             y = ops.argmax(y, axis=1)
         y = ops.reshape(ops.cast(y, "int32"), (-1,))
-        of_label = ops.take_along_axis(probabilities, ops.expand_dims(y, 1), axis=1)[:, 0]
+        of_label = ops.sum(probabilities * ops.one_hot(y, probabilities.shape[1], dtype="float32"), axis=1)
         right = ops.equal(ops.cast(ops.argmax(probabilities, axis=1), "int32"), y)
         return ops.logical_and(right, of_label > self.confidence)
 
