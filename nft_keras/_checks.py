@@ -1,5 +1,6 @@
-"""Refusing arguments that are out of range."""
+"""Refusing arguments that are out of range or misspelt."""
 
+import difflib
 import numbers
 
 
@@ -18,3 +19,9 @@ def number(name, value, allowed, is_allowed, convert):
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not is_allowed(value):
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
     return convert(value)
+
+
+def near(word, words):
+    """'; did you mean ...?' where one of the words is close to the word, else ''."""
+    close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else ""

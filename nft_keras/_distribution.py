@@ -41,7 +41,7 @@ def several_workers(strategy):
     return bool(resolver and resolver.cluster_spec())
 
 
-def number():
+def replicas():
     """The number of replicas that share the present minibatch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
@@ -54,7 +54,7 @@ def share(count):
     """
     count = tf.cast(count, tf.float32)
     total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, count)
-    return tf.math.divide_no_nan(count * number(), total)
+    return tf.math.divide_no_nan(count * replicas(), total)
 
 
 def weighted(loss, x):
@@ -67,7 +67,7 @@ def weighted(loss, x):
     Returns:
         loss itself, 0 without examples; its gradient is weighted with the replica's share of the minibatch.
     """
-    if number() == 1:
+    if replicas() == 1:
         return loss
     batch = tf.shape(x)[0]
     of_minibatch = share(batch)
@@ -88,7 +88,7 @@ def cond(condition, step, otherwise, data):
         otherwise: function without arguments.
         data: nest of tensors.
     """
-    if number() == 1:
+    if replicas() == 1:
         return tf.cond(condition, lambda: step(data), otherwise)
 
     def across(strategy, condition, data):
@@ -106,7 +106,7 @@ def while_loop(condition, body, values, data):
         body: function of the values and the data, returns the next values.
         values, data: tuples of tensors.
     """
-    if number() == 1:
+    if replicas() == 1:
         return tf.while_loop(condition, lambda *values: body(*values, *data), values)
 
     def across(strategy, values, data):

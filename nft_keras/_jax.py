@@ -43,7 +43,7 @@ class Steps:
 
     def _pure_altered_step(self, state, data):
         groups = self._state_variables()
-        with keras.StatelessScope(_pairs(groups, state)) as scope:
+        with keras.StatelessScope(pairs(groups, state)) as scope:
             logs = self._altered_step(data)
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
@@ -51,7 +51,7 @@ class Steps:
         """`keras.Model`'s own step, inside the scope of an altered one."""
         groups = self._state_variables()
         logs, state = super().train_step(tuple([v.value for v in group] for group in groups), data)
-        for variable, value in _pairs(groups, state):
+        for variable, value in pairs(groups, state):
             variable.assign(value)
         return logs
 
@@ -86,7 +86,7 @@ class Steps:
         groups = variables, optimizer.variables
         values = [[v.value for v in group] for group in groups]
         changed = optimizer.stateless_apply(values[1], gradients, values[0])
-        for variable, value in _pairs(groups, changed):
+        for variable, value in pairs(groups, changed):
             variable.assign(value)
 
     def _weighted(self, loss, x):
@@ -118,6 +118,6 @@ class Steps:
         return contextlib.nullcontext()
 
 
-def _pairs(groups, state):
+def pairs(groups, state):
     """(variable, value) of the whole state."""
     return [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from nft_keras._jax import pairs
+
 
 def initial_values(model):
     """The values of a compiled model's variables, metrics left out: the state that a replica starts from.
@@ -46,7 +48,7 @@ class Replicas:
         self._hold(model)
         for network in filter(None, (model.classifier, getattr(model, "auxiliary", None))):
             for layer in network.layers if batched_convolutions else ():
-                if isinstance(layer, keras.layers.Conv2D):
+                if can_be_shifted(layer):
                     layer.convolution_op = functools.partial(shifted_convolution, layer)
 
     def assign(self, variable, numbers):
@@ -167,6 +169,16 @@ def shifted_convolution(layer, inputs, kernel):
     return ops.matmul(columns, ops.reshape(kernel, (-1, kernel.shape[-1])))
 
 
+def can_be_shifted(layer):
+    """Whether `shifted_convolution` computes what the layer does."""
+    return (
+        isinstance(layer, keras.layers.Conv2D)
+        and layer.data_format == "channels_last"
+        and layer.groups == 1
+        and tuple(layer.dilation_rate) == (1, 1)
+    )
+
+
 def _variables(model):
     trainable, others, optimizer, _ = model._state_variables()
     return [*trainable, *others, *optimizer]
@@ -176,8 +188,7 @@ def _over_minibatches(model, step, groups, batch_size):
     """A function of (state, x, y, rows) that makes a step for each minibatch and returns (logs, state)."""
 
     def scoped(function, state):
-        pairs = [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]
-        with keras.StatelessScope(pairs) as scope:
+        with keras.StatelessScope(pairs(groups, state)) as scope:
             result = function()
         return result, tuple([scope.get_current_value(v) for v in group] for group in groups)
 

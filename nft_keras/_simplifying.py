@@ -18,7 +18,7 @@ class SimplifyingModel(Steps, keras.Model):
     store and restore are the classifier's, on unaltered data.
 
     A subclass gives `_altered_step(data)`, the step on altered data, written once for every back end: variables are
-    assigned to, gradients and optimizers are those of `Steps`.
+    assigned to, gradients and optimizers are those of `Steps`. It may name the class of the plan that `fit` needs.
 
     Args:
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
@@ -32,6 +32,7 @@ class SimplifyingModel(Steps, keras.Model):
     """
 
     training_logs = ()  # names that only training logs
+    plan_class = None
 
     def __init__(self, classifier, **kwargs):
         super().__init__(**kwargs)
@@ -72,10 +73,16 @@ class SimplifyingModel(Steps, keras.Model):
         """Compiles with `get_compile_config`'s dictionary."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x=None, *args, shuffle=True, **kwargs):
-        """Trains as `keras.Model.fit` does, with the same arguments."""
+    def fit(self, x=None, *args, shuffle=True, callbacks=None, **kwargs):
+        """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
+
+        Raises:
+            ValueError: without one.
+        """
+        if self.plan_class and not any(isinstance(callback, self.plan_class) for callback in each(callbacks)):
+            raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
         # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
-        return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), **kwargs)
+        return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), callbacks=callbacks, **kwargs)
 
     def _carried(self):
         """Variables that an altered step needs beside those that Keras knows of."""

@@ -48,7 +48,7 @@ class Steps(_distribution.Replicated):
 
     def _of_all(self, gradient, count):
         """The gradient of a mean over so many things of this replica, made that of the mean over all replicas'."""
-        if _distribution.number() == 1:
+        if _distribution.replicas() == 1:
             return gradient
         return gradient * tf.cast(_distribution.share(count), gradient.dtype)
 
@@ -61,7 +61,7 @@ class Steps(_distribution.Replicated):
 
         Compiled by XLA, and shared by replicas, steps have examples of a fixed number: all of them.
         """
-        if self.jit_compile or _distribution.number() > 1:
+        if self.jit_compile or _distribution.replicas() > 1:
             return (lambda whole: whole), (lambda whole, part: part)
         rows = tf.where(unfinished)
         return (

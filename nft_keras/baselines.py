@@ -8,7 +8,7 @@ from keras import ops
 
 from nft_keras._backend import tensorflow_for_data, untuned
 from nft_keras._checks import number
-from nft_keras._simplifying import SimplifyingModel, as_floats, each, squared_norms
+from nft_keras._simplifying import SimplifyingModel, as_floats, squared_norms
 from nft_keras.plan import PerturbationPlan, Plan
 
 
@@ -45,6 +45,7 @@ class FriendlyTraining(SimplifyingModel):
     """
 
     training_logs = ("perturbation", "perturbation_steps")
+    plan_class = PerturbationPlan
 
     def __init__(self, classifier, step, confidence, from_logits=True, **kwargs):
         super().__init__(classifier, **kwargs)
@@ -119,16 +120,6 @@ class FriendlyTraining(SimplifyingModel):
         """Variables that an altered step needs beside those that Keras knows of."""
         return [self.max_steps]
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        """Trains as `keras.Model.fit` does; a `PerturbationPlan` must be among the callbacks.
-
-        Raises:
-            ValueError: without one.
-        """
-        if not any(isinstance(callback, PerturbationPlan) for callback in each(callbacks)):
-            raise ValueError("fit needs an nft_keras.PerturbationPlan among its callbacks")
-        return super().fit(x, y, *args, callbacks=callbacks, **kwargs)
-
     def get_config(self):
         """The configuration that `from_config` builds an equal, untrained model from."""
         names = ("step", "confidence", "from_logits")
@@ -136,6 +127,8 @@ class FriendlyTraining(SimplifyingModel):
 
     def _is_sure(self, y, y_pred):
         """Which examples are classified right with more than the confidence, a bool tensor (batch,)."""
+        if len(y_pred.shape) != 2 or y_pred.shape[1] < 2:
+            raise ValueError(f"FriendlyTraining needs an output per class, the classifier has one of {y_pred.shape}")
         probabilities = ops.softmax(ops.cast(y_pred, "float32")) if self.from_logits else ops.cast(y_pred, "float32")
         if len(y.shape) == 2 and y.shape[1] > 1:
             y = ops.argmax(y, axis=1)
@@ -143,6 +136,95 @@ class FriendlyTraining(SimplifyingModel):
         of_label = ops.sum(probabilities * ops.one_hot(y, probabilities.shape[1], dtype="float32"), axis=1)
         right = ops.equal(ops.cast(ops.argmax(probabilities, axis=1), "int32"), y)
         return ops.logical_and(right, of_label > self.confidence)
+
+
+class EasyExamplesPlan(Plan):
+    """Chooses the examples that `EasyExamplesFirst` sees: those with the lowest loss at the beginning of the epoch.
+
+    In epoch gamma these are the fraction 1 - (1 - first_fraction) (1 - law(progress)) of the training examples; with
+    the quadratic law the temporal dynamics are those of Friendly Training. Section 3.1 of Marullo et al. (2022) says no
+    more of this method than that it sorts the data with the temporal dynamics of FT: the formula, and first_fraction,
+    are our reading.
+
+    Args:
+        examples: `tf.data.Dataset` of all training examples (x, y), one by one, in the same order at every reading.
+        n: int, the number of examples.
+        first_fraction: float in (0, 1], p0, the fraction that is seen in the first epoch.
+        simplification_epochs: int >= 0, gamma_max_simp, the first epoch in which all examples are seen.
+        law: as for `DevelopmentalPlan`.
+
+    Attributes:
+        kept: bool `tf.Variable` (n,), the examples that are seen in this epoch.
+
+    Raises:
+        ValueError: for arguments outside these ranges, when training begins with another model, and in the first epoch
+            if there are not n examples.
+    """
+
+    def __init__(self, examples, n, first_fraction, simplification_epochs, law="quadratic"):
+        super().__init__(simplification_epochs, law)
+        self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
+        self.examples = examples
+        self.n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+        tf = tensorflow_for_data()
+        self.kept = tf.Variable(tf.ones(self.n, tf.bool), trainable=False)
+
+    def count(self, gamma):
+        """The number of examples that are seen in epoch gamma (an int >= 1)."""
+        share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
+        return max(1, math.floor(share * self.n + 1e-9))
+
+    def minibatches(self, batch_size, seed=None):
+        """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
+
+        Args:
+            batch_size: int.
+            seed: int, of the shuffling.
+
+        Returns:
+            A `tf.data.Dataset`.
+        """
+        tf = tensorflow_for_data()
+
+        def is_kept(i, example):
+            return self.kept[i]
+
+        def without_number(i, example):
+            return example
+
+        def emptied(*batch):
+            return keras.tree.map_structure(lambda a: a[:0], batch)
+
+        kept = self.examples.enumerate().filter(is_kept).map(without_number)
+        empty = self.examples.batch(1).take(1).map(emptied)
+        steps = math.ceil(self.n / batch_size)
+        padded = kept.shuffle(self.n, seed).batch(batch_size).concatenate(empty.repeat()).take(steps)
+        return untuned(padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+
+    def on_train_begin(self, logs=None):
+        """Refuses a model that cannot follow the plan."""
+        if not isinstance(self.model, EasyExamplesFirst):
+            raise ValueError(f"EasyExamplesPlan needs an EasyExamplesFirst, got a {type(self.model).__name__}")
+        self._predict = self.model._predictor()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keeps the examples with the lowest loss."""
+        count, kept = self.count(epoch + 1), np.ones(self.n, bool)
+        if count < self.n:
+            kept[np.argsort(self._losses(), kind="stable")[count:]] = False
+        self.kept.assign(kept)
+        self.model.simplifying = count < self.n
+
+    def _losses(self):
+        """The loss of each example for the classifier as it is now."""
+        loss = keras.losses.get(self.model.loss)
+        if isinstance(loss, keras.losses.Loss):  # a function has no reduction
+            loss = type(loss).from_config({**loss.get_config(), "reduction": "none"})
+        minibatches = self.examples.batch(250).as_numpy_iterator()
+        losses = np.concatenate([ops.convert_to_numpy(loss(y, self._predict(x))) for x, y in minibatches])
+        if len(losses) != self.n:
+            raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {len(losses)}")
+        return losses
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -166,80 +248,9 @@ class EasyExamplesFirst(SimplifyingModel):
         model.fit(plan.minibatches(32), epochs=200, callbacks=[plan])
     """
 
+    plan_class = EasyExamplesPlan
+
     def _altered_step(self, data):
         """One step of training on a minibatch (x, y[, sample_weight]), none on an empty one."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self._unless_empty(x, self._classic_step, data)
-
-
-class EasyExamplesPlan(Plan):
-    """Chooses the examples that `EasyExamplesFirst` sees: those with the lowest loss at the beginning of the epoch.
-
-    In epoch gamma these are the fraction 1 - (1 - first_fraction) (1 - law(progress)) of the training examples; with
-    the quadratic law the temporal dynamics are those of Friendly Training. Section 3.1 of Marullo et al. (2022) says no
-    more of this method than that it sorts the data with the temporal dynamics of FT: the formula, and first_fraction,
-    are our reading.
-
-    Args:
-        examples: `tf.data.Dataset` of all training examples (x, y), one by one, in the same order at every reading.
-        n: int, the number of examples.
-        first_fraction: float in (0, 1], p0, the fraction that is seen in the first epoch.
-        simplification_epochs: int >= 0, gamma_max_simp, the first epoch in which all examples are seen.
-        law: as for `DevelopmentalPlan`.
-
-    Attributes:
-        kept: bool `tf.Variable` (n,), the examples that are seen in this epoch.
-
-    Raises:
-        ValueError: for arguments outside these ranges, and when training begins with another model.
-    """
-
-    def __init__(self, examples, n, first_fraction, simplification_epochs, law="quadratic"):
-        super().__init__(simplification_epochs, law)
-        self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
-        self.examples, self.n = examples, n
-        tf = tensorflow_for_data()
-        self.kept = tf.Variable(tf.ones(n, tf.bool), trainable=False)
-
-    def count(self, gamma):
-        """The number of examples that are seen in epoch gamma (an int >= 1)."""
-        share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
-        return max(1, math.floor(share * self.n + 1e-9))
-
-    def minibatches(self, batch_size, seed=None):
-        """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
-
-        Args:
-            batch_size: int.
-            seed: int, of the shuffling.
-
-        Returns:
-            A `tf.data.Dataset`.
-        """
-        tf = tensorflow_for_data()
-        kept = self.examples.enumerate().filter(lambda i, example: self.kept[i]).map(lambda i, example: example)
-        empty = self.examples.batch(1).take(1).map(lambda *example: keras.tree.map_structure(lambda a: a[:0], example))
-        steps = math.ceil(self.n / batch_size)
-        padded = kept.shuffle(self.n, seed).batch(batch_size).concatenate(empty.repeat()).take(steps)
-        return untuned(padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
-
-    def on_train_begin(self, logs=None):
-        """Refuses a model that cannot follow the plan."""
-        if not isinstance(self.model, EasyExamplesFirst):
-            raise ValueError(f"EasyExamplesPlan needs an EasyExamplesFirst, got a {type(self.model).__name__}")
-        self._predict = self.model._predictor()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Keeps the examples with the lowest loss."""
-        count, kept = self.count(epoch + 1), np.ones(self.n, bool)
-        if count < self.n:
-            kept[np.argsort(self._losses(), kind="stable")[count:]] = False
-        self.kept.assign(kept)
-        self.model.simplifying = count < self.n
-
-    def _losses(self, batch_size=250):
-        """The loss of each example for the classifier as it is now."""
-        loss = keras.losses.get(self.model.loss)
-        one_by_one = type(loss).from_config({**loss.get_config(), "reduction": "none"})
-        examples = self.examples.batch(batch_size).as_numpy_iterator()
-        return np.concatenate([ops.convert_to_numpy(one_by_one(y, self._predict(x))) for x, y in examples])

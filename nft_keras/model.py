@@ -47,7 +47,7 @@ class FriendlyModel(SimplifyingModel):
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: for an unknown penalty or phases, or an auxiliary network whose output has not the shape of x.
+        ValueError: for an unknown penalty or phases.
 
     Example:
 
@@ -206,7 +206,7 @@ class FriendlyModel(SimplifyingModel):
         loss = self.compute_loss(x=simplified, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
         penalty = ops.mean(squared_norms(simplified, x))
         if self.penalty == "mean":
-            penalty = penalty / math.prod(x.shape[1:])
+            penalty = penalty / ops.cast(math.prod(ops.shape(x)[1:]), "float32")
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
         on_theta = (self.eta * penalty + sum(self.auxiliary.losses)) / self._replicas
         return loss, loss + self._weighted(on_theta, x)
@@ -237,7 +237,9 @@ class FriendlyModel(SimplifyingModel):
         """Trains as `keras.Model.fit` does, with the same arguments.
 
         With phases="epoch" every simplified epoch reads x a first time for the auxiliary network, before the
-        classifier's own pass; with `steps_per_epoch` each of the two passes takes that many minibatches.
+        classifier's own pass; with `steps_per_epoch` each of the two passes takes that many minibatches. The
+        auxiliary network's begin at the start of x in every epoch, the classifier's where its last pass ended, so that
+        x should come shuffled.
 
         Raises:
             ValueError: without a `DevelopmentalPlan` among the callbacks while there is an auxiliary network, or for
@@ -264,7 +266,7 @@ class FriendlyModel(SimplifyingModel):
                         f'phases="epoch" reads the data twice an epoch, which a {type(x).__name__} cannot do: '
                         'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
                     )
-                if validation_split and validation_data is None:
+                if validation_split and validation_data is None and hasattr(x, "shape"):
                     data, validation_data = _split_off(data, validation_split)
                     validation_split = 0.0
                 callbacks = [*each(callbacks), _FirstPhase(data)]
@@ -282,9 +284,11 @@ class FriendlyModel(SimplifyingModel):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
-        if self.simplifying and self.phases == "epoch":
-            self._first_phase().train_on_batch(**batch)
-        return super().train_on_batch(**batch, return_dict=return_dict)
+        if not self.simplifying or self.phases != "epoch":
+            return super().train_on_batch(**batch, return_dict=return_dict)
+        of_theta = self._first_phase().train_on_batch(**batch, return_dict=True)
+        logs = {**super().train_on_batch(**batch, return_dict=True), "auxiliary_loss": of_theta["auxiliary_loss"]}
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def _first_phase(self):
         if self._aside.first_phase is None:
@@ -388,5 +392,9 @@ class _FirstPhase(keras.callbacks.Callback):
 def _split_off(data, fraction):
     """Cuts the last fraction off the arrays of `fit`, as Keras does: (data without it, validation data)."""
     at = math.floor(len(data["x"]) * (1 - fraction))
+    if not 0 < at < len(data["x"]):
+        raise ValueError(
+            f"validation_split={fraction!r} leaves {at} of {len(data['x'])} examples to train on; both parts need some"
+        )
     names = [name for name in ("x", "y", "sample_weight") if data[name] is not None]
     return {**data, **{n: data[n][:at] for n in names}}, tuple(data[n][at:] for n in names)

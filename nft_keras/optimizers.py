@@ -1,6 +1,10 @@
 """Optimizers with weight decay as the published settings have it: L2 in the gradient, of every weight and bias."""
 
+import math
+
 import keras
+
+from nft_keras._checks import number
 
 
 class _L2:
@@ -8,7 +12,7 @@ class _L2:
 
     def __init__(self, *args, l2=0.0, **kwargs):
         super().__init__(*args, **kwargs)
-        self.l2 = l2
+        self.l2 = number("l2", l2, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
 
     def update_step(self, gradient, variable, learning_rate):
         if self.l2:
@@ -37,6 +41,9 @@ class Adam(_L2, keras.optimizers.Adam):
         l2: float >= 0; l2 times a weight is added to its gradient, batch-norm weights and biases included. Keras' own
             `weight_decay` is decoupled from the gradient and stays available beside it.
         *args, **kwargs: `keras.optimizers.Adam`'s.
+
+    Raises:
+        ValueError: for an l2 that is not a finite number >= 0.
     """
 
     def _rule(self, gradient, variable, learning_rate):
@@ -68,4 +75,7 @@ class SGD(_L2, keras.optimizers.SGD):
     Args:
         l2: float >= 0; l2 times a weight is added to its gradient, batch-norm weights and biases included.
         *args, **kwargs: `keras.optimizers.SGD`'s.
+
+    Raises:
+        ValueError: for an l2 that is not a finite number >= 0.
     """

@@ -66,7 +66,7 @@ class Plan(keras.callbacks.Callback):
         self.simplification_epochs = number(
             "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
         )
-        if not callable(law) and law not in LAWS:
+        if not callable(law) and not (isinstance(law, str) and law in LAWS):
             raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
         self.law = law if callable(law) else LAWS[law]
         for at in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -92,8 +92,8 @@ class DevelopmentalPlan(Plan):
             in [0, 1].
 
     Raises:
-        ValueError: for arguments outside these ranges, and when training begins with a model that has no auxiliary
-            network to drop.
+        ValueError: for arguments outside these ranges, when training begins with a model that is no `FriendlyModel`,
+            and when an epoch shall be simplified whose auxiliary network was dropped before.
 
     Example:
 

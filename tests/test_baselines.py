@@ -111,6 +111,17 @@ def test_forgetting_the_plan_is_an_error_that_says_so():
         FriendlyTraining(dense(CLASSES), 0, 0.9)
     with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\], got 98"):
         FriendlyTraining(dense(CLASSES), 0.1, 98)
+    x, y = examples()
+    with pytest.raises(ValueError, match="EasyExamplesPlan"):
+        easy_examples_first().fit(easy(x, y, first_fraction=1.0, simplification_epochs=0).minibatches(16))
+
+
+def test_a_classifier_with_one_output_has_no_confidence_in_a_class():
+    x, y = examples()
+    model = friendly_training(dense(1))
+    model.max_steps.assign(3)
+    with pytest.raises(ValueError, match=r"needs an output per class, the classifier has one of .*1"):
+        model.perturb(x, y)
 
 
 def easy(x, y, **kwargs):
@@ -144,6 +155,28 @@ def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
     assert seen == [int(40 * (1 - 0.75 * max(0, 1 - e / 3) ** 2) + 1e-9) for e in range(6)]
     assert seen[0] == 10 and seen[3:] == [40, 40, 40]
     assert np.diff([0, *updates]).tolist() == [-(-n // 8) for n in seen]
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy])
+def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss):
+    x, y = examples()
+    kept = []
+    for given in (keras.losses.SparseCategoricalCrossentropy(), loss):
+        keras.utils.set_random_seed(0)
+        model = EasyExamplesFirst(keras.Sequential([keras.Input((6,)), keras.layers.Dense(CLASSES, "softmax")]))
+        model.compile("sgd", given)
+        plan = easy(x, y, first_fraction=0.5, simplification_epochs=4)
+        model.fit(plan.minibatches(16), verbose=0, callbacks=[plan])
+        kept.append(plan.kept.numpy())
+    np.testing.assert_array_equal(*kept)
+    assert kept[0].sum() == 20
+
+
+@pytest.mark.parametrize("n", [30, 50])
+def test_a_wrong_number_of_examples_is_refused(n):
+    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), n, 0.5, 4)
+    with pytest.raises(ValueError, match=f"was told of n={n} examples, there are 40"):
+        easy_examples_first().fit(plan.minibatches(16), verbose=0, callbacks=[plan])
 
 
 def test_the_loss_of_an_epoch_is_that_of_the_examples_seen():

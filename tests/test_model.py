@@ -204,6 +204,10 @@ def test_validation_split_keeps_the_auxiliary_network_off_the_validation_example
         histories.append(fit(model, *data, **kwargs))
         weights.append(auxiliary.get_weights())
     assert histories[0] == histories[1]
+    with pytest.raises(ValueError, match="validation_split=0.999 leaves 0 of 40 examples to train on"):
+        fit(friendly(), x, y, validation_split=0.999)
+    with pytest.raises(ValueError, match="validation_split"):
+        fit(friendly(), tf.data.Dataset.from_tensors((x, y)), validation_split=0.25)
     assert_same(*weights)
 
 
@@ -349,7 +353,8 @@ def test_train_on_batch_updates_theta_then_w():
     plan.set_model(model)
     for epoch in range(3):
         plan.on_epoch_begin(epoch)
-        model.train_on_batch(x, y)
+        logs = model.train_on_batch(x, y, return_dict=True)
+        assert (logs["auxiliary_loss"] > 0) == (epoch > 0)
     assert_close(model.get_weights(), f.weights)
     assert_close(auxiliary.get_weights(), s.weights)
 
@@ -358,6 +363,22 @@ def test_integer_images_are_simplified_as_floats():
     x = np.arange(2 * FEATURES, dtype="uint8").reshape(2, FEATURES)
     simplified = friendly().simplify(x)
     assert simplified.shape == x.shape and keras.backend.standardize_dtype(simplified.dtype) == "float32"
+
+
+def test_the_mean_penalty_needs_no_fixed_size_of_images():
+    x, y = np.random.default_rng(0).normal(size=(8, 5, 7, 1)).astype("float32"), np.arange(8) % CLASSES
+    fixed = tf.data.Dataset.from_tensors((x, y))
+    signature = tf.TensorSpec((None, None, None, 1)), tf.TensorSpec((None,), "int64")
+    any_size = tf.data.Dataset.from_generator(lambda: [(x, y)], output_signature=signature)
+    any_size = any_size.apply(tf.data.experimental.assert_cardinality(1))
+    logs = []
+    for dataset in (fixed, any_size):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((None, None, 1))
+        auxiliary = keras.Model(image, layers.Conv2D(1, 3, padding="same")(image))
+        classifier = keras.Model(image, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(image)))
+        logs.append(fit(friendly(classifier, auxiliary, penalty="mean"), dataset, epochs=2))
+    assert logs[0] == logs[1] and logs[0]["auxiliary_loss"][1] > 0
 
 
 def test_forgetting_the_plan_is_an_error_that_says_so():

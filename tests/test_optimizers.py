@@ -23,6 +23,12 @@ def test_l2_is_the_gradient_of_half_the_squared_norm(name, rate):
     np.testing.assert_allclose(with_l2, by_hand, rtol=1e-6)
 
 
+@pytest.mark.parametrize("l2", [-1.0, float("nan"), "0.1"])
+def test_l2_out_of_range_is_refused(l2):
+    with pytest.raises(ValueError, match="l2 must be a finite number >= 0, got"):
+        optimizers.SGD(0.1, l2=l2)
+
+
 def test_without_l2_the_step_is_that_of_keras():
     start = np.array([1.0, -2.0, 0.5], "float32")
     for amsgrad in (False, True):

@@ -47,6 +47,8 @@ def test_simplification_epochs_out_of_range_are_refused(epochs):
 
 
 def test_a_law_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"law must be one of .* got \['quadratic'\]"):
+        DevelopmentalPlan(1.0, 5, law=["quadratic"])
     with pytest.raises(ValueError, match=r"one of 'quadratic', 'linear', 'cosine' or a function, got 'cubic'"):
         DevelopmentalPlan(1.0, 10, "cubic")
     with pytest.raises(ValueError, match=r"must stay in \[0, 1\], got 2.0 at progress 1.0"):

@@ -36,8 +36,10 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, pa
         A `tf.data.Dataset` of (x, y): x float32 (batch, *input_shape), y int32 (batch,).
 
     Raises:
-        ValueError: for `augment` without a seed.
+        ValueError: for `augment` without a seed, or a seed without `epoch`.
     """
+    if seed is not None and epoch is None:
+        raise ValueError(f"a seed needs epoch, a tf.Variable with the number of the pass, got seed={seed!r} alone")
     if augment is not None and seed is None:
         raise ValueError("augment needs a seed, got seed=None")
     n = len(part)
@@ -88,7 +90,7 @@ def order(n, of_pass):
     Returns:
         int32 tensor (n,), the indices of the examples.
     """
-    return tf.random.experimental.stateless_shuffle(tf.range(n), of_pass)
+    return tf.random.experimental.stateless_shuffle(tf.range(n), tf.cast(of_pass, tf.int32))
 
 
 def _dense_rows(x):

@@ -35,6 +35,8 @@ def read(path, *names):
         return None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
         print(f"{path}: damaged ({error}), to be made again", file=sys.stderr)
         path.unlink(missing_ok=True)

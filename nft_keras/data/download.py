@@ -16,7 +16,7 @@ class DownloadError(DataError):
     """A file that could not be downloaded, or that is not the file that was published."""
 
 
-def download(urls, path, *, sha1, size=None, timeout=15.0, attempts=3):
+def download(urls, path, *, sha1, timeout=15.0, attempts=3):
     """Downloads a file.
 
     What has arrived waits in `path` + ".part", from where an interrupted download goes on, in this call or the next;
@@ -27,7 +27,6 @@ def download(urls, path, *, sha1, size=None, timeout=15.0, attempts=3):
         urls: where the file is, several addresses of the same file, tried in this order.
         path: `pathlib.Path` to write; missing folders are made.
         sha1: str, the SHA-1 of the file, hexadecimal.
-        size: int, its number of bytes, None where nobody knows.
         timeout: seconds to wait for an answer or for more data.
         attempts: how often to go on at each address after a break in the middle; what cannot be reached at all is
             not asked again.
@@ -45,10 +44,10 @@ def download(urls, path, *, sha1, size=None, timeout=15.0, attempts=3):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             continued = part.exists()
-            _fetch(url, part, size, timeout, attempts)
+            _fetch(url, part, timeout, attempts)
             if continued and _sha1(part) != sha1:
                 part.unlink()
-                _fetch(url, part, size, timeout, attempts)
+                _fetch(url, part, timeout, attempts)
             if (found := _sha1(part)) != sha1:
                 part.unlink()
                 raise _Wrong(f"the file there has SHA-1 {found}, the published one has {sha1}")
@@ -66,12 +65,12 @@ class _Wrong(Exception):
     """What is wrong at one address."""
 
 
-def _fetch(url, part, size, timeout, attempts):
+def _fetch(url, part, timeout, attempts):
     """Appends to `part` until it is as long as the file at the address, which is asked to go on after every break."""
     with _Bar(url) as bar:
         for attempt in range(attempts):
             had = part.stat().st_size if part.exists() else 0
-            reason = _append(url, part, size, timeout, bar)
+            reason = _append(url, part, timeout, bar)
             if reason is None:
                 return
             # Nothing new arrived: asking again would only make the user wait.
@@ -79,7 +78,7 @@ def _fetch(url, part, size, timeout, attempts):
                 raise _Wrong(reason)
 
 
-def _append(url, part, size, timeout, bar):
+def _append(url, part, timeout, bar):
     """One request for what `part` lacks; returns None when `part` is complete, or why the connection broke."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "nft_keras"})
@@ -99,9 +98,7 @@ def _append(url, part, size, timeout, bar):
             raise _Wrong(f"asked for bytes {have}-, got {response.headers.get('Content-Range')!r}")
         length = response.headers.get("Content-Length")
         total = have + int(length) if length is not None and length.isdigit() else None
-        if size is not None and total not in (None, size):
-            raise _Wrong(f"the file there has {total:,} bytes, the published one has {size:,}")
-        bar.begin(have, total or size)
+        bar.begin(have, total)
         with open(part, "ab" if have else "wb") as file:
             while True:
                 try:
@@ -117,8 +114,6 @@ def _append(url, part, size, timeout, bar):
         have = part.stat().st_size
     if total is not None and have < total:
         return f"the connection ended after {have:,} of {total:,} bytes"
-    if size is not None and have != size:
-        return f"the connection ended after {have:,} of {size:,} bytes"
     return None
 
 

@@ -196,8 +196,9 @@ def _load(name, data_dir, source):
 
 def _ready(name, data_dir, source):
     """(x, y, kind) out of a cache that `source` may use, or None."""
-    stamp = _stamp(_published_files(name, data_dir))
+    stamp = ""
     if source != "generated":
+        stamp = _stamp(_published_files(name, data_dir))
         published = cache.read(_cached(name, data_dir, _PUBLISHED), "x", "y", "stamp")
         if published and stamp in ("", str(published[2])):
             return *published[:2], "published"

@@ -1,6 +1,7 @@
 """Where data sets would come from now, for `python -m nft_keras.data list`: one line each, nothing is loaded."""
 
-_BUILDERS = {"imdb": "imdb_reviews", "mnist": "mnist", "cifar10": "cifar10", "cifar10-n": "cifar10"}
+WINES = "winemag-data-130k-v2.csv"
+_BUILDERS = {"imdb": "imdb_reviews", "mnist": "mnist", "cifar10": "cifar10"}
 
 
 def always(name, data_dir):
@@ -26,5 +27,5 @@ def prepared(name, data_dir):
 
 def wines(name, data_dir):
     """The wine reviews, a file of Kaggle's that nobody may download without an account."""
-    file = data_dir / "winemag-data-130k-v2.csv"
+    file = data_dir / WINES
     return f"{file}" if file.exists() else f"Kaggle (zynicide/wine-reviews): put {file.name} into {data_dir}"

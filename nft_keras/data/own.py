@@ -13,7 +13,7 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, split
 from nft_keras.data.preprocessing import Columns, Images, of_arrays
-from nft_keras.data.table import column, number, read_table
+from nft_keras.data.table import column, number_in, read_table
 from nft_keras.data.text import TfIdf
 
 _PARTS = ("train", "valid", "test")
@@ -61,13 +61,14 @@ def csv_file(
     if text is None and (not columns or "" in header):
         what = "no column but the label" if not columns else f"a column without a name, number {header.index('') + 1}"
         raise DataError(f"{path} has {what}; take an index column out, give the others names")
-    labels, texts, numbers = [], [], array.array("d")
+    lines, labels, texts, numbers = [], [], [], array.array("d")
     for line, row in rows:
         if not row[place].strip():
             raise DataError(f"{path}:{line}: column {label!r} is empty")
+        lines.append(line)
         labels.append(row[place].strip())
         if text is None:
-            numbers.extend(number(path, line, header[i], row[i]) for i in columns)
+            numbers.extend(number_in(path, line, header[i], row[i]) for i in columns)
         else:
             texts.append(row[columns[0]])
     x = np.frombuffer(numbers).reshape(len(labels), len(columns)) if text is None else np.array(texts, dtype=object)
@@ -77,6 +78,7 @@ def csv_file(
     parts = _complete(path, {"train": Part(x, y)}, names, valid_fraction, test_fraction, split_seed)
     if text is None:
         features = Columns.fit(path, parts["train"].x, [header[i] for i in columns])
+        features.check(path, lines, x)
     else:
         features = _tf_idf(path, parts["train"].x, num_words, text)
     parts = [Part(features.transform(parts[which].x), parts[which].y) for which in _PARTS]
@@ -109,6 +111,9 @@ def npz_file(
     arrays = _arrays(path)
     suffixes = {which: f"_{which}" for which in _PARTS if f"x_{which}" in arrays}
     if "train" not in suffixes:
+        for array in arrays:
+            if array.endswith(tuple(f"_{which}" for which in _PARTS)):
+                raise DataError(f"{path} has {array} but no x_train; name the training part x_train and y_train")
         suffixes = {"train": ""}
     for name in (axis + suffix for suffix in suffixes.values() for axis in "xy"):
         if name not in arrays:
@@ -156,7 +161,7 @@ def image_folder(
         DataError: if there are no classes or images that cannot be read, naming every one of them.
     """
     path = _located(data_dir, path)
-    inside = _inside(path)
+    inside = [entry for entry in _inside(path) if entry.is_dir()]
     roots = {folder.name: folder for folder in inside if folder.name in _PARTS}
     if "train" not in roots or len(roots) < len(inside):
         roots = {"train": path}

@@ -53,6 +53,8 @@ def open_prepared(name, data_dir):
             ) from error
     try:
         train, test = (tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1)) for part in ("train", "test"))
+    except MemoryError:
+        raise
     except Exception as error:
         raise DataError(
             f"{builder.data_dir} is damaged ({type(error).__name__}); delete it and run with network once"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from nft_keras.data import DataError
-from nft_keras.data.table import column, number, read_table
+from nft_keras.data.table import column, number_in, read_table
 from nft_keras.data.text import Embeddings, TfIdf
 
 FILE = "preprocessing.json"
@@ -165,12 +165,24 @@ class Columns:
         rows = read_table(path)
         header = next(rows)
         lines, numbers = _numbers(path, header, rows, [column(path, header, name) for name in self.names])
+        self.check(path, lines, numbers)
+        return lines, numbers
+
+    def check(self, path, lines, numbers):
+        """Refuses numbers that are not finite once they are standardised.
+
+        Args:
+            path, lines: where the rows come from, for the error.
+            numbers: float64 array (n, columns).
+
+        Raises:
+            DataError: naming the line and the column.
+        """
         with np.errstate(over="ignore"):
             row, wrong = np.nonzero(~np.isfinite(self.transform(numbers)))
         if len(row):
             name, value = self.names[wrong[0]], numbers[row[0], wrong[0]]
             raise DataError(f"{path}:{lines[row[0]]}: column {name!r} is too large to be standardised, got {value:g}")
-        return lines, numbers
 
     def transform(self, numbers):
         """float32 (n, columns) of numbers (n, columns)."""
@@ -350,7 +362,7 @@ def _numbers(path, header, rows, places):
     lines, numbers = [], array.array("d")
     for line, row in rows:
         lines.append(line)
-        numbers.extend(number(path, line, header[i], row[i]) for i in places)
+        numbers.extend(number_in(path, line, header[i], row[i]) for i in places)
     if not lines:
         raise DataError(f"{path} has no rows, only a header")
     return lines, np.frombuffer(numbers).reshape(len(lines), -1)

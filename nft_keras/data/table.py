@@ -2,13 +2,14 @@
 
 import collections
 import csv
-import difflib
 import math
 
+from nft_keras._checks import near
 from nft_keras.data import DataError
 
-# No line of a table is longer; a file without line ends (zeros, another format) must not be read into the memory.
-_LONGEST_LINE = 1 << 26
+# No line of a table or a text is longer; a file without line ends (zeros, another format) must not be read into the
+# memory.
+LONGEST_LINE = 1 << 26
 
 
 def read_table(path):
@@ -24,6 +25,7 @@ def read_table(path):
     Raises:
         DataError: if the file cannot be read, is not UTF-8, or has a row that is longer or shorter than the header.
     """
+    csv.field_size_limit(LONGEST_LINE)  # a long text in a cell is no mistake
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(_lines(path, file), strict=True)
@@ -45,22 +47,19 @@ def column(path, header, name):
         DataError: if there is none, with the columns there are.
     """
     if name not in header:
-        close = difflib.get_close_matches(name, header, 1, 0.5)
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-        raise DataError(
-            f"{path} has no column {name!r}; it has {there_are}" + (f"; did you mean {close[0]}?" if close else "")
-        )
+        raise DataError(f"{path} has no column {name!r}; it has {there_are}{near(name, header)}")
     return header.index(name)
 
 
 def _lines(path, file):
-    while line := file.readline(_LONGEST_LINE + 1):
-        if len(line) > _LONGEST_LINE:
-            raise DataError(f"{path}: not a table, it has a line of more than {_LONGEST_LINE:,} characters")
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(f"{path}: not a table, it has a line of more than {LONGEST_LINE:,} characters")
         yield line
 
 
-def number(path, line, name, cell):
+def number_in(path, line, name, cell):
     """The number in a cell.
 
     Raises:

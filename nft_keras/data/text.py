@@ -7,10 +7,7 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, split
 from nft_keras.data.prepared import open_prepared
-from nft_keras.data.table import column, read_table
-
-# No line of text is longer; a file without line ends must not be read into the memory.
-_LONGEST_LINE = 1 << 26
+from nft_keras.data.table import LONGEST_LINE, column, read_table
 
 
 def imdb(data_dir, split_seed, num_words: Annotated[int, ">= 1"] = 20000):
@@ -157,9 +154,9 @@ def _lines(path):
     lines, texts = [], []
     try:
         with open(path, "rb") as file:
-            for line, text in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
-                if len(text) > _LONGEST_LINE:
-                    raise DataError(f"{path}:{line}: not a text, the line has more than {_LONGEST_LINE:,} bytes")
+            for line, text in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+                if len(text) > LONGEST_LINE:
+                    raise DataError(f"{path}:{line}: not a text, the line has more than {LONGEST_LINE:,} bytes")
                 text = text.decode("utf-8-sig" if line == 1 else "utf-8").rstrip("\r\n")
                 if text.strip():
                     lines.append(line)

@@ -24,7 +24,7 @@ def two_moons(data_dir, split_seed, noise: Annotated[float, ">= 0"] = 0.1):
 
     parts = []
     for i, n in enumerate((300, 300, 1000)):
-        x, y = make_moons(n, noise=noise, random_state=3 * split_seed + i)
+        x, y = make_moons(n, noise=noise, random_state=(3 * split_seed + i) % 2**32)
         parts.append(Part(x.astype("float32"), y.astype("int32")))
     provenance = f"generated (scikit-learn make_moons, noise {noise}, seed {split_seed})"
     return Dataset(*parts, 2, provenance, ("upper", "lower"), of_arrays(parts[0].x))

@@ -12,10 +12,10 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, cache, split
 from nft_keras.data.encoder import SentenceEncoder, find_checkpoint, fingerprint
+from nft_keras.data.origins import WINES
 from nft_keras.data.table import column, read_table
 from nft_keras.data.text import Embeddings, TfIdf
 
-FILE = "winemag-data-130k-v2.csv"
 _TEXT = "description"
 # Reviews that are embedded and cached together: an embedding that was broken off goes on after the last whole lot.
 _LOT = 8192
@@ -48,9 +48,11 @@ def wines(
     Raises:
         DataError: if the file or the encoder's weights are missing or damaged.
     """
-    path = Path(data_dir) / FILE
+    if features not in ("embeddings", "tfidf"):
+        raise DataError(f"wines: features must be one of embeddings, tfidf, got {features!r}")
+    path = Path(data_dir) / WINES
     texts, y = _reviews(path)
-    provenance = f"Kaggle {FILE}, {len(y):,} reviews, "
+    provenance = f"Kaggle {WINES}, {len(y):,} reviews, "
     if features == "tfidf":
         x, provenance = np.array(texts, dtype=object), f"{provenance}TF-IDF"
     else:
@@ -79,7 +81,7 @@ def _reviews(path):
     """(texts, int32 array: 1 for 90 points or more)."""
     if not path.exists():
         raise DataError(
-            f"wines: no {FILE} in {path.parent}; get it from https://www.kaggle.com/datasets/zynicide/wine-reviews "
+            f"wines: no {WINES} in {path.parent}; get it from https://www.kaggle.com/datasets/zynicide/wine-reviews "
             "and put it there (--data-dir)"
         )
     rows = read_table(path)

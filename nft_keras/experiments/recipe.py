@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from nft_keras import data
-from nft_keras.experiments.schema import Document, RecipeError, near
+from nft_keras._checks import near
+from nft_keras.experiments.schema import Document, RecipeError
 from nft_keras.experiments.settings import CLASSIFIERS, METHODS, NeuralFriendlyTraining, Training, Trial
 
 MOST_POINTS = 10_000

@@ -1,13 +1,14 @@
 """YAML read against the signatures of what it describes: every error says file, line, key, and what is allowed."""
 
 import dataclasses
-import difflib
 import inspect
 import math
 import types
 import typing
 
 import yaml
+
+from nft_keras._checks import near
 
 # PyYAML takes seconds for so many characters; our longest recipe has some 4,000.
 _LONGEST = 100_000
@@ -241,12 +242,6 @@ class Document:
         if annotation is float and not math.isfinite(value):
             raise self.error(key, f"should be a finite number, got {value!r}")
         return value
-
-
-def near(word, words):
-    """'; did you mean ...?' where one of the words is close to the word, else ''."""
-    close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _satisfies(number, clause):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from nft_keras.data import Part
 from nft_keras.data.augment import crop_and_flip
-from nft_keras.data.batches import batches
+from nft_keras.data.batches import batches, order
 
 N = 103
 Y = np.arange(N, dtype="int32")
@@ -98,6 +98,18 @@ def test_augmentation_changes_neither_order_nor_labels():
         for augment in (None, crop_and_flip)
     )
     np.testing.assert_array_equal(plain[1], augmented[1])
+
+
+@pytest.mark.parametrize("seed", [3, 3_000_000_000])
+def test_the_order_is_that_of_replicas_that_train_together(seed):
+    rows, _ = collect(batches(part("uint8")[0], 10, seed=seed, epoch=tf.Variable(2)))
+    alone, _ = collect(batches(part("uint8")[0], 10))
+    np.testing.assert_array_equal(rows, alone[order(len(alone), [seed, 2]).numpy()])
+
+
+def test_a_seed_without_the_number_of_the_pass_is_refused():
+    with pytest.raises(ValueError, match="a seed needs epoch, .* got seed=3 alone"):
+        batches(part("uint8")[0], 10, seed=3)
 
 
 def test_augmentation_without_a_seed_is_refused():

@@ -20,6 +20,19 @@ def test_what_is_not_there_is_none(tmp_path):
     assert cache.read(tmp_path / "file.npz", "x") is None
 
 
+def test_too_little_memory_does_not_make_a_file_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "file.npz"
+    cache.write(path, x=np.arange(1000))
+
+    def load(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(MemoryError):
+        cache.read(path, "x")
+    assert path.exists()
+
+
 @pytest.mark.parametrize("damage", ["empty", "text", "short", "flipped", "other arrays", "pickle"])
 def test_a_damaged_file_is_said_removed_and_none(tmp_path, capsys, damage):
     path = tmp_path / "file.npz"

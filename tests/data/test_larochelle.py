@@ -144,6 +144,11 @@ def test_a_published_file_that_is_damaged_is_an_error_and_never_replaced_in_sile
         load("convex", tmp_path)
 
 
+def test_who_wants_a_generated_set_gets_it_whatever_lies_there(tmp_path):
+    (tmp_path / "convex_train.amat").write_text("its companion is not there")
+    assert load("convex", tmp_path, source="generated").provenance.startswith("generated")
+
+
 def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(DataError, match="source must be one of auto, published, generated, got 'web'"):
         load("convex", tmp_path, source="web")

@@ -76,6 +76,11 @@ def test_csv_text_becomes_tf_idf_features_fitted_on_the_training_part(tmp_path):
             np.testing.assert_allclose(row, features[label], atol=1e-6)
 
 
+def test_a_cell_of_a_csv_may_hold_a_long_text(tmp_path):
+    write(tmp_path / "t.csv", "a,label\n" + "".join(f"{'long ' * 50_000} word{i % 2},{i % 2}\n" for i in range(20)))
+    assert load("csv", tmp_path, path="t.csv", text="a").train.x.shape[1] == 3
+
+
 def test_csv_columns_that_are_constant_are_reported_and_become_zero(tmp_path):
     write(tmp_path / "t.csv", "a,b,label\n" + "".join(f"{i},0.1,{i % 2}\n" for i in range(20)))
     with pytest.warns(UserWarning, match="t.csv: constant in the training part and of no use: column b"):
@@ -91,6 +96,7 @@ BAD_TABLES = {
     "NaN": ("a,label\n1,0\nnan,1\n" + ROWS, {}, "t.csv:3: column 'a' should be a finite number, got 'nan'"),
     "infinite": ("a,label\n1,0\n-inf,1\n" + ROWS, {}, "t.csv:3: .* got '-inf'"),
     "huge": ("a,label\n1e300,0\n-1e300,1\n" + ROWS, {}, "column 'a' are too large"),
+    "huge in the test part": (f"a,label\n{ROWS * 5}1e300,1\n", {}, "t.csv:102: column 'a' is too large"),
     "no label": ("a,label\n1,\n" + ROWS, {}, "t.csv:2: column 'label' is empty"),
     "short row": ("a,label\n1\n" + ROWS, {}, "t.csv:2: 1 cells, the header has 2 columns"),
     "index column": (",label\n" + ROWS, {}, "a column without a name, number 1"),
@@ -186,6 +192,7 @@ BAD_ARRAYS = {
     "one class": ({"x": X, "y": np.ones(50, int)}, "at least two classes are needed, 50 examples are of 1"),
     "objects": ({"x": X, "y": Y.astype(object)}, "y.npy cannot be read: it holds pickled Python objects"),
     "shapes": ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, r"x_train is float32 \(4,\), of x_test"),
+    "no training part": ({"x": X, "y": Y, "x_test": X, "y_test": Y}, "has x_test but no x_train"),
     "empty": ({"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}, "the test part is empty"),
     "unseen": (
         {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 3},
@@ -283,6 +290,9 @@ def test_folders_train_and_test_are_parts(images, tmp_path):
         shutil.copytree(images, tmp_path / "both" / part)
     dataset = load("image-folder", tmp_path, path="both", image_size=4, valid_fraction=0.5)
     assert [len(part) for part in parts(dataset)] == [15, 15, 30]
+    (tmp_path / "both" / "README.txt").write_text("beside the folders")
+    beside = load("image-folder", tmp_path, path="both", image_size=4, valid_fraction=0.5)
+    np.testing.assert_array_equal(beside.train.x, dataset.train.x)
     (tmp_path / "both" / "test" / "sky").rename(tmp_path / "both" / "test" / "water")
     with pytest.raises(DataError, match="the training part has no example of class water"):
         load("image-folder", tmp_path, path="both", image_size=4)

@@ -8,6 +8,7 @@ import pytest
 
 from nft_keras.data import DataError, load, wines
 from nft_keras.data.encoder import SentenceEncoder
+from nft_keras.data.origins import WINES
 from nft_keras.data.text import TfIdf
 from tests.data.checkpoints import write_checkpoint
 
@@ -25,7 +26,7 @@ def reviews(seed=0):
 @pytest.fixture
 def folder(tmp_path):
     """A data directory with a short file in Kaggle's columns."""
-    with open(tmp_path / wines.FILE, "w", encoding="utf-8", newline="") as file:
+    with open(tmp_path / WINES, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["", "country", "description", "points", "title"])
         for i, (text, points) in enumerate(zip(*reviews(), strict=True)):
@@ -93,7 +94,7 @@ def test_other_weights_or_other_reviews_are_embedded_anew(folder):
     write_checkpoint(folder / "encoder", "bert", seed=2)
     second = load("wines", folder, encoder="encoder").train.x
     assert np.abs(first - second).max() > 0.1
-    file = folder / wines.FILE
+    file = folder / WINES
     file.write_text(file.read_text(encoding="utf-8").replace("plum", "oak"), encoding="utf-8")
     assert np.abs(second - load("wines", folder, encoder="encoder").train.x).max() > 0.1
 
@@ -128,7 +129,7 @@ def test_without_the_file_the_error_says_where_to_get_it_and_where_to_put_it(tmp
     ],
 )
 def test_a_damaged_file_is_named_with_the_line(tmp_path, content, message):
-    (tmp_path / wines.FILE).write_bytes(content)
+    (tmp_path / WINES).write_bytes(content)
     with pytest.raises(DataError, match=message):
         load("wines", tmp_path, features="tfidf")
 
@@ -136,9 +137,9 @@ def test_a_damaged_file_is_named_with_the_line(tmp_path, content, message):
 @pytest.mark.data
 def test_the_real_reviews_load():
     folder = Path(os.environ.get("NFT_DATA_DIR", ""))
-    if not (folder / wines.FILE).exists():
-        pytest.skip(f"no {wines.FILE} in $NFT_DATA_DIR")
-    with open(folder / wines.FILE, encoding="utf-8", newline="") as file:
+    if not (folder / WINES).exists():
+        pytest.skip(f"no {WINES} in $NFT_DATA_DIR")
+    with open(folder / WINES, encoding="utf-8", newline="") as file:
         points = np.array([int(row["points"]) for row in csv.DictReader(file)])
     dataset = load("wines", folder, features="tfidf")
     y = np.concatenate([part.y for part in parts(dataset)])

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from nft_keras import data, run
-from nft_keras.data import DataError, larochelle, wines
+from nft_keras.data import DataError, larochelle
+from nft_keras.data.origins import WINES as FILE
 from tests.data.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import command, tree
@@ -264,7 +265,7 @@ def test_bad_published_files_are_refused(tmp_path, kind):
 
 def reviews(folder, points=lambda i: 85 + i % 10, text="plum and oak"):
     lines = [f"{text} {i},{points(i)}\n" for i in range(40)]
-    (folder / wines.FILE).write_bytes(("description,points\n" + "".join(lines)).encode("latin-1"))
+    (folder / FILE).write_bytes(("description,points\n" + "".join(lines)).encode("latin-1"))
 
 
 WINES = {
@@ -274,7 +275,7 @@ WINES = {
     "NaN": (lambda folder: reviews(folder, lambda i: "nan"), "csv:2: .* got 'nan'"),
     "one class": (lambda folder: reviews(folder, lambda i: 95), "csv.*all examples of the training part are of one"),
     "latin-1": (lambda folder: reviews(folder, text="café"), "csv is not UTF-8 after line"),
-    "a folder": (lambda folder: (folder / wines.FILE).mkdir(), "csv cannot be read: Is a directory"),
+    "a folder": (lambda folder: (folder / FILE).mkdir(), "csv cannot be read: Is a directory"),
 }
 
 
@@ -283,7 +284,7 @@ def test_a_bad_file_of_reviews_is_refused(tmp_path, kind):
     make, message = WINES[kind]
     (tmp_path / "data").mkdir()
     make(tmp_path / "data")
-    check_refused(tmp_path, {"name": "wines", "features": "tfidf"}, wines.FILE, message)
+    check_refused(tmp_path, {"name": "wines", "features": "tfidf"}, FILE, message)
 
 
 def configured(**changes):

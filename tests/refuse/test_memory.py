@@ -4,7 +4,7 @@ import subprocess
 import sys
 import zipfile
 
-from nft_keras.data import wines
+from nft_keras.data.origins import WINES
 from tests.data.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import COUNTS
@@ -13,7 +13,8 @@ from tests.refuse.test_data import reviews, rows
 PROGRAM = """
 import resource, sys, keras, sklearn.model_selection, PIL.Image
 from nft_keras import data, run
-from nft_keras.data import larochelle, wines
+from nft_keras.data import larochelle
+from nft_keras.data.origins import WINES
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,7 +70,7 @@ HUGE = {
     "one-line-csv": (CSV, lambda folder: (folder / "t.csv").symlink_to("/dev/zero")),
     "sparse-reviews": (
         "name: wines, features: tfidf",
-        lambda folder: traps.sparse(folder / wines.FILE, start=b"description,points\n"),
+        lambda folder: traps.sparse(folder / WINES, start=b"description,points\n"),
     ),
     "sparse-table": ("name: convex", tables_that_never_end),
     "packed-table": (
