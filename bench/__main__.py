@@ -7,7 +7,6 @@ size, width, number of examples), pipeline. They need `pip install -e '.[bench]'
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,9 +25,9 @@ def main(arguments=None):
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
 
-    from bench import costs, kernels, measure, profile, report, steps
+    from bench import costs, kernels, measure, operations, report, steps
 
-    homes = {"steps": steps, "drop": steps, "others": steps, "kernels": kernels, "profile": profile}
+    homes = {"steps": steps, "drop": steps, "others": steps, "kernels": kernels, "profile": operations}
     functions = {name: getattr(homes.get(name, costs), name) for name in SECTIONS}
     measure.same_threads(options.threads)
     tables = []
@@ -36,8 +35,8 @@ def main(arguments=None):
         for table in functions[name](options.quick):
             print(table.text(), flush=True)
             tables.append(table)
-    command = " ".join(["python -m bench", *(sys.argv[1:] if arguments is None else arguments)])
-    report.write(tables, options.out, command)
+    command = ["python -m bench", *options.sections, *(["--quick"] if options.quick else [])]
+    report.write(tables, options.out, " ".join(command))
 
 
 if __name__ == "__main__":

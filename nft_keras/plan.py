@@ -1,6 +1,7 @@
 """The developmental plan: laws of eta (Eq. 5 of Marullo et al. 2022) and the callback that follows them."""
 
 import math
+import warnings
 
 import keras
 
@@ -121,9 +122,16 @@ class DevelopmentalPlan(Plan):
         return 1 < gamma <= self.simplification_epochs
 
     def on_train_begin(self, logs=None):
-        """Refuses a model that cannot follow the plan."""
+        """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         if not hasattr(self.model, "drop_auxiliary"):
             raise ValueError(f"DevelopmentalPlan needs a FriendlyModel, got a {type(self.model).__name__}")
+        epochs = self.params.get("epochs", self.simplification_epochs)
+        if epochs < self.simplification_epochs and self.model.auxiliary is not None:
+            warnings.warn(
+                f"the plan's simplification_epochs={self.simplification_epochs} are more than epochs={epochs}: "
+                "training ends on altered data, before the auxiliary network is dropped",
+                stacklevel=2,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets eta and says whether the epoch's data are simplified."""

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from nft_keras import DevelopmentalPlan
 from nft_keras.plan import LAWS
+from tests.test_model import examples, fit, friendly
 
 
 @pytest.mark.parametrize("simplification_epochs", [2, 3, 50, 170])
@@ -53,6 +55,15 @@ def test_a_law_out_of_range_is_refused():
         DevelopmentalPlan(1.0, 10, "cubic")
     with pytest.raises(ValueError, match=r"must stay in \[0, 1\], got 2.0 at progress 1.0"):
         DevelopmentalPlan(1.0, 10, lambda progress: 2 * progress**4)
+
+
+def test_a_plan_that_training_cuts_short_is_warned_of():
+    model = friendly()
+    with pytest.warns(UserWarning, match="simplification_epochs=4 are more than epochs=3: training ends on altered"):
+        fit(model, *examples(), epochs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, *examples(), epochs=4, initial_epoch=3)
 
 
 def test_a_model_without_auxiliary_network_is_refused():

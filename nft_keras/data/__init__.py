@@ -180,7 +180,8 @@ class Dataset:
     Attributes:
         train, valid, test: `Part`s.
         num_classes: int.
-        provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ...").
+        provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ..."), and the label
+            noise that they were given.
         class_names: tuple of str, one per class.
         preprocessing: what made x of the content of files, an object of `nft_keras.data.preprocessing`; None: unknown.
     """
@@ -272,6 +273,8 @@ def load(
     parts = {part: _subset(name, part, getattr(dataset, part), size, split_seed) for part, size in sizes.items()}
     if label_noise:
         parts |= {part: permute_labels(parts[part], label_noise, split_seed) for part in label_noise_parts}
+        of_parts = " and ".join(label_noise_parts)
+        parts["provenance"] = f"{dataset.provenance}, {100 * label_noise:g} % of the {of_parts} labels permuted"
     return dataclasses.replace(dataset, **parts)
 
 

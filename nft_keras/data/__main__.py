@@ -8,6 +8,7 @@ from nft_keras._registry import RegistrationError
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 
 _ROWS, _COLUMNS = 5, 10
+_OF_FILES = ("csv", "npz", "image-folder")
 
 
 def main(arguments=None):
@@ -27,7 +28,7 @@ def main(arguments=None):
     )
     commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
     show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
-    show.add_argument("name", metavar="NAME", help=", ".join(SPECS))
+    show.add_argument("name", metavar="NAME", help=", ".join(name for name in SPECS if name not in _OF_FILES))
     show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
     options = parser.parse_args(arguments)
     if options.command == "list":
@@ -61,6 +62,8 @@ def _origin(name, data_dir):
 
 def _show(name, data_dir, out):
     """Draws the first training examples of a set of images, or the point cloud of one of points in the plane."""
+    if name in _OF_FILES:
+        raise DataError(f"{name} is a file of your own, which cannot be shown here; a recipe trains on it")
     if (spec := find(name)) and spec.input_shape:
         _check_drawable(name, spec.input_shape)
     dataset = load(name, data_dir)

@@ -29,6 +29,7 @@ def csv_file(
     path: str,
     label: str = "label",
     text: str | None = None,
+    drop: tuple[str, ...] = (),
     num_words: Annotated[int, ">= 1"] = 20000,
     valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
     test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
@@ -44,6 +45,7 @@ def csv_file(
         path: the file.
         label: name of the column of labels, text or whole numbers.
         text: name of a column of text; the others are then ignored. None: every column but the label is numeric.
+        drop: names of columns to leave out, such as one that numbers the rows.
         num_words: size of the vocabulary for `text`, the most frequent words of the training part.
         valid_fraction, test_fraction: of all rows; the rest is the training part.
 
@@ -57,10 +59,11 @@ def csv_file(
     rows = read_table(path)
     header = next(rows)
     place = column(path, header, label)
-    columns = [i for i in range(len(header)) if i != place] if text is None else [column(path, header, text)]
+    out = {place, *(column(path, header, name) for name in drop)}
+    columns = [i for i in range(len(header)) if i not in out] if text is None else [column(path, header, text)]
     if text is None and (not columns or "" in header):
         what = "no column but the label" if not columns else f"a column without a name, number {header.index('') + 1}"
-        raise DataError(f"{path} has {what}; take an index column out, give the others names")
+        raise DataError(f"{path} has {what}; take an index column out (`drop` does for one with a name)")
     lines, labels, texts, numbers = [], [], [], array.array("d")
     for line, row in rows:
         if not row[place].strip():

@@ -3,6 +3,7 @@
 import collections
 import csv
 import math
+import re
 
 from nft_keras._checks import near
 from nft_keras.data import DataError
@@ -47,6 +48,8 @@ def column(path, header, name):
         DataError: if there is none, with the columns there are.
     """
     if name not in header:
+        if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
+            raise DataError(f"{path}: {found[0]!r} separates its columns; write it with commas")
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
         raise DataError(f"{path} has no column {name!r}; it has {there_are}{near(name, header)}")
     return header.index(name)
@@ -70,7 +73,9 @@ def number_in(path, line, name, cell):
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{path}:{line}: column {name!r} should be a finite number, got {cell!r}")
+        got = repr(cell if len(cell) <= 40 else f"{cell[:40]}...")
+        advice = f"; of a column of text `text: {name}` makes features" if re.search("[^\\W\\d_]{2}.* ", cell) else ""
+        raise DataError(f"{path}:{line}: column {name!r} should be a finite number, got {got}{advice}")
     return value
 
 

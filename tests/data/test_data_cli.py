@@ -52,6 +52,8 @@ def test_show_draws_points_in_the_plane(tmp_path):
     "arguments, message",
     [
         (["show", "convexx"], "unknown data set 'convexx'"),
+        (["show", "mnst"], "did you mean mnist?"),
+        (["show", "csv"], "csv is a file of your own"),
         (["show", "imdb"], "imdb cannot be drawn, its examples are vectors of 20,000 numbers"),
         (["show", "two-moons", "--out", "/nowhere/at/all.png"], "cannot write /nowhere/at/all.png"),
         (["show", "two-moons", "--out", "{}/picture.docx"], "cannot write"),

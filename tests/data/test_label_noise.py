@@ -43,6 +43,8 @@ def test_validation_and_test_labels_stay_unless_asked():
     np.testing.assert_array_equal(clean["valid"], noisy["valid"])
     np.testing.assert_array_equal(clean["test"], noisy["test"])
     asked = labels(label_noise=0.5, label_noise_parts=("train", "valid"))
+    said = load("two-moons", label_noise=0.5, label_noise_parts=("train", "valid")).provenance
+    assert said.endswith("seed 0), 50 % of the train and valid labels permuted")
     np.testing.assert_array_equal(noisy["train"], asked["train"])
     assert (clean["valid"] != asked["valid"]).any()
     np.testing.assert_array_equal(clean["test"], asked["test"])

@@ -58,6 +58,12 @@ def test_csv_fractions_and_seed_make_the_split(table):
     assert (first.test.y != other.test.y).any()
 
 
+def test_csv_columns_can_be_dropped(table):
+    folder, _, _ = table
+    dropped = load("csv", folder, path="table.csv", label="kind", drop=("height",))
+    np.testing.assert_array_equal(dropped.train.x, load("csv", folder, path="table.csv", label="kind").train.x[:, :1])
+
+
 def test_csv_labels_that_are_numbers_are_sorted_as_numbers(tmp_path):
     write(tmp_path / "t.csv", "a,label\n" + "".join(f"{i},{i % 11}\n" for i in range(110)))
     assert load("csv", tmp_path, path="t.csv").class_names == tuple(map(str, range(11)))
@@ -92,6 +98,9 @@ ROWS = "".join(f"{i},{i % 2}\n" for i in range(20))
 BAD_TABLES = {
     "no such column": ("a,lable\n" + ROWS, {}, "no column 'label'; it has a, lable; did you mean lable?"),
     "text": ("a,label\n" + ROWS + "many,1\n", {}, "t.csv:22: column 'a' should be a finite number, got 'many'"),
+    "words": ("a,label\n" + ROWS + "so many words,1\n", {}, "got 'so many words'; of a column of text `text: a`"),
+    "semicolons": ("a;label\n1;0\n2;1\n", {}, "t.csv: ';' separates its columns; write it with commas"),
+    "nothing to drop": ("a,label\n" + ROWS, {"drop": ("b",)}, "no column 'b'; it has a, label"),
     "missing": ("a,label\n" + ROWS + ",1\n", {}, "t.csv:22: column 'a' should be a finite number, got ''"),
     "NaN": ("a,label\n1,0\nnan,1\n" + ROWS, {}, "t.csv:3: column 'a' should be a finite number, got 'nan'"),
     "infinite": ("a,label\n1,0\n-inf,1\n" + ROWS, {}, "t.csv:3: .* got '-inf'"),
