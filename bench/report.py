@@ -46,8 +46,9 @@ def milliseconds(values):
 
 def write(tables, out, command):
     """Writes bench.md, bench.json and bench.png into the folder `out`; returns the Markdown."""
-    when = datetime.date.today().isoformat()
-    head = f"# {command}\n\n{when}, nft_keras {describe()['nft_keras']}, {measure.machine()}. Batch 32 where nothing else is said. "
+    when, version = datetime.date.today().isoformat(), describe()["nft_keras"]
+    head = f"# {command}\n\n{when}, nft_keras {version}, {measure.machine()}. "
+    head += "Batch 32 where nothing else is said. "
     head += "Every figure is a median over rounds in which what is compared ran in turns, with its quartiles.\n\n"
     text = head + "\n".join(table.text() for table in tables)
     with whole(Path(out, "bench.md")) as temporary:

@@ -149,7 +149,8 @@ class Fit:
             "joint" (NFT, with these phases), "ft" or "eef".
         n: int, the number of examples; default the workload's steps times batch_size.
         batch_size: int.
-        pipeline: function of (part, batch_size, seed, epoch) that gives the `tf.data.Dataset`; default `nft_keras.data`'s.
+        pipeline: function of (part, batch_size, seed, epoch) that gives the `tf.data.Dataset`;
+            default `nft_keras.data`'s.
         perturbation: dict, `FriendlyTraining`'s step and confidence and the plan's max_steps.
 
     Attributes:
