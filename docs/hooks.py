@@ -1,7 +1,7 @@
 """What the pages show that is made when they are built: settings, data sets, the commands' help, our results.
 
-A line `{{ name argument }}` of a page is replaced by what the function of that name in `GENERATED` returns, Markdown; the
-argument is the rest of the line.
+A line `{{ name argument }}` of a page is replaced by what the function of that name in `GENERATED` returns, Markdown.
+The argument is the rest of the line.
 """
 
 import dataclasses
