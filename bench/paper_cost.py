@@ -1,10 +1,10 @@
-"""Floating-point operations of every published cell, counted from the networks: python bench/paper_cost.py [RECIPE ...]
+"""Floating-point operations of recipes, counted from the networks: python bench/paper_cost.py [RECIPE.yaml ...]
 
 A forward pass costs 2 operations per weight of a dense layer, and per weight and output pixel of a convolution; a
 backward pass as much for the gradient of the inputs, and again for that of the weights. With f and s a forward pass of
 classifier and auxiliary network, an example costs 3 f in a classic epoch; 3 s + 2 f and s + 3 f in the two phases of
-NFT; 2 f for a step of FT's perturbation (an upper bound: all examples take all tau steps); f for EEF's look at all
-losses.
+NFT, 3 s + 3 f in both with `phases: joint`; 2 f for a step of FT's perturbation (an upper bound: all examples take all
+tau steps); f for EEF's look at all losses.
 """
 
 import argparse
@@ -29,7 +29,7 @@ METHODS = ("ct", "eef", "ft", "nft")
 def main():
     """Prints a Markdown table: a row per recipe and classifier, a column per method, in 10^15 operations, all seeds."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", type=Path, nargs="*", metavar="RECIPE.yaml", help="default: all shipped ones")
+    parser.add_argument("recipes", type=Path, nargs="*", metavar="RECIPE.yaml", help="default: all in recipes/")
     options = parser.parse_args()
     rows, total = [], 0.0
     for path in options.recipes or sorted(shipped_recipes().glob("*.yaml")):
@@ -56,8 +56,8 @@ def operations(trial):
     length = trial.simplification_epochs
     classic = 3 * f * epochs
     if trial.method == "nft":
-        altered = max(length - 1, 0)
-        return n * (classic + altered * (4 * s + 2 * f))
+        extra = 3 * s if trial.method_settings.phases == "joint" else 4 * s + 2 * f
+        return n * (classic + max(length - 1, 0) * extra)
     law = LAWS[plan.law]
     remaining = [1 - law(progress(gamma, length)) for gamma in range(1, epochs + 1)]
     if trial.method == "ft":

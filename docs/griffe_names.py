@@ -1,5 +1,6 @@
-"""For mkdocstrings: an entry `a, b: meaning` of a docstring's section is one for a and one for b."""
+"""For mkdocstrings: nft_keras' public names, and an entry `a, b: meaning` of a docstring as one for a and one for b."""
 
+import ast
 import re
 
 import griffe
@@ -14,6 +15,16 @@ class SharedMeaning(griffe.Extension):
         """Griffe's event: an object was read."""
         if obj.docstring:
             obj.docstring.value = _ENTRY.sub(_apart, obj.docstring.value)
+
+
+class PublicNames(griffe.Extension):
+    """Makes nft_keras.NAME known, which nft_keras imports from its module when it is asked for."""
+
+    def on_package(self, *, pkg, **kwargs):
+        """Griffe's event: a package was read."""
+        if "_HOME" in pkg.members:
+            for name, module in ast.literal_eval(str(pkg["_HOME"].value)).items():
+                pkg.set_member(name, griffe.Alias(name, f"{module}.{name}"))
 
 
 def _apart(entry):

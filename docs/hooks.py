@@ -1,6 +1,7 @@
 """What the pages show that is made when they are built: settings, data sets, the commands' help, our results.
 
 A line `{{ name argument }}` of a page is replaced by what the function of that name in `GENERATED` returns, Markdown.
+The argument is the rest of the line.
 """
 
 import dataclasses
@@ -8,6 +9,7 @@ import importlib
 import inspect
 import json
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -27,7 +29,7 @@ _TYPE = re.compile(r"^(int|float|bool|ints|str)( (>=?) \S+?| in [\[(][^\])]*[\])
 
 def on_page_markdown(text, page, config, files):
     """MkDocs' event: the text of a page with what is generated in it."""
-    return filled(text)
+    return linked(filled(text), page.file.src_uri)
 
 
 def filled(text):
@@ -36,7 +38,24 @@ def filled(text):
     Raises:
         KeyError: for a name or an argument that there is not, or a setting without a description.
     """
-    return re.sub(r"^\{\{ (\S+)(?: (\S+))? \}\}$", lambda m: GENERATED[m[1]](*filter(None, [m[2]])), text, flags=re.M)
+    return re.sub(r"^\{\{ (\S+)(?: (.+))? \}\}$", lambda m: GENERATED[m[1]](*filter(None, [m[2]])), text, flags=re.M)
+
+
+def linked(text, page):
+    """The text with the README's links as a page of docs/ has them, and without those to what is not in docs/.
+
+    Args:
+        text: Markdown, of the page and of the README.
+        page: path of the page below docs/.
+    """
+
+    def link(found):
+        name, to = found.groups()
+        report = re.fullmatch(r"results/(.*)/report\.md", to)
+        to = f"docs/results.md#{report[1]}" if report else to.replace("results/README.md", "docs/results.md")
+        return f"[{name}]({posixpath.relpath(to, f'docs/{page}/..')})" if to.startswith("docs/") else name
+
+    return re.sub(r"\[([^][]*)\]\(((?:docs|notebooks|results)/[^)]*)\)", link, text)
 
 
 def keys():
@@ -105,19 +124,37 @@ def file(path):
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8').rstrip()}\n```"
 
 
+def readme(heading, path=ROOT / "README.md"):
+    """A section of the README, without its heading.
+
+    Args:
+        heading: of the section, in words.
+        path: of the README.
+
+    Raises:
+        KeyError: if there is no section of that heading.
+    """
+    parts = re.split(r"^## (.*)$", path.read_text(encoding="utf-8"), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[heading].strip()
+
+
 def results(method=None, folder=ROOT / "results"):
     """The reports of our runs.
 
     Args:
-        method: a key of `METHODS`: of the tables what is about it and CT. None: all.
+        method: a key of `METHODS`: of the tables what is about it and CT, of the rest the data alone, and no report
+            without such a table. None: all.
         folder: where RUN/report.md are.
     """
     parts = []
     for path in sorted(folder.glob("*/report.md")):
         blocks = re.split(r"\n{2,}", path.read_text(encoding="utf-8").strip())
+        if method:
+            blocks = [block for block in blocks if not re.match("(Run|Machine|Version|Trials): ", block)]
         blocks = [_of_method(block, method) if block.startswith("|") else block for block in blocks]
         blocks = [re.sub(r"^#+", "###", block) for block in blocks if block]
-        parts += blocks if blocks[0].startswith("#") else [f"### {path.parent.name}", *blocks]
+        if any(block.startswith("|") for block in blocks):
+            parts += blocks if blocks[0].startswith("#") else [f"### {path.parent.name}", *blocks]
     return "\n\n".join(parts) or "The folder `results/` held no reports when this page was built."
 
 
@@ -156,6 +193,7 @@ GENERATED = {
     "data-options": data_options,
     "help": command_help,
     "file": file,
+    "readme": readme,
     "bench": bench,
     "results": results,
 }

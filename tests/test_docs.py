@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from nft_keras import data
+from nft_keras._registry import Registry
 from nft_keras.experiments import settings
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.report import write_report
@@ -129,6 +130,29 @@ def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_oth
     assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
 
 
+@pytest.mark.parametrize("method", settings.METHODS)
+def test_a_run_on_the_page_of_a_method_has_a_table_with_it(method):
+    shown = dict(zip(*[iter(re.split(r"^### (.*)$", hooks.results(method), flags=re.M)[1:])] * 2, strict=True))
+    assert shown
+    for name, below in shown.items():
+        assert re.search(rf"^\|.*\b{method.upper()}\b", below, re.M), name
+        assert not re.search("^(Run|Machine|Version|Trials): ", below, re.M), name
+
+
+def test_a_section_of_the_readme_has_the_links_of_the_page_it_is_on(tmp_path):
+    (tmp_path / "README.md").write_text(
+        "# x\n## A `b`, c\n[p](docs/data.md#parts) [m](docs/methods/ft.md) [r](results/README.md)"
+        " [t](results/two/report.md) [n](notebooks/n.ipynb) [w](https://example.org/docs/)\n\n## Next\nother\n"
+    )
+    text = hooks.readme("A `b`, c", tmp_path / "README.md")
+    assert hooks.linked(text, "methods/nft.md") == (
+        "[p](../data.md#parts) [m](ft.md) [r](../results.md) [t](../results.md#two) n [w](https://example.org/docs/)"
+    )
+    assert hooks.linked(text, "index.md").startswith("[p](data.md#parts) [m](methods/ft.md) [r](results.md) ")
+    with pytest.raises(KeyError):
+        hooks.readme("A b", tmp_path / "README.md")
+
+
 def test_the_table_of_the_readme_is_that_of_results():
     assert f"\n\n{hooks.summary()}\n\n" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
 
@@ -182,9 +206,7 @@ def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
 
 
 def test_the_page_of_commands_has_them_all():
-    root = DOCS.parent
-    mains = [file for file in (root / "nft_keras").rglob("*.py") if "    end(main)\n" in file.read_text()]
-    names = {(file.parent if file.stem == "__main__" else file).stem for file in mains}
+    names = {(file.parent if file.stem == "__main__" else file).stem for file in commands()}
     assert set(re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)) == names
     assert hooks.command_help("predict").startswith("```text\nusage: python -m nft_keras.predict ")
 
@@ -196,6 +218,16 @@ def test_the_map_of_the_code_names_what_is_there():
     assert len(paths) > 15
     for path in paths:
         assert (root / path).exists() or (root / "nft_keras" / path).exists(), path
+    there = {(root / path).resolve() if (root / path).exists() else root / "nft_keras" / path for path in paths}
+    assert set(commands()) <= there
+    assert {
+        path for path in (root / "nft_keras").glob("_*.py") if path.stem not in ("__init__", "_checks", "_layers")
+    } <= there
+
+
+def commands():
+    """The modules that are commands."""
+    return [file for file in (DOCS.parent / "nft_keras").rglob("*.py") if "    end(main)\n" in file.read_text()]
 
 
 def blocks(page, language):
@@ -214,9 +246,21 @@ def entries():
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def broken_package(folder, monkeypatch):
+    """Makes the package of docs/extend.md look installed, without its module."""
+    info = folder / "rings_for_nft-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rings-for-nft\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nft_keras.datasets]\nrings = rings_for_nft:RINGS\n")
+    monkeypatch.syspath_prepend(folder)
+    declared = Registry("nft_keras.datasets", data.Spec, {})._declared
+    monkeypatch.setitem(vars(data.SPECS), "_declared", declared)
+
+
 def run(command):
     """What a command line, run in this process, says on stderr."""
-    _, _, module, *arguments = shlex.split(command)
+    words = shlex.split(command)
+    _, _, module, *arguments = words[words.index("python") :]
     main = importlib.import_module(module.replace("nft_keras.data", "nft_keras.data.__main__")).main
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
@@ -232,6 +276,10 @@ def test_a_command_of_the_page_prints_the_message_below_it(heading, text, tmp_pa
     if heading == "a package that is not installed":
         for package in ("onnx", "tf2onnx", "optuna"):
             monkeypatch.setitem(sys.modules, package, None)
+    if heading == "a back end that does not train":
+        monkeypatch.setattr("nft_keras._backend.backend_name", lambda: "torch")
+    if heading == "a package of yours that is broken":
+        broken_package(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NFT_DATA_DIR", str(tmp_path / "nothing"))
     for proxy in ("http_proxy", "https_proxy"):

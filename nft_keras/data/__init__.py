@@ -230,7 +230,7 @@ def load(
         data_dir: directory that holds (or receives) the files; default `default_data_dir()`.
         split_seed: int, seed of whatever is drawn: generated examples, splits, subsets, label noise.
         train_size, valid_size, test_size: keep so many examples of a part, drawn class by class in proportion;
-            None keeps all.
+            left out: all.
         label_noise: float in [0, 1], the fraction of the training examples whose labels are permuted among
             themselves (Section 3.3 of Marullo et al. 2022).
         label_noise_parts: the parts that have label noise; validation and test labels stay as they are unless named.

@@ -22,7 +22,7 @@ KEYS = {
     "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
     "dataset": "needed: a data set's name, or a mapping of `name` and options",
     "classifiers": "needed: a list of names, or a mapping of names to settings",
-    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` or a method of your own to settings",
+    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` or a method of your own to settings, or a list of names",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
     "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
