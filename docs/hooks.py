@@ -1,6 +1,7 @@
 """What the pages show that is made when they are built: settings, data sets, the commands' help, our results.
 
 A line `{{ name argument }}` of a page is replaced by what the function of that name in `GENERATED` returns, Markdown.
+What is to be read in the repository too stands in the page, between two comments; `python docs/hooks.py` makes it anew.
 The argument is the rest of the line.
 """
 
@@ -196,6 +197,7 @@ GENERATED = {
     "readme": readme,
     "bench": bench,
     "results": results,
+    "summary": summary,
 }
 
 
@@ -292,13 +294,23 @@ def _sections(docstring, name):
     return {name.strip(): text for names, text in texts for name in names}
 
 
-def write_summary(path=ROOT / "README.md"):
-    """Puts `summary()` into the README, between its two marks."""
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition("<!-- results: python docs/hooks.py -->\n")
-    _, end, after = rest.partition("<!-- end of results -->\n")
-    path.write_text("".join([before, begin, "\n", summary(), "\n\n", end, after]), encoding="utf-8")
+def rewritten(text):
+    """The text with what stands between `<!-- {{ name argument }} -->` and `<!-- end -->` made anew.
+
+    So that it is to be read where the pages are not built; a test compares.
+    """
+
+    def anew(found):
+        return f"{found[1]}\n\n{filled(found[2])}\n\n<!-- end -->"
+
+    return re.sub(r"^(<!-- (\{\{ [^\n]+ \}\}) -->)$.*?^<!-- end -->$", anew, text, flags=re.M | re.S)
+
+
+def sources():
+    """The Markdown files in which something is made anew."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 if __name__ == "__main__":
-    write_summary()
+    for path in sources():
+        path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -153,8 +153,17 @@ def test_a_section_of_the_readme_has_the_links_of_the_page_it_is_on(tmp_path):
         hooks.readme("A b", tmp_path / "README.md")
 
 
-def test_the_table_of_the_readme_is_that_of_results():
-    assert f"\n\n{hooks.summary()}\n\n" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", hooks.sources(), ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_what_is_generated_in_a_page_is_as_python_docs_hooks_makes_it(path):
+    text = path.read_text(encoding="utf-8")
+    assert hooks.rewritten(text) == text
+    assert text.count("<!-- {{ ") == text.count("<!-- end -->") == hooks.rewritten(text).count("<!-- end -->")
+
+
+def test_what_is_generated_in_a_page_is_made_anew_and_the_rest_left():
+    mark = "<!-- {{ settings Optimizer }} -->"
+    made = f"{mark}\n\n{hooks.settings_table('Optimizer')}\n\n<!-- end -->"
+    assert hooks.rewritten(f"a\n{mark}\nold\n<!-- end -->\nb\n{made}\n") == f"a\n{made}\nb\n{made}\n"
 
 
 @pytest.mark.parametrize(
