@@ -202,6 +202,18 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     assert len(names.get("model", names["classifier"]).history.epoch) == 3
 
 
+def test_the_recipe_of_the_readme_trains_on_a_table_beside_it(tmp_path, monkeypatch):
+    (recipe,) = blocks("../README.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(recipe)
+    rows = "".join(f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}\n" for i in range(60))
+    (tmp_path / "table.csv").write_text("a,b,kind\n" + rows)
+    monkeypatch.chdir(tmp_path)
+    command = "mine.yaml --data-dir . --seeds 0 --set training.epochs=4"
+    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS.parent / "README.md").read_text()
+    run(f"python -m nft_keras.run {command}")
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+
+
 @pytest.mark.parametrize("method", settings.METHODS)
 def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
     (methods,) = blocks(f"methods/{method}.md", "yaml")
