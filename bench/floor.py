@@ -4,7 +4,9 @@ Operations are counted as in `bench.paper_cost`; no gradient is counted that nob
 NFT's two phases those of the weights of the network that stays as it is.
 """
 
-from bench.paper_cost import forward
+import math
+
+import keras
 
 # Adam in one pass reads a weight, its gradient and two moments, and writes all but the gradient, in float32.
 ADAM_BYTES = 7 * 4
@@ -38,6 +40,17 @@ def friendly_floor(classifier, batch_size, rate, bandwidth, steps):
     f, f_1 = forward(classifier), _first(classifier)
     w = sum(v.shape.num_elements() for v in classifier.trainable_variables)
     return batch_size * (2 * f * steps + 3 * f - f_1) / rate + ADAM_BYTES * w / bandwidth
+
+
+def forward(network, first=False):
+    """Operations of a forward pass per example; with `first`, those of the first layer that has any."""
+    counts = []
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            counts.append(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3]))
+        elif isinstance(layer, keras.layers.Dense):
+            counts.append(2 * math.prod(layer.kernel.shape))
+    return counts[0] if first else sum(counts)
 
 
 def _first(network):

@@ -1,4 +1,4 @@
-"""Floating-point operations of recipes, counted from the networks: python bench/paper_cost.py [RECIPE.yaml ...]
+"""Floating-point operations of recipes, counted from the networks: python -m bench.paper_cost [RECIPE.yaml ...]
 
 A forward pass costs 2 operations per weight of a dense layer, and per weight and output pixel of a convolution; a
 backward pass as much for the gradient of the inputs, and again for that of the weights. With f and s a forward pass of
@@ -16,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 
+from bench.floor import forward  # noqa: E402
 from nft_keras import data  # noqa: E402
 from nft_keras.experiments import methods  # noqa: E402
 from nft_keras.experiments import trial as trials  # noqa: E402
@@ -82,17 +83,6 @@ class _Shape:
 
     def __init__(self, of_example):
         self.shape = (0, *of_example)
-
-
-def forward(network, first=False):
-    """Operations of a forward pass per example; with `first`, those of the first layer that has any."""
-    counts = []
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            counts.append(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3]))
-        elif isinstance(layer, keras.layers.Dense):
-            counts.append(2 * math.prod(layer.kernel.shape))
-    return counts[0] if first else sum(counts)
 
 
 if __name__ == "__main__":

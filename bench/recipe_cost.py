@@ -1,4 +1,4 @@
-"""Seconds per epoch of every cell of a recipe, from ten minibatches: python bench/recipe_cost.py RECIPE.yaml
+"""Seconds per epoch of every cell of a recipe, from ten minibatches: python -m bench.recipe_cost RECIPE.yaml
 
 Every cell is trained for three short epochs: NFT's third one has altered data, FT's second one takes every perturbation
 step it may take. What is measured is training alone, without validation and files, scaled to the recipe's training set.

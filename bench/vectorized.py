@@ -1,4 +1,4 @@
-"""Replicas in one compiled program against one after the other: KERAS_BACKEND=jax python bench/vectorized.py
+"""Replicas in one compiled program against one after the other: KERAS_BACKEND=jax python -m bench.vectorized
 
 Random examples; an epoch of classic training (ct), or one with simplified data (nft, phases="epoch"). "one after the
 other" is Keras' own `fit` of one model, whose epochs per second are those of any number of replicas in a row. "grouped"
@@ -18,6 +18,7 @@ import jax.numpy as jnp  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from bench.floor import forward  # noqa: E402
 from nft_keras import DevelopmentalPlan, FriendlyModel, auxiliaries, classifiers, optimizers  # noqa: E402
 from nft_keras._replicas import Replicas, initial_values  # noqa: E402
 
@@ -132,15 +133,6 @@ def operations(options):
     model = build(options)
     f, s = forward(model.classifier), forward(model.auxiliary) if options.method == "nft" else 0
     return 3 * f + (4 * s + 2 * f if options.method == "nft" else 0)
-
-
-def forward(network):
-    """Operations of a forward pass of one example."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-            total += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
-    return total
 
 
 if __name__ == "__main__":
