@@ -194,7 +194,7 @@ def _trials(document, name, varied, seeds):
                     ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
                 )
             length = method_settings.plan.epochs(training.epochs)
-            if selection == "after-drop" and length >= training.epochs > 1:
+            if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(
                     ("methods", method, "plan"),
                     f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "

@@ -103,7 +103,7 @@ def against_classic(results):
     with_variation = any(varied for varied, *_ in pairs)
     rows = []
     for (varied, classifier, method), errors in pairs.items():
-        differences = [round(ours - ct, 4) for ours, ct in errors]
+        differences = _differences(errors)
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
         row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
         rows.append([varied] * with_variation + row)
@@ -132,11 +132,17 @@ def mean_std(values, sign=""):
 
 def p_value(pairs):
     """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
-    if len({ours - ct for ours, ct in pairs}) < 2:
+    differences = _differences(pairs)
+    if len(set(differences)) < 2:
         return "-"
-    from scipy.stats import ttest_rel
+    from scipy.stats import ttest_1samp
 
-    return f"{ttest_rel(*zip(*pairs, strict=True)).pvalue:.3f}"
+    return f"{ttest_1samp(differences, 0).pvalue:.3f}"
+
+
+def _differences(pairs):
+    """The differences without what rounding to binary fractions adds to them."""
+    return [round(ours - ct, 4) for ours, ct in pairs]
 
 
 def _circumstances(results):

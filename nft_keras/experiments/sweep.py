@@ -93,11 +93,10 @@ class Search:
 
         def report(epoch, valid_error):
             nonlocal pruned
-            if self._pruner != "none" and epoch >= first_epoch:
+            if self._pruner != "none" and epoch >= trial.first_eligible:
                 attempt.report(valid_error, epoch)
                 pruned = attempt.should_prune()
 
-        first_epoch = trial.simplification_epochs + 1 if trial.selection == "after-drop" else 1
         for row in _rows(self.folder / trial.folder):
             report(int(row["epoch"]), float(row["valid_error"]))
         self._try(self.points, attempt, trial, self.folder, report, lambda: pruned)

@@ -231,6 +231,7 @@ def _defaults(function, *without):
         ("plan: {eta_max: 500, simplification_ratio: 0.5}", "penalty: sum", ":5: methods.nft: plan is missing"),
         ("simplification_ratio: 0.5", "law: cosine", "give either simplification_epochs or simplification_ratio"),
         ("simplification_ratio: 0.5", "simplification_epochs: 10", "no epoch is left to select the best from"),
+        ("simplification_ratio: 0.5}\n", "simplification_epochs: 2}\n    training: {epochs: 1}\n", "no epoch is left to"),
         ("ratio: 0.5}", "ratio: 0.5, law: cosin}", ":6: methods.nft.plan.law: unknown law 'cosin'; .*mean cosine?"),
         ("ratio: 0.5}", "ratio: 0.5, law: math.sin2}", ":6: methods.nft.plan.law: unknown law 'math.sin2'"),
         ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),

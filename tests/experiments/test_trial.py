@@ -34,3 +34,14 @@ def test_without_altered_data_the_annealing_takes_all_epochs(trial):
 def test_a_constant_rate_is_constant(trial):
     constant = dataclasses.replace(trial, training=Training(learning_rate=0.1, epochs=250))
     assert {learning_rate(constant, gamma) for gamma in range(1, 251)} == {0.1}
+
+
+@pytest.mark.parametrize(
+    "epochs, length, selection, first", [(5, 3, "after-drop", 4), (5, 3, "all", 1), (1, 1, "after-drop", 1)]
+)
+def test_the_best_epoch_is_sought_after_the_last_one_with_altered_data(trial, epochs, length, selection, first):
+    plan = DevelopmentalPlan(simplification_epochs=length)
+    settings = dataclasses.replace(trial.method_settings, plan=plan)
+    training = Training(epochs=epochs)
+    changed = dataclasses.replace(trial, method_settings=settings, training=training, selection=selection)
+    assert changed.first_eligible == first
