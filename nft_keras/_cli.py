@@ -1,5 +1,6 @@
 """What the command lines of the package have in common: how they end."""
 
+import contextlib
 import os
 import sys
 
@@ -7,11 +8,16 @@ from nft_keras._backend import tensorflow_for_data
 from nft_keras._registry import RegistrationError
 
 
+class OutputError(ValueError):
+    """An output folder that cannot be written to."""
+
+
 def answer(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
 
     Args:
-        errors: exception class or a tuple of them, whose messages are that line; a `RegistrationError` always is.
+        errors: exception class or a tuple of them, whose messages are that line; those of a `RegistrationError` and an
+            `OutputError` always are.
         function, *arguments: what to call.
 
     Returns:
@@ -20,7 +26,7 @@ def answer(errors, function, *arguments):
     try:
         return function(*arguments) or 0
     except Exception as error:
-        if not isinstance(error, (errors, RegistrationError)):
+        if not isinstance(error, (errors, RegistrationError, OutputError)):
             raise
         print(_visible(str(error)), file=sys.stderr)
         return 2
@@ -29,6 +35,24 @@ def answer(errors, function, *arguments):
 def _visible(text):
     """The text on one line; what a file's names and contents might do to a terminal is written out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
+
+
+@contextlib.contextmanager
+def writing_to(folder):
+    """Makes an output folder; what keeps the block from writing there is an error of one line.
+
+    Args:
+        folder: `pathlib.Path`.
+
+    Raises:
+        OutputError: saying what it is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"{folder} cannot be written to: {why}; choose another --out") from error
 
 
 def end(main):

@@ -5,14 +5,15 @@ import dataclasses
 import json
 import math
 import sys
+import tempfile
 from pathlib import Path
 
-from nft_keras._cli import answer, end, import_tensorflow_quietly
+from nft_keras._backend import backend_name
+from nft_keras._cli import answer, end, import_tensorflow_quietly, writing_to
 from nft_keras.data import DataError, default_data_dir
+from nft_keras.experiments.classifier_file import ExportError
+from nft_keras.experiments.norms import NORMS
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.export import ExportError
-
-NORMS = ("linf", "l2")
 
 
 def parser():
@@ -55,10 +56,8 @@ def _attack(options):
 
     found = runs.find(options.folders)
     out = options.out or options.folders[0]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(f"{out} cannot be written to: {error.strerror}") from error
+    with writing_to(out), tempfile.TemporaryFile(dir=out):
+        pass  # not after the attacks
     import_tensorflow_quietly()
     from nft_keras.experiments import robustness, robustness_report
 
@@ -75,11 +74,15 @@ def _attack(options):
         trials.append(trial)
         print(f"{run.folder}: {_line(trial, robustness.warnings(trial))}", file=sys.stderr, flush=True)
     trials.sort(key=lambda trial: trial["folder"])
-    print(robustness_report.write(trials, dataclasses.asdict(settings), out))
+    with writing_to(out):
+        text = robustness_report.write(trials, dataclasses.asdict(settings), out)
+    print(text)
     print(f"written to {out}")
 
 
 def _check(options):
+    if backend_name() != "tensorflow":
+        raise RecipeError(f"nft_keras.robustness needs KERAS_BACKEND=tensorflow, got {backend_name()}")
     for name, least in (("steps", 1), ("restarts", 1), ("examples", 1), ("seed", 0)):
         if getattr(options, name) < least:
             raise RecipeError(f"--{name} must be >= {least}, got {getattr(options, name)}")

@@ -272,10 +272,7 @@ def _optuna_s(sampler, pruner):
 
 def _rows(folder):
     """What a trial that was broken off has in its history."""
-    try:
-        return Run(folder, {}, {}).rows()
-    except FileNotFoundError:
-        return []
+    return Run(folder, {}, {}).rows() if (folder / "history.csv").exists() else []
 
 
 def _copy(source, target, trial):
