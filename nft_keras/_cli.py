@@ -1,11 +1,43 @@
-"""What the command lines of the package have in common: how they end."""
+"""What the command lines of the package have in common: options, and how they end."""
 
+import argparse
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from nft_keras._backend import tensorflow_for_data
 from nft_keras._registry import RegistrationError
+from nft_keras.data import default_data_dir
+
+
+def add_data_dir(parser):
+    """Adds the option --data-dir."""
+    text = f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
+    parser.add_argument("--data-dir", type=Path, help=text)
+
+
+def add_recipe_options(parser, seen=""):
+    """Adds the options of every command that trains what a recipe describes.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        seen: str, who has to see the output folder.
+    """
+    add_data_dir(parser)
+    parser.add_argument("--out", type=Path, default=Path("runs"), help=f"output folder{seen} (default runs/)")
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
+    parser.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3"
+    )
+
+
+def positive(text):
+    """The `type` of an option that is a whole number >= 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number >= 1, got {text!r}")
+    return int(text)
 
 
 class OutputError(ValueError):

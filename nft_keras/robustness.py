@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from nft_keras._backend import backend_name
-from nft_keras._cli import answer, end, import_tensorflow_quietly, writing_to
-from nft_keras.data import DataError, default_data_dir
+from nft_keras._cli import add_data_dir, answer, end, import_tensorflow_quietly, writing_to
+from nft_keras.data import DataError
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.norms import NORMS
 from nft_keras.experiments.schema import RecipeError
@@ -31,9 +31,7 @@ def parser():
     p.add_argument("--restarts", type=int, default=2, help="of PGD: the example, then random points (default 2)")
     p.add_argument("--examples", type=int, default=1000, metavar="N", help="of the test part (default 1000)")
     p.add_argument("--seed", type=int, default=0, help="of the choice of examples and of the attacks (default 0)")
-    p.add_argument(
-        "--data-dir", type=Path, help=f"where data sets are (default $NFT_DATA_DIR, else {default_data_dir()})"
-    )
+    add_data_dir(p)
     p.add_argument("--out", type=Path, help="where robustness.md and its like go (default: the first folder)")
     return p
 

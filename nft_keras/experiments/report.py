@@ -29,18 +29,18 @@ def write_report(name, results, out):
     return tables
 
 
-def write_recipe(path, overrides, out, name):
+def write_recipe(text, overrides, out, name):
     """Writes recipe.yaml beside a report: the recipe as it was run, below the changes that the command line made to it.
 
     Args:
-        path: `pathlib.Path` of the recipe.
+        text: str, the recipe's file.
         overrides: iterable of "key.key=value".
         out: the output folder.
         name: the recipe's name.
     """
     changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
     with whole(Path(out, name, "recipe.yaml")) as temporary:
-        temporary.write_text(changed + path.read_text(encoding="utf-8"), encoding="utf-8")
+        temporary.write_text(changed + text, encoding="utf-8")
 
 
 def table(results):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 
-from nft_keras._backend import make_deterministic, tensorflow_for_data
-from nft_keras._registry import imported
+from nft_keras._backend import make_deterministic, out_of_memory, tensorflow_for_data
+from nft_keras._registry import RegistrationError, imported
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
@@ -198,12 +198,15 @@ def check_fits(trial, dataset):
         auxiliary = getattr(model, "auxiliary", None)
         if auxiliary is not None and auxiliary.output_shape[1:] != dataset.input_shape:
             raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+    except RegistrationError:
+        raise
     except (ValueError, IndexError) as error:
         what = str(error).strip().partition("\n")[0]
-        shape = dataset.input_shape
-        raise DataError(
-            f"{trial.classifier} with {trial.method}: examples of shape {shape} do not fit: {what}"
-        ) from error
+        which = ": ".join(filter(None, [f"{trial.classifier} with {trial.method}", trial.variation]))
+        raise DataError(f"{which}: examples of shape {dataset.input_shape} do not fit: {what}") from error
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise  # else the trial is the one to say so
     finally:
         keras.backend.clear_session()
 

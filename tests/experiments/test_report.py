@@ -72,8 +72,7 @@ def test_the_report_says_when_where_and_with_what(tmp_path):
 
 @pytest.mark.parametrize("overrides", [[], ["training.epochs=3", "dataset.path=a b.csv"]])
 def test_the_recipe_as_it_was_run_lies_beside_the_report(tmp_path, overrides):
-    (tmp_path / "r.yaml").write_text("name: moons\n")
-    write_recipe(tmp_path / "r.yaml", overrides, tmp_path, "moons")
+    write_recipe("name: moons\n", overrides, tmp_path, "moons")
     text = (tmp_path / "moons" / "recipe.yaml").read_text()
     changed = "# run with --set training.epochs=3 'dataset.path=a b.csv'\n" if overrides else ""
     assert text == changed + "name: moons\n"
