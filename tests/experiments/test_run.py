@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -207,6 +208,18 @@ def test_networks_that_do_not_take_the_data_are_refused_before_any_training(tmp_
     error = capsys.readouterr().err
     assert error.startswith("cnn-a with nft: methods.nft.auxiliary.depth=5: examples of shape (28, 28, 1) do not fit: ")
     assert error.count("\n") == 1 and not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_data_set_that_cannot_be_loaded_is_said_beside_the_live_line(monkeypatch):
+    def load(**dataset):
+        raise data.DataError("gone")
+
+    said, trials = [], load_recipe("two-moons", seeds=[0])
+    screen = types.SimpleNamespace(note=lambda text: None, say=lambda *line, **where: said.append((*line, where)))
+    monkeypatch.setattr(data, "load", load)
+    options = types.SimpleNamespace(data_dir=None)
+    assert run._load(trials, screen, options, alone=False) is None
+    assert said == [("two-moons: gone", {"stderr": True})]
 
 
 def command(*arguments, **kwargs):
