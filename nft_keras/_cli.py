@@ -1,17 +1,55 @@
-"""What the command lines of the package have in common: how they end."""
+"""What the command lines of the package have in common: options, and how they end."""
 
+import argparse
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 from nft_keras._backend import tensorflow_for_data
 from nft_keras._registry import RegistrationError
+from nft_keras.data import default_data_dir
+
+
+def add_data_dir(parser):
+    """Adds the option --data-dir."""
+    text = f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
+    parser.add_argument("--data-dir", type=Path, help=text)
+
+
+def add_recipe_options(parser, seen=""):
+    """Adds the options of every command that trains what a recipe describes.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        seen: str, who has to see the output folder.
+    """
+    add_data_dir(parser)
+    parser.add_argument("--out", type=Path, default=Path("runs"), help=f"output folder{seen} (default runs/)")
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
+    parser.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3"
+    )
+
+
+def positive(text):
+    """The `type` of an option that is a whole number >= 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number >= 1, got {text!r}")
+    return int(text)
+
+
+class OutputError(ValueError):
+    """An output folder that cannot be written to."""
 
 
 def answer(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
 
     Args:
-        errors: exception class or a tuple of them, whose messages are that line; a `RegistrationError` always is.
+        errors: exception class or a tuple of them, whose messages are that line; those of a `RegistrationError` and an
+            `OutputError` always are.
         function, *arguments: what to call.
 
     Returns:
@@ -20,7 +58,7 @@ def answer(errors, function, *arguments):
     try:
         return function(*arguments) or 0
     except Exception as error:
-        if not isinstance(error, (errors, RegistrationError)):
+        if not isinstance(error, (errors, RegistrationError, OutputError)):
             raise
         print(_visible(str(error)), file=sys.stderr)
         return 2
@@ -29,6 +67,24 @@ def answer(errors, function, *arguments):
 def _visible(text):
     """The text on one line; what a file's names and contents might do to a terminal is written out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
+
+
+@contextlib.contextmanager
+def writing_to(folder):
+    """Makes an output folder; what keeps the block from writing there is an error of one line.
+
+    Args:
+        folder: `pathlib.Path`.
+
+    Raises:
+        OutputError: saying what it is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"{folder} cannot be written to: {why}; choose another --out") from error
 
 
 def end(main):

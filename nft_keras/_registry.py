@@ -71,6 +71,14 @@ class Registry(MutableMapping):
 
 
 def imported(path):
-    """What "module:name" is the path of."""
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
+    """What "module:name" is the path of.
+
+    Raises:
+        RegistrationError: if there is nothing of that name, or the module cannot be imported.
+    """
+    try:
+        module, name = path.split(":")
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # importing somebody's module may raise anything
+        what = f"{type(error).__name__}: {error}"
+        raise RegistrationError(f"{path!r}, which should be module:name, cannot be imported: {what}") from error

@@ -7,12 +7,12 @@ import os
 import shutil
 import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from nft_keras._cli import answer, end, import_tensorflow_quietly
+from nft_keras._cli import answer, end
+from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
 from nft_keras.experiments.files import whole
 
 # Where a format goes in the trial's folder, and the packages that it needs beyond those of nft_keras.
@@ -22,10 +22,6 @@ FORMATS = {
     "litert": ("export/classifier.tflite", ()),
     "onnx": ("export/classifier.onnx", ("onnx", "tf2onnx")),
 }
-
-
-class ExportError(ValueError):
-    """What keeps a classifier from being exported or loaded; the message says what to do."""
 
 
 def export(folder, format, out=None):
@@ -70,35 +66,6 @@ def export(folder, format, out=None):
     return out
 
 
-def load_classifier(folder):
-    """The classifier of a trial, not compiled; code in its file (a Lambda layer) is refused.
-
-    Args:
-        folder: folder of a finished trial.
-
-    Returns:
-        `keras.Model`.
-
-    Raises:
-        ExportError: if there is none, or its file is damaged.
-    """
-    path = Path(folder, "classifier.keras")
-    if not os.path.isfile(path):
-        raise ExportError(f"no {path}: wanted is the folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-
-    if not zipfile.is_zipfile(path):
-        raise ExportError(f"{path} is not a classifier that can be loaded: no .keras file, or cut short")
-
-    import_tensorflow_quietly()
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # of a damaged file Keras raises whatever it stumbles over
-        what = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise ExportError(f"{path} is not a classifier that can be loaded: {what}") from error
-
-
 def main(arguments=None):
     """Exports a classifier and prints where it went.
 
@@ -126,17 +93,11 @@ def _write(classifier, format, path):
     if format == "keras":
         return classifier.save(path)
     if format != "tf_saved_model":
-        compute_in_float32(classifier)
+        compute_in_float32(classifier)  # neither format has the mixed precisions' operations in full
         classifier(np.zeros((1, *classifier.input_shape[1:]), "float32"))  # Keras exports no ONNX of a model not called
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras asks numpy for the names that tf2onnx misses
         classifier.export(path, format=format, verbose=False)
-
-
-def compute_in_float32(classifier):
-    """The weights are float32 in any precision; neither format has the mixed ones' operations in full."""
-    for layer in classifier.layers:
-        layer.dtype_policy = "float32"
 
 
 @contextlib.contextmanager

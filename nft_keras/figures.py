@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nft_keras._cli import answer, end
+from nft_keras._cli import answer, end, writing_to
 from nft_keras.experiments.schema import RecipeError
 
 NAMES = {
@@ -45,7 +45,9 @@ def _draw(name, folders, out):
     from nft_keras.experiments.paper_figures import FIGURES
 
     paths = [out / f"{name}.{suffix}" for suffix in ("png", "pdf")]
-    save(FIGURES[name](found), *paths)
+    figure = FIGURES[name](found)
+    with writing_to(out):
+        save(figure, *paths)
     print(*paths, sep="\n")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nft_keras._cli import answer, end
 from nft_keras.data import DataError, Part, preprocessing
+from nft_keras.experiments.classifier_file import ExportError, load_classifier
 from nft_keras.experiments.files import whole
-from nft_keras.export import ExportError, load_classifier
 
 _BATCH = 250
 

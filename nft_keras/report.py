@@ -4,7 +4,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from nft_keras._cli import answer, end
+from nft_keras._cli import answer, end, writing_to
 from nft_keras.experiments.schema import RecipeError
 
 
@@ -21,7 +21,7 @@ def main(arguments=None):
         prog="python -m nft_keras.report", description="Our figures beside the published ones."
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
-    parser.add_argument("--out", type=Path, help="where report.md and the CSV files go (default: the first folder)")
+    parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
     options = parser.parse_args(arguments)
     return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
 
@@ -32,24 +32,30 @@ def _report(folders, out):
 
     paper, others = tables.cells(runs.find(folders))
     parts = ["Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data."]
-    for name, rows in paper.items():
-        begun = [cell for cell in rows if any(cell.runs.values())]
-        table = [cell.row() for cell in rows]
-        parts += [f"## {name}", report.markdown(list(table[0]), [list(row.values()) for row in table])]
+    rows_of = {}
+    for name, cells in paper.items():
+        begun = [cell for cell in cells if any(cell.runs.values())]
+        rows_of[name] = rows = [cell.row() for cell in cells]
+        parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows])]
         missing = tables.what_is_missing(begun)
         if missing:
             parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]
-        if len(begun) < len(rows):
-            parts.append(f"{len(rows) - len(begun)} of {len(rows)} rows were not begun.")
-        with whole(out / f"{name.lower().replace(' ', '-')}.csv") as path, open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, table[0])
-            writer.writeheader()
-            writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in table)
+        if len(begun) < len(cells):
+            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun.")
     if others:
-        parts += ["## Other runs", "Settings other than the published ones.", report.table(others, with_data=True)]
+        results = [[run.result for run in experiment] for experiment in others]
+        recipes = [experiment[0].config["name"] for experiment in others]
+        parts += ["## Other runs", "Settings other than the published ones.", report.table_of_groups(results, recipes)]
     text = "\n\n".join(parts)
-    with whole(out / "report.md") as path:
-        path.write_text(text + "\n", encoding="utf-8")
+    with writing_to(out):
+        for name, rows in rows_of.items():
+            path = out / f"{name.lower().replace(' ', '-')}.csv"
+            with whole(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in rows)
+        with whole(out / "paper.md") as path:
+            path.write_text(text + "\n", encoding="utf-8")
     print(text)
 
 

@@ -5,14 +5,15 @@ import dataclasses
 import json
 import math
 import sys
+import tempfile
 from pathlib import Path
 
-from nft_keras._cli import answer, end, import_tensorflow_quietly
-from nft_keras.data import DataError, default_data_dir
+from nft_keras._backend import backend_name
+from nft_keras._cli import add_data_dir, answer, end, import_tensorflow_quietly, writing_to
+from nft_keras.data import DataError
+from nft_keras.experiments.classifier_file import ExportError
+from nft_keras.experiments.norms import NORMS
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.export import ExportError
-
-NORMS = ("linf", "l2")
 
 
 def parser():
@@ -30,9 +31,7 @@ def parser():
     p.add_argument("--restarts", type=int, default=2, help="of PGD: the example, then random points (default 2)")
     p.add_argument("--examples", type=int, default=1000, metavar="N", help="of the test part (default 1000)")
     p.add_argument("--seed", type=int, default=0, help="of the choice of examples and of the attacks (default 0)")
-    p.add_argument(
-        "--data-dir", type=Path, help=f"where data sets are (default $NFT_DATA_DIR, else {default_data_dir()})"
-    )
+    add_data_dir(p)
     p.add_argument("--out", type=Path, help="where robustness.md and its like go (default: the first folder)")
     return p
 
@@ -55,10 +54,8 @@ def _attack(options):
 
     found = runs.find(options.folders)
     out = options.out or options.folders[0]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecipeError(f"{out} cannot be written to: {error.strerror}") from error
+    with writing_to(out), tempfile.TemporaryFile(dir=out):
+        pass  # not after the attacks
     import_tensorflow_quietly()
     from nft_keras.experiments import robustness, robustness_report
 
@@ -75,11 +72,15 @@ def _attack(options):
         trials.append(trial)
         print(f"{run.folder}: {_line(trial, robustness.warnings(trial))}", file=sys.stderr, flush=True)
     trials.sort(key=lambda trial: trial["folder"])
-    print(robustness_report.write(trials, dataclasses.asdict(settings), out))
+    with writing_to(out):
+        text = robustness_report.write(trials, dataclasses.asdict(settings), out)
+    print(text)
     print(f"written to {out}")
 
 
 def _check(options):
+    if backend_name() != "tensorflow":
+        raise RecipeError(f"nft_keras.robustness needs KERAS_BACKEND=tensorflow, got {backend_name()}")
     for name, least in (("steps", 1), ("restarts", 1), ("examples", 1), ("seed", 0)):
         if getattr(options, name) < least:
             raise RecipeError(f"--{name} must be >= {least}, got {getattr(options, name)}")

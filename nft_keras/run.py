@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from nft_keras._backend import BackendError, check_backend, make_deterministic, out_of_memory
-from nft_keras._cli import answer, end, import_tensorflow_quietly
-from nft_keras.data import DataError, default_data_dir
+from nft_keras._cli import add_recipe_options, answer, end, import_tensorflow_quietly, positive, writing_to
+from nft_keras.data import DataError
 from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments import distribute
 from nft_keras.experiments.groups import check, groups
@@ -17,6 +17,7 @@ from nft_keras.experiments.recipe import find_recipe, load_recipe
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.settings import plain
 
 
 def parser():
@@ -31,24 +32,18 @@ def parser():
         nargs="+",
         help="recipe file(s), or names of shipped ones, e.g. imdb",
     )
-    p.add_argument(
-        "--data-dir", type=Path, help=f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
-    )
-    p.add_argument("--out", type=Path, default=Path("runs"), help="output folder (default runs/)")
-    p.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
-    p.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
+    add_recipe_options(p)
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")
-    p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3")
     p.add_argument(
         "--vectorize",
         nargs="?",
-        type=_replicas,
+        type=positive,
         const=0,
         metavar="N",
         help="train trials that differ in no shape together, at most N at once (default all); needs KERAS_BACKEND=jax",
     )
     p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
-    p.add_argument("--dry-run", action="store_true", help="print the trials, one row each, and exit")
+    p.add_argument("--dry-run", action="store_true", help="print the trials and their settings, and exit")
     return p
 
 
@@ -65,14 +60,15 @@ def main(arguments=None):
 
 
 def _run_all(options):
-    recipes = [
-        load_recipe(path, options.set, options.methods, options.classifiers, options.seeds) for path in options.recipe
-    ]
+    recipes, complete, texts = [], [], []
+    for path in options.recipe:
+        recipes.append(load_recipe(path, options.set, options.methods, options.classifiers, options.seeds))
+        complete.append(load_recipe(path, options.set))
+        texts.append(Path(find_recipe(path)).read_text(encoding="utf-8"))
     trials = [trial for of_recipe in recipes for trial in of_recipe]
+    _check_different(options.recipe, recipes)
     if options.dry_run:
-        for trial in trials:
-            print(trial.folder, *(f"{key}={str(value).replace(' ', '')}" for key, value in flat(trial.config())))
-        return 0
+        return _print(trials)
     if check_backend() == "jax" and any(trial.deterministic for trial in trials):
         make_deterministic()  # JAX looks at it but once, when it is imported
     if options.vectorize is not None:
@@ -81,7 +77,7 @@ def _run_all(options):
         check_free(trial, options.out)
     options.cluster = distribute.cluster(trials)
     failed = 0
-    for path, of_recipe in zip(options.recipe, recipes, strict=True):
+    for of_recipe, whole_recipe, text in zip(recipes, complete, texts, strict=True):
         name = of_recipe[0].recipe
         folder = options.out / name
         only_one = contextlib.nullcontext()
@@ -89,14 +85,50 @@ def _run_all(options):
             only_one = one_at_a_time(folder / ".lock", wait=False, option="--out")
         try:
             with only_one:
-                failed += _run(of_recipe, load_recipe(path, options.set), options)
                 if _writes(options):
-                    write_recipe(Path(find_recipe(path)), options.set, options.out, name)
+                    with writing_to(folder):
+                        write_recipe(text, options.set, options.out, name)
+                failed += _run(of_recipe, whole_recipe, options)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
     if options.cluster:
         options.cluster.end()
     return 1 if failed else 0
+
+
+def _check_different(paths, recipes):
+    """Refuses recipes of which one would write over what another wrote."""
+    owners = {}
+    for path, of_recipe in zip(paths, recipes, strict=True):
+        for trial in of_recipe:
+            if trial.folder in owners:
+                both = f"{owners[trial.folder]} and {path}"
+                raise RecipeError(f"{both} both have the trial {trial.folder}; give one of them another name")
+            owners[trial.folder] = path
+
+
+def _print(trials):
+    """Prints the settings that all trials share, those of a method's trials, and a line for each trial with its own."""
+    rows = [(trial, dict(flat(trial.config()))) for trial in trials]
+    of_all, of_method = _shared([row for _, row in rows]), {}
+    print(*_lines(of_all, "# all: "), sep="\n")
+    for method in dict.fromkeys(trial.method for trial in trials):
+        of_method[method] = _shared([row for trial, row in rows if trial.method == method])
+        for line in _lines(of_method[method], f"# {method}: ", without=of_all):
+            print(line)
+    for trial, row in rows:
+        print(trial.folder, *_lines(row, without=of_method[trial.method]))
+
+
+def _shared(rows):
+    """What is the same in all of some mappings."""
+    return {key: value for key, value in rows[0].items() if all(row.get(key) == value for row in rows)}
+
+
+def _lines(settings, start="", without=()):
+    for key, value in settings.items():
+        if key not in without:
+            yield f"{start}{key}={value if isinstance(value, str) else str(value).replace(' ', '')}"
 
 
 def _writes(options):
@@ -149,24 +181,28 @@ def _by_dataset(trials):
 def _load(trials, screen, options, alone):
     """The data set of some trials, or None where it cannot be loaded and others are to be tried."""
     from nft_keras import data
+    from nft_keras.experiments.trial import check_fits
 
     name = trials[0].dataset["name"]
     screen.note(f"loading {name}")
     try:
         dataset = data.load(**trials[0].dataset, data_dir=options.data_dir)
-        if data.find(name).input_shape is None:
-            from nft_keras.experiments.trial import check_fits
-
-            for trial in {(trial.classifier, trial.method): trial for trial in trials}.values():
-                check_fits(trial, dataset)
+        for trial in {_networks(trial): trial for trial in trials}.values():
+            check_fits(trial, dataset)
     except DataError as error:
         if alone:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
+        screen.say(f"{name}: {error}", stderr=True)
         return None
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
     return dataset
+
+
+def _networks(trial):
+    """What of a trial decides whether its networks take the data, as a text."""
+    of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
+    return repr((trial.classifier, trial.classifier_settings, trial.method, of_method, trial.training.augment))
 
 
 def _run_together(trials, screen, options):
@@ -244,12 +280,6 @@ def _mendable(error, again):
     what = out_of_memory(error)
     less = "mend that (less memory: --methods, --classifiers, training.batch_size)"
     return what and f"{what}; {less}, and {again}"
-
-
-def _replicas(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"should be a whole number >= 1, got {text!r}")
-    return int(text)
 
 
 def _seed(text):

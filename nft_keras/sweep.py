@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from nft_keras._backend import BackendError, check_backend, make_deterministic
-from nft_keras._cli import answer, end, import_tensorflow_quietly
-from nft_keras.data import DataError, default_data_dir
+from nft_keras._cli import add_recipe_options, answer, end, import_tensorflow_quietly, positive
+from nft_keras.data import DataError
 from nft_keras.experiments.recipe import load_recipe, load_sweep
 from nft_keras.experiments.schema import RecipeError
 
@@ -35,17 +35,11 @@ def parser():
         help="of Optuna: postgresql://..., mysql://..., sqlite:///FILE, grpc://HOST:PORT or journal:FILE "
         "(default a journal below the output folder)",
     )
-    p.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that train here (default 1)")
+    p.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that train here (default 1)")
     p.add_argument("--sampler", choices=("grid", "random", "tpe"), default="grid", help="default grid: every point")
-    p.add_argument("--trials", type=_positive, metavar="N", help="how many points a sampler other than grid draws")
+    p.add_argument("--trials", type=positive, metavar="N", help="how many points a sampler other than grid draws")
     p.add_argument("--pruner", choices=("none", "median"), default="none", help="gives up on hopeless points")
-    p.add_argument(
-        "--data-dir", type=Path, help=f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
-    )
-    p.add_argument("--out", type=Path, default=Path("runs"), help="output folder, seen by all machines (default runs/)")
-    p.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
-    p.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
-    p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3")
+    add_recipe_options(p, ", seen by all machines")
     p.add_argument("--dry-run", action="store_true", help="print the points, one row each, and exit")
     p.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return p
@@ -90,8 +84,8 @@ def _sweep(options, arguments):
     with _in_use(options.out / spaces[0].recipe):
         searches = _searches(spaces, options)
         for search in searches:
-            for queue in filter(None, (search.points, search.seeds())):
-                queue.retry()
+            for begun in filter(None, (search.points, search.seeds())):
+                begun.retry()
         code = _watch(options.workers, arguments)
         if code == 2:
             return 2
@@ -197,8 +191,8 @@ def _watch(number, arguments):
 
 def _start(arguments, i, number, gpus):
     own = {}
-    if number > 1:
-        own["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    if number > 1:  # several may share a GPU; TensorFlow and JAX each take nearly all of its memory otherwise
+        own |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if gpus:
         own["CUDA_VISIBLE_DEVICES"] = gpus[i % len(gpus)]
     return subprocess.Popen([*COMMAND, *arguments, "--worker"], stdin=subprocess.PIPE, env={**os.environ, **own})
@@ -227,12 +221,6 @@ def _in_use(folder):
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by a run; wait for it, or choose another --out") from None
         yield
-
-
-def _positive(text):
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"should be a whole number >= 1, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Entry points that cannot be used are told, and stand in the way of nothing else."""
 
+import math
+
 import pytest
 
-from nft_keras._registry import RegistrationError, Registry
+from nft_keras._registry import RegistrationError, Registry, imported
 
 
 @pytest.fixture
@@ -96,3 +98,12 @@ def test_the_list_of_data_sets_shows_the_others_beside_one_that_is_broken(instal
     assert cli.main(["list", "--data-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["name", "two-moons", "two"] and "RuntimeError: broken" in lines[2]
+
+
+@pytest.mark.parametrize("path", ["nowhere.at.all:two", "math:two", "math"])
+def test_a_path_in_an_entry_that_leads_nowhere_is_named(path):
+    from nft_keras import data
+
+    with pytest.raises(RegistrationError, match=f"^'{path}', which should be module:name, cannot be imported: "):
+        assert data.Spec(path, "a data set").options
+    assert imported("math:sqrt") is math.sqrt

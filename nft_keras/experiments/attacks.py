@@ -14,7 +14,6 @@ from keras import ops
 
 from nft_keras.experiments.trial import error
 
-NORMS = ("linf", "l2")
 _NEVER, _TINY = -1e30, 1e-30
 
 

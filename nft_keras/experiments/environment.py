@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -24,8 +25,8 @@ def describe():
         "machine": ", ".join([processor(), f"{os.cpu_count()} cores", *_memory(), *_accelerators()]),
         "python": platform.python_version(),
         "keras": keras.__version__,
-        "backend": f"{backend} {importlib.metadata.version(backend)}",
-        "nft_keras": " ".join([importlib.metadata.version("nft_keras"), *_commit(Path(__file__).parents[1])]),
+        "backend": f"{backend} {_version(backend)}",
+        "nft_keras": " ".join([_version("nft_keras"), *_commit(Path(__file__).parents[1])]),
     }
 
 
@@ -37,6 +38,14 @@ def processor():
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package):
+    """The version of a package; one that was not installed, but lies in the path, may not know it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return getattr(sys.modules.get(package), "__version__", "unknown")
 
 
 def _memory():

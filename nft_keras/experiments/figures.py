@@ -1,15 +1,19 @@
 """Pictures of how one trial simplifies its data, drawn from its snapshots."""
 
+import itertools
+
 import matplotlib
 
 matplotlib.use("Agg", force=False)
 
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+from matplotlib.colors import to_rgba_array  # noqa: E402
 
 from nft_keras.experiments.files import whole  # noqa: E402
 
-CLASS_COLOURS = ("#d1495b", "#2e6f95")
+CLASS_COLOURS = ("#d1495b", "#2e6f95")  # of two classes; more have those of a colour map
+MARKERS = "o^sDvP*X"
 
 
 def two_moons(snapshots):
@@ -23,15 +27,19 @@ def two_moons(snapshots):
     """
     kept = np.load(snapshots, allow_pickle=False)
     grid, y = kept["grid"], kept["y"]
+    num_classes = 1 + max(int(y.max()), int(kept["boundary"].max()))
+    colours = CLASS_COLOURS if num_classes == 2 else plt.get_cmap("turbo")(np.linspace(0.1, 0.9, num_classes))
+    colours = to_rgba_array(colours)[:, :3]
+    levels = np.arange(num_classes + 1) - 0.5
     figure, axes = plt.subplots(2, 3, figsize=(9, 5.4), layout="constrained", sharex=True, sharey=True)
     for axis in axes.flat[len(kept["gammas"]) :]:
         axis.axis("off")
     for axis, gamma, points, boundary in zip(
         axes.flat, kept["gammas"], kept["simplified"], kept["boundary"], strict=False
     ):
-        axis.contourf(grid[..., 0], grid[..., 1], boundary, levels=[-0.5, 0.5, 1.5], colors=("#f6dde0", "#d9e6ef"))
-        for label, (colour, marker) in enumerate(zip(CLASS_COLOURS, "o^", strict=True)):
-            axis.scatter(*points[y == label].T, s=9, c=colour, marker=marker, linewidths=0)
+        axis.contourf(grid[..., 0], grid[..., 1], boundary, levels=levels, colors=0.8 + 0.2 * colours)
+        for label, (colour, marker) in enumerate(zip(colours, itertools.cycle(MARKERS), strict=False)):
+            axis.scatter(*points[y == label].T, s=9, color=colour, marker=marker, linewidths=0)
         axis.set_title(rf"$\gamma$ = {gamma}" + (", original data" if np.array_equal(points, kept["x"]) else ""))
         axis.set(xlim=(grid[..., 0].min(), grid[..., 0].max()), ylim=(grid[..., 1].min(), grid[..., 1].max()))
     figure.supxlabel("$x_1$")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from nft_keras.experiments.files import whole
+from nft_keras.experiments.runs import flat
 
 EXAMPLES = 6
 MOMENTS = 6
@@ -32,9 +33,9 @@ class BestClassifier(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the classifier if it is the best so far."""
-        valid_error = logs["val_error"]
+        valid_error = round(logs["val_error"], 4)
         if epoch + 1 >= self.first_epoch and (self.epoch is None or valid_error < self.valid_error):
-            self.epoch, self.valid_error = epoch + 1, round(valid_error, 4)
+            self.epoch, self.valid_error = epoch + 1, valid_error
             with whole(self.path) as temporary:
                 self.model.classifier.save(temporary)
 
@@ -170,18 +171,23 @@ class Snapshots(keras.callbacks.Callback):
 class StopAtNaN(keras.callbacks.Callback):
     """Ends the training when a loss is not a number any more, before anything is kept of that epoch.
 
+    Args:
+        trial: `nft_keras.experiments.settings.Trial`, whose steps may be too large.
+
     Raises:
-        TrainingError: naming the epoch.
+        TrainingError: naming the epoch, and the settings to lower.
     """
+
+    def __init__(self, trial):
+        super().__init__()
+        keys = (key for key, _ in flat(trial.config()) if key.rpartition(".")[2] in ("learning_rate", "step"))
+        self.sizes = " or ".join(sorted(keys, reverse=True))
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the epoch's losses."""
         for name in ("loss", "auxiliary_loss", "val_loss"):
             if not np.isfinite(logs.get(name, 0.0)):
-                raise TrainingError(
-                    f"{name} is {logs[name]} in epoch {epoch + 1}; lower the learning rates (training.learning_rate, "
-                    "methods.nft.auxiliary_optimizer.learning_rate), or the size of ft's steps"
-                )
+                raise TrainingError(f"{name} is {logs[name]} in epoch {epoch + 1}; lower {self.sizes}")
 
 
 class AverageStatistics(keras.callbacks.Callback):

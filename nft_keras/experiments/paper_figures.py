@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from nft_keras.data import noise_in_name
 from nft_keras.experiments import figures
 from nft_keras.experiments.figures import plt
+from nft_keras.experiments.runs import settings
 from nft_keras.experiments.schema import RecipeError
 from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ordered
-from nft_keras.experiments.tables import NOT_SETTINGS
 
 # Told apart without colour too: by marker, by dashes and by how dark they are.
 STYLES = {
@@ -43,21 +43,34 @@ def two_moons(runs):
 
 
 def label_noise(runs):
-    """Figure 3: test error against label noise, mean and standard deviation over seeds, a panel per classifier."""
-    panels = {}
+    """Figure 3: test error against label noise, mean and standard deviation over seeds, a panel per classifier.
+
+    A line has all runs that differ in noise and seed alone, also of other recipes; a panel has the lines of one recipe.
+    """
+    lines, recipes = {}, {}
     for run in runs:
-        dataset, noise = noise_in_name(run.config["dataset"]["name"])
-        errors = panels.setdefault((dataset, run.result["classifier"]), {}).setdefault(run.result["method"], {})
-        percent = round(100 * (noise or run.config["dataset"]["label_noise"]), 6)
-        errors.setdefault(percent, []).append(run.result["test_error"])
-    panels = {key: by_method for key, by_method in panels.items() if any(len(e) > 1 for e in by_method.values())}
+        config = run.config["dataset"]
+        dataset, noise = noise_in_name(config["name"])
+        noise = noise or config["label_noise"]
+        line = settings(run.config | {"dataset": config | {"name": dataset, "label_noise": None}})
+        errors = lines.setdefault(line, {}).setdefault(round(100 * noise, 6), {})
+        errors.setdefault(run.result["seed"], run.result["test_error"])
+        place = (run.config["name"], dataset, run.result["classifier"])
+        recipes.setdefault(place, {}).setdefault(run.result["method"], {})[line] = lines[line]
+    panels = {}
+    for place, by_method in sorted(recipes.items(), key=lambda item: -len(item[1])):
+        longest = {method: max(of, key=lambda line: len(of[line])) for method, of in by_method.items()}
+        drawn = any(set(longest.values()) <= set(others.values()) for others in panels.values())
+        if not drawn and any(len(lines[line]) > 1 for line in longest.values()):
+            panels[place] = longest
     if not panels:
         raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
-    for axis, ((dataset, classifier), by_method) in zip(axes, panels.items(), strict=True):
+    for axis, (place, by_method) in zip(axes, panels.items(), strict=True):
         for method in ordered(by_method, METHODS):
-            error_bars(axis, method, *zip(*sorted(by_method[method].items()), strict=True))
-        axis.set_title(f"{dataset}, {classifier}", fontsize=10)
+            noise, errors = zip(*sorted(lines[by_method[method]].items()), strict=True)
+            error_bars(axis, method, noise, [list(by_seed.values()) for by_seed in errors])
+        axis.set_title(", ".join(place), fontsize=10)
         axis.legend()
     return figure
 
@@ -101,15 +114,14 @@ def curves(runs):
     """
     panels = {}
     for run in sorted(runs, key=lambda run: run.result["seed"]):
-        key = (run.result["dataset"], run.result.get("varied", ""), run.result["classifier"])
+        key = (run.config["name"], run.result["dataset"], run.result.get("varied", ""), run.result["classifier"])
         panels.setdefault(key, {}).setdefault(run.result["method"], run)
     panels = {key: by_method for key, by_method in panels.items() if {"ct", "nft"} <= set(by_method)}
     if not panels:
-        raise _nothing(
-            "runs of CT and NFT with the same classifier", "recipes/mnist-back-image.yaml --set test_every=1"
-        )
-    classifiers = ordered((classifier for _, _, classifier in panels), CLASSIFIERS)
-    panels = dict(sorted(panels.items(), key=lambda item: (item[0][:2], classifiers.index(item[0][2]))))
+        what = "runs of CT and NFT with the same classifier of one recipe"
+        raise _nothing(what, "recipes/mnist-back-image.yaml --set test_every=1")
+    classifiers = ordered((classifier for *_, classifier in panels), CLASSIFIERS)
+    panels = dict(sorted(panels.items(), key=lambda item: (item[0][:-1], classifiers.index(item[0][-1]))))
     figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
     for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
         for method in ("ct", "nft"):
@@ -202,15 +214,16 @@ def _one_changed(runs, key):
     """{value of the setting: test errors} of the largest set of runs that differ in it (and the seed) alone."""
     alike = {}
     for run in runs:
-        config = json.loads(json.dumps({k: v for k, v in run.config.items() if k not in NOT_SETTINGS}))
+        config = json.loads(settings(run.config))
         inner = config
         for part in key.split(".")[:-1]:
             inner = inner[part]
         value = inner.pop(key.split(".")[-1], None)
         if value is not None:
-            alike.setdefault(json.dumps(config, sort_keys=True), {}).setdefault(value, []).append(run)
+            errors = alike.setdefault(json.dumps(config, sort_keys=True), {}).setdefault(value, {})
+            errors.setdefault(run.result["seed"], run.result["test_error"])
     values = max(alike.values(), key=len, default={})
-    curve = {value: [run.result["test_error"] for run in values[value]] for value in sorted(values)}
+    curve = {value: list(values[value].values()) for value in sorted(values)}
     return curve if len(curve) > 1 else {}
 
 

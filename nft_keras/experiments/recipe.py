@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from nft_keras import data
 from nft_keras._checks import near
 from nft_keras.experiments.schema import Document, RecipeError
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS, NeuralFriendlyTraining, Training, Trial
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, NeuralFriendlyTraining, Optimizer, Training, Trial
 
 MOST_POINTS = 10_000
 LAWS = ("quadratic", "linear", "cosine")
@@ -50,9 +50,15 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     Raises:
         nft_keras.experiments.schema.RecipeError: for whatever is wrong, before anything is written.
     """
-    document, name = _open(path, overrides)
+    document, name, by_hand = _open(path, overrides)
     _lists(document, "sweep")
-    variations = [(key, value) for key, values in _lists(document, "vary").items() for value in values]
+    lists = _lists(document, "vary")
+    for key in by_hand:
+        if ".".join(key) in lists:
+            raise document.error(key, "the recipe varies it; with --set vary= it has one value")
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
+        raise RecipeError(f"--seeds: should be one or more different whole numbers, got {' '.join(map(str, seeds))}")
+    variations = [(key, value) for key, values in lists.items() for value in values]
     trials = []
     for varied in (None, *variations):
         touched = _touched(key for key, _ in variations) if varied is None else _touched([varied[0]])
@@ -61,11 +67,11 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     return _chosen(trials, methods, classifiers)
 
 
-def load_sweep(path, overrides=(), methods=None, classifiers=None, seeds=None):
+def load_sweep(path, overrides=(), methods=None, classifiers=None):
     """What the `sweep` of a recipe tunes.
 
     Args:
-        path, overrides, methods, classifiers, seeds: see `load_recipe`.
+        path, overrides, methods, classifiers: see `load_recipe`.
 
     Returns:
         list of `Space`, one for every cell whose method a key of `sweep` has to do with.
@@ -73,28 +79,24 @@ def load_sweep(path, overrides=(), methods=None, classifiers=None, seeds=None):
     Raises:
         nft_keras.experiments.schema.RecipeError: for whatever is wrong, before anything is written.
     """
-    document, name = _open(path, overrides)
+    document, name, by_hand = _open(path, overrides)
     lists = _lists(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
     if document.values.get("vary"):
         raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
-    trials = _trials(document, name, None, seeds)
+    for key in by_hand:
+        if ".".join(key) in lists:
+            raise document.error(key, "the recipe sweeps it; change its sweep")
+    trials = _trials(document, name, None, None)
     if trials[0].distribute == "multi-worker":
         raise document.error(("distribute",), "a sweep has workers of its own; allowed: none, mirrored")
-    here = {t.method: t for t in trials}
-    for key in lists:
-        if key.startswith("methods.") and key.split(".")[1] not in here:
-            method = key.split(".")[1]
-            raise document.error(
-                ("sweep", key), f"unknown method {method!r}; the recipe has {', '.join(here)}{near(method, here)}"
-            )
     cells = {(t.classifier, t.method): None for t in _chosen(trials, methods, classifiers)}
     spaces = []
     for classifier, method in cells:
         own = {key: values for key, values in lists.items() if method in _touched([key])}
         if own:
-            spaces.append(Space(_one_cell(document, classifier, method), name, classifier, method, own, seeds))
+            spaces.append(Space(_one_cell(document, classifier, method), name, classifier, method, own))
     if not spaces:
         raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
     return spaces
@@ -108,8 +110,8 @@ class Space:
         lists: {key: list of values}, in the recipe's order.
     """
 
-    def __init__(self, document, recipe, classifier, method, lists, seeds):
-        self._document, self._seeds = document, seeds
+    def __init__(self, document, recipe, classifier, method, lists):
+        self._document = document
         self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
 
     def points(self):
@@ -131,20 +133,20 @@ class Space:
         Raises:
             nft_keras.experiments.schema.RecipeError: if a value is not allowed.
         """
-        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, self._seeds)
+        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None)
 
 
 def _open(path, overrides):
-    """The recipe as a document, overrides in it, and its name."""
+    """The recipe as a document, overrides in it, its name, and the keys of the overrides."""
     document = Document(find_recipe(path))
-    for assignment in overrides:
-        _yield_in_cells(document, assignment.partition("=")[0].split("."))
-        document.override(assignment)
+    by_hand = [document.override(assignment) for assignment in overrides]
+    for key in by_hand:
+        _yield_in_cells(document, key)
     document.check_keys(document.values, KEYS, ())
     name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
-    return document, name
+    return document, name, by_hand
 
 
 def _chosen(trials, methods, classifiers):
@@ -171,7 +173,7 @@ def _trials(document, name, varied, seeds):
     document.check_keys(by_method, METHODS, ("methods",))
     if not by_method:
         raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
-    cells = values.get("cells") or {}
+    cells = _mapping(document, values.get("cells"), ("cells",))
     document.check_keys(cells, settings, ("cells",))
     recipe_seeds = document.read(Annotated[tuple[int, ...], ">= 0"], values.get("seeds", (0, 1, 2)), ("seeds",))
     if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
@@ -183,7 +185,8 @@ def _trials(document, name, varied, seeds):
     distribute = document.read(Literal["none", "mirrored", "multi-worker"], distribute, ("distribute",))
     trials = []
     for classifier, classifier_settings in settings.items():
-        document.check_keys(cells.get(classifier) or {}, by_method, ("cells", classifier))
+        of_classifier = _mapping(document, cells.get(classifier), ("cells", classifier))
+        document.check_keys(of_classifier, by_method, ("cells", classifier))
         for method in by_method:
             method_settings, training = _cell(document, classifier, method, dataset)
             if deterministic and training.jit_compile:
@@ -195,7 +198,7 @@ def _trials(document, name, varied, seeds):
                     ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
                 )
             length = method_settings.plan.epochs(training.epochs)
-            if selection == "after-drop" and length >= training.epochs > 1:
+            if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(
                     ("methods", method, "plan"),
                     f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "
@@ -223,13 +226,15 @@ def _trials(document, name, varied, seeds):
 
 def _lists(document, name):
     """{key: list of values} of everything that the recipe's `vary` or `sweep` lists."""
-    lists = document.values.get(name) or {}
-    if not isinstance(lists, dict):
-        raise document.error((name,), f"should be a mapping of keys to lists of values, got {lists!r}")
+    lists = _mapping(document, document.values.get(name), (name,), "keys to lists of values")
+    methods = _by_name(document, document.values.get("methods") or {}, ("methods",))
     for key, values in lists.items():
         where = (name, str(key))
         if not re.fullmatch(r"(dataset|methods\.[^.]+|training)(\.[^.]+)+", str(key)):
             raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
+        if key.startswith("methods.") and (method := key.split(".")[1]) not in methods:
+            there = ", ".join(map(str, methods))
+            raise document.error(where, f"unknown method {method!r}; the recipe has {there}{near(method, methods)}")
         if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
             raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
         if len(set(values)) < len(values):
@@ -247,8 +252,9 @@ def _with(document, settings, source):
     """The document with other settings, (key, value) pairs that stand in its list `source`."""
     changed = copy.deepcopy(document)
     for key, value in settings:
-        _yield_in_cells(changed, key.split("."))
-        changed.put(tuple(key.split(".")), value, (source, key))
+        parts = tuple(key.split("."))
+        _yield_in_cells(changed, parts)
+        changed.put(parts, value, (source, key))
     return changed
 
 
@@ -351,17 +357,23 @@ def _cell(document, classifier, method, dataset):
     """Settings of a method and of the training in one cell: what `cells` says lies over the recipe's defaults."""
     values = document.values
     default, key = ("methods", method), ("cells", classifier, method)
-    below = values["methods"][method] if isinstance(values["methods"], dict) else None
     own = ((values.get("cells") or {}).get(classifier) or {}).get(method)
-    for given, where in ((below, default), (own, key), (values.get("training"), ("training",))):
-        if given is not None and not isinstance(given, dict):
-            raise document.error(where, f"should be a mapping of settings, got {given!r}")
+    own = _mapping(document, own, key)
+    below = _mapping(document, values["methods"][method] if isinstance(values["methods"], dict) else None, default)
+    for settings, where in ((below, default), (own, key)):
+        _mapping(document, settings.get("training"), (*where, "training"))
     document.look_also(key, default)
     document.look_also((*key, "training"), (*default, "training"), ("training",))
-    settings = _merge(below or {}, own or {})
-    training = _merge(values.get("training") or {}, settings.pop("training", None) or {})
+    settings = _merge(below, own)
+    training = _mapping(document, values.get("training"), ("training",))
+    training = _merge(training, settings.pop("training", None) or {})
     training = document.read(Training, training, (*key, "training"))
     settings = document.read(METHODS[method].settings, settings, key)
+    of_method = {name: value for name, value in vars(settings).items() if isinstance(value, Optimizer)}
+    for name, optimizer in {"training": training, **of_method}.items():
+        if optimizer.momentum and optimizer.optimizer != "sgd":
+            got = f"got {optimizer.momentum!r}"
+            raise document.error((*key, name, "momentum"), f"must be 0 with {optimizer.optimizer}, it is of sgd; {got}")
     if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
         raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
     try:
@@ -374,6 +386,13 @@ def _cell(document, classifier, method, dataset):
     if training.augment != "none":
         _check_shape(document, training.augment, "images", dataset, (*key, "training", "augment"))
     return settings, training
+
+
+def _mapping(document, value, key, of="settings"):
+    """A mapping; nothing is an empty one."""
+    if value is not None and not isinstance(value, dict):
+        raise document.error(key, f"should be a mapping of {of}, got {value!r}")
+    return value or {}
 
 
 def _check_shape(document, what, takes, dataset, key):
@@ -413,7 +432,7 @@ def _yield_in_cells(document, key):
     cells = document.values.get("cells")
     for classifier, cell in cells.items() if isinstance(cells, dict) else ():
         for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
-            below = key if key[0] == "training" else key[2:] if key[:2] == ["methods", method] else []
+            below = key if key[0] == "training" else key[2:] if key[:2] == ("methods", method) else ()
             if below:
                 _remove(settings, below)
                 document.forget(("cells", classifier, method, *below))

@@ -1,5 +1,6 @@
 """Tables of what trials gave: the test error over seeds, and its difference to classic training seed by seed."""
 
+import itertools
 import shlex
 import statistics
 from pathlib import Path
@@ -28,54 +29,58 @@ def write_report(name, results, out):
     return tables
 
 
-def write_recipe(path, overrides, out, name):
+def write_recipe(text, overrides, out, name):
     """Writes recipe.yaml beside a report: the recipe as it was run, below the changes that the command line made to it.
 
     Args:
-        path: `pathlib.Path` of the recipe.
+        text: str, the recipe's file.
         overrides: iterable of "key.key=value".
         out: the output folder.
         name: the recipe's name.
     """
     changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
     with whole(Path(out, name, "recipe.yaml")) as temporary:
-        temporary.write_text(changed + path.read_text(encoding="utf-8"), encoding="utf-8")
+        temporary.write_text(changed + text, encoding="utf-8")
 
 
-def table(results, with_data=False):
+def table(results):
     """A Markdown table: test error in percent, mean +- standard deviation over seeds, per classifier and method.
 
     Args:
         results: list of result.json contents.
-        with_data: bool, whether the data set and the number of epochs tell rows apart too.
 
     Returns:
         str; where a recipe varies a setting, there is a column for it.
     """
-    with_variation = any("varied" in result for result in results)
-    head = [
-        "classifier",
-        "method",
-        "test error (%)",
-        "validation error (%)",
-        "seeds",
-        "epochs",
-        "best epoch",
-        "s per run",
-    ]
-    cells = {}
+    groups = {}
     for result in results:
-        key = (result["dataset"], result["epochs"]) if with_data else ()
-        cells.setdefault((*key, result.get("varied", ""), result["classifier"], result["method"]), []).append(result)
+        key = (result.get("varied", ""), result["classifier"], result["method"])
+        groups.setdefault(key, []).append(result)
+    return table_of_groups(groups.values())
+
+
+def table_of_groups(groups, recipes=()):
+    """A Markdown table as `table`, with a row for each group.
+
+    Args:
+        groups: iterable of lists of result.json contents, each list of one experiment.
+        recipes: their recipes' names, to tell rows apart, with the data sets, which come from several.
+    """
+    head = ["classifier", "method", "test error (%)", "validation error (%)"]
+    head += ["seeds", "epochs", "best epoch", "s per run"]
+    groups = list(groups)
+    with_variation = any("varied" in runs[0] for runs in groups)
     rows = []
-    for (*_, varied, classifier, method), runs in cells.items():
-        row = [runs[0]["dataset"]] * with_data + [varied] * with_variation + [classifier, method.upper()]
+    for runs, recipe in itertools.zip_longest(groups, recipes):
+        first = runs[0]
+        row = [recipe, first["dataset"]] if recipes else []
+        row += [first.get("varied", "")] * with_variation + [first["classifier"], first["method"].upper()]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
         row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
         rows.append(row)
-    return markdown(["data"] * with_data + ["varied"] * with_variation + head, rows)
+    return markdown(["recipe", "data"] * bool(recipes) + ["varied"] * with_variation + head, rows)
 
 
 def against_classic(results):
@@ -103,7 +108,7 @@ def against_classic(results):
     with_variation = any(varied for varied, *_ in pairs)
     rows = []
     for (varied, classifier, method), errors in pairs.items():
-        differences = [round(ours - ct, 4) for ours, ct in errors]
+        differences = _differences(errors)
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
         row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
         rows.append([varied] * with_variation + row)
@@ -132,11 +137,17 @@ def mean_std(values, sign=""):
 
 def p_value(pairs):
     """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
-    if len({ours - ct for ours, ct in pairs}) < 2:
+    differences = _differences(pairs)
+    if len(set(differences)) < 2:
         return "-"
-    from scipy.stats import ttest_rel
+    from scipy.stats import ttest_1samp
 
-    return f"{ttest_rel(*zip(*pairs, strict=True)).pvalue:.3f}"
+    return f"{ttest_1samp(differences, 0).pvalue:.3f}"
+
+
+def _differences(pairs):
+    """The differences without what rounding to binary fractions adds to them."""
+    return [round(ours - ct, 4) for ours, ct in pairs]
 
 
 def _circumstances(results):

@@ -12,8 +12,9 @@ import scipy.sparse
 
 from nft_keras import data
 from nft_keras.data import DataError
-from nft_keras.experiments.attacks import NORMS, Ball, Target, differences, fgsm, noise, pgd, random_search
-from nft_keras.export import compute_in_float32, load_classifier
+from nft_keras.experiments.attacks import Ball, Target, differences, fgsm, noise, pgd, random_search
+from nft_keras.experiments.classifier_file import compute_in_float32, load_classifier
+from nft_keras.experiments.norms import NORMS
 
 ATTACKS = ("noise", "fgsm", "pgd")
 # For images in [0, 1]; for vectors, in units of their standard deviation (times the root of their length for l2).
@@ -232,7 +233,7 @@ def _under_attack(target, examples, right, balls, settings):
     broken = {attack: np.tile(wrong, (len(balls), 1)) for attack in ATTACKS}
     n, past = min(_FEW, len(examples)), [0.0]
     of_pgd = {"steps": settings.steps, "restarts": settings.restarts}
-    of_norm = [settings.seed, NORMS.index(balls[0].norm)]
+    of_norm = [settings.seed, list(NORMS).index(balls[0].norm)]
     for i, ball in enumerate(balls):
         rng = np.random.default_rng([*of_norm, i])
         for rows in (right[part] for part in _batches(len(right))):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from nft_keras.experiments import figures
 from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.norms import NORMS
 from nft_keras.experiments.paper_figures import error_bars, grid, style
 from nft_keras.experiments.report import markdown, mean_std
 from nft_keras.experiments.robustness import ATTACKS, CHECKS, warnings
 from nft_keras.experiments.settings import METHODS, ordered
 
-_NORM = {"linf": "L∞", "l2": "L2"}
 _WARNING = "⚠"
 
 
@@ -59,7 +59,7 @@ def tables(trials, settings):
         parts.append(f"## {', '.join(filter(None, names))}")
         parts.append(f"{of_group[0]['examples']} test examples; {of_group[0]['provenance']}.")
         for norm in of_group[0]["norms"]:
-            head = [_NORM[norm], "attack", "seeds", "0", *map(_number, of_group[0]["norms"][norm]["radii"])]
+            head = [NORMS[norm], "attack", "seeds", "0", *map(_number, of_group[0]["norms"][norm]["radii"])]
             parts.append(markdown(head, [*_error_rows(of_group, norm), *_difference_rows(of_group, norm)]))
     parts += ["## Checks", "Percent. What each is, and what passes:"]
     parts.append("\n".join(f"- {name}: {check.meaning} ({_allowed(check)})" for name, check in CHECKS.items()))
@@ -88,7 +88,7 @@ def figure(trials):
         axis.set_xscale("symlog", linthresh=radii[1], linscale=0.5)
         axis.set_xticks(radii, map(_number, radii))
         axis.minorticks_off()
-        axis.set(xlabel=f"radius in {_NORM[norm]}", ylim=(0, 102))
+        axis.set(xlabel=f"radius in {NORMS[norm]}", ylim=(0, 102))
         axis.set_title(", ".join(filter(None, names)), fontsize=9)
         axis.legend(title="full: PGD, hollow: FGSM", fontsize=8, title_fontsize=8)
     return drawn
@@ -98,7 +98,8 @@ def _groups(trials):
     """{(recipe, varied setting, classifier, input folder): trials that differ in method and seed alone}."""
     groups = {}
     for trial in trials:
-        key = (trial["recipe"], trial.get("varied", ""), trial["classifier"], str(Path(trial["folder"]).parents[1]))
+        folder = str(Path(trial["folder"]).resolve().parents[1])
+        key = (trial["recipe"], trial.get("varied", ""), trial["classifier"], folder)
         groups.setdefault(key, []).append(trial)
     return groups
 
@@ -142,7 +143,7 @@ def _check_rows(trials):
                 v if checks[name]["passed"] else f"{v} {_WARNING}" for name, v in zip(CHECKS, values, strict=True)
             ]
             names = [", ".join(filter(None, [trial["recipe"], trial.get("varied")])), trial["classifier"]]
-            yield [*names, trial["method"].upper(), str(trial["seed"]), _NORM[norm], *marked]
+            yield [*names, trial["method"].upper(), str(trial["seed"]), NORMS[norm], *marked]
 
 
 def _rows(trials):

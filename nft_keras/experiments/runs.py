@@ -8,6 +8,9 @@ from pathlib import Path
 
 from nft_keras.experiments.schema import Document, RecipeError
 
+# Of a trial's config.yaml what does not change its training, or says a second time what does.
+_NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -30,9 +33,17 @@ class Run:
         return max(altered, default=0)
 
     def rows(self):
-        """The rows of history.csv, {column: str}."""
-        with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        """The rows of history.csv, {column: str}.
+
+        Raises:
+            RecipeError: if it cannot be read.
+        """
+        path = self.folder / "history.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def read(folder):
@@ -66,6 +77,33 @@ def find(folders):
             raise RecipeError(f"{path}: not a finished trial of ours: {error}") from None
     if not found:
         raise RecipeError(f"no result.json below {', '.join(map(str, folders))}: nothing to report")
+    return found
+
+
+def settings(config):
+    """What makes two trials the same experiment: everything but the seed, the name, and what is only shown.
+
+    Args:
+        config: content of config.yaml.
+
+    Returns:
+        str, JSON.
+    """
+    return json.dumps({k: v for k, v in config.items() if k not in _NOT_SETTINGS}, sort_keys=True)
+
+
+def experiments(runs):
+    """Runs that differ in their seed alone, together; of several with one seed the first.
+
+    Args:
+        runs: iterable of `Run`.
+
+    Returns:
+        {what `settings` returns: {seed: `Run`}}.
+    """
+    found = {}
+    for run in runs:
+        found.setdefault(settings(run.config), {}).setdefault(run.result["seed"], run)
     return found
 
 

@@ -88,6 +88,9 @@ class Document:
 
         Args:
             assignment: str, "training.epochs=3"; the value is YAML.
+
+        Returns:
+            The key, a tuple of its parts.
         """
         name, equals, text = assignment.partition("=")
         key = tuple(part.strip() for part in name.split("."))
@@ -99,6 +102,7 @@ class Document:
             raise RecipeError(f"--set {assignment}: {text!r} is not valid YAML") from None
         self._places[key] = f"--set {assignment}"
         self._put(key, value)
+        return key
 
     def forget(self, key):
         """Errors about a key are no more about where it stood in the file."""
@@ -154,7 +158,7 @@ class Document:
                 self._places[(*key, str(i))] = f"{self.name}:{value.start_mark.line + 1}"
                 self._note_places(value, (*key, str(i)))
 
-    def read_call(self, function, value, key, fixed=()):
+    def read_call(self, function, value, key):
         """Arguments of a function or dataclass out of a mapping.
 
         Args:
@@ -162,13 +166,11 @@ class Document:
                 `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, and `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
-            fixed: names of parameters that are not for the file.
 
         Returns:
             dict of every argument, defaults filled in.
         """
         parameters = function if isinstance(function, dict) else inspect.signature(function, eval_str=True).parameters
-        parameters = {name: p for name, p in parameters.items() if name not in fixed}
         if value is None:
             value = {}
         self.check_keys(value, parameters, key)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 class Screen:
-    """Shows the progress of trials on standard error's terminal, or quiet lines where there is none.
+    """Shows the progress of trials on standard output's terminal, or quiet lines where there is none.
 
     Args:
         trials: the trials to come.
@@ -16,7 +16,7 @@ class Screen:
 
     def __init__(self, trials):
         self.number, self.total = 0, len(trials)
-        self.console = Console(stderr=False, highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
 
     def __enter__(self):

@@ -224,12 +224,14 @@ class Method:
         model: "module:function", what trains the classifier, see `nft_keras.experiments.methods`.
         plan: "module:function", the plan that it follows.
         vectorizes: whether `--vectorize` can train it.
+        fills_replicas: whether each of several replicas needs an example of every minibatch.
     """
 
     settings: type
     model: str
     plan: str
     vectorizes: bool = False
+    fills_replicas: bool = False
 
     def __post_init__(self):
         if not dataclasses.is_dataclass(self.settings) or not {"plan"} & {*dir(self.settings), *_fields(self.settings)}:
@@ -240,9 +242,9 @@ def _fields(dataclass):
     return (field.name for field in dataclasses.fields(dataclass))
 
 
-def _method(name, settings, vectorizes=False):
+def _method(name, settings, **flags):
     functions = f"nft_keras.experiments.methods:{name}"
-    return Method(settings, functions, f"{functions}_plan", vectorizes)
+    return Method(settings, functions, f"{functions}_plan", **flags)
 
 
 CLASSIFIERS = Registry(
@@ -262,7 +264,7 @@ METHODS = Registry(
     {
         "ct": _method("ct", ClassicTraining, vectorizes=True),
         "eef": _method("eef", EasyExamplesFirst),
-        "ft": _method("ft", FriendlyTraining, vectorizes=True),
+        "ft": _method("ft", FriendlyTraining, vectorizes=True, fills_replicas=True),
         "nft": _method("nft", NeuralFriendlyTraining, vectorizes=True),
     },
 )
@@ -321,6 +323,12 @@ class Trial:
     def simplification_epochs(self):
         """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
         return self.method_settings.plan.epochs(self.training.epochs)
+
+    @property
+    def first_eligible(self):
+        """The first epoch (from 1) that may be chosen as the best."""
+        last = self.simplification_epochs
+        return last + 1 if self.selection == "after-drop" and last > 1 else 1
 
     def config(self):
         """The trial as a recipe of its own, complete."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from nft_keras._backend import out_of_memory
+from nft_keras.data import DataError
 from nft_keras.experiments.files import whole, write_yaml
 from nft_keras.experiments.queue import Queue
 from nft_keras.experiments.report import markdown, write_report
@@ -93,11 +94,10 @@ class Search:
 
         def report(epoch, valid_error):
             nonlocal pruned
-            if self._pruner != "none" and epoch >= first_epoch:
+            if self._pruner != "none" and epoch >= trial.first_eligible:
                 attempt.report(valid_error, epoch)
                 pruned = attempt.should_prune()
 
-        first_epoch = trial.simplification_epochs + 1 if trial.selection == "after-drop" else 1
         for row in _rows(self.folder / trial.folder):
             report(int(row["epoch"]), float(row["valid_error"]))
         self._try(self.points, attempt, trial, self.folder, report, lambda: pruned)
@@ -114,7 +114,6 @@ class Search:
     def _try(self, queue, attempt, trial, out, report=lambda epoch, valid_error: None, pruned=lambda: False):
         """Runs a trial unless its result is there, and tells Optuna the validation error."""
         from nft_keras.experiments.monitor import TrainingError
-        from nft_keras.experiments.trial import run_trial
 
         def progress(logs):
             report(logs["epoch"], logs["val_error"])
@@ -123,7 +122,7 @@ class Search:
 
         try:
             there = finished([trial], out)
-            result = there[0] if there else run_trial(trial, self._load(trial.dataset), out, progress)
+            result = there[0] if there else self._run(trial, out, progress)
         except _Pruned:
             queue.study.tell(attempt, state=queue.states.PRUNED)
             shutil.rmtree(out / trial.folder / "backup", ignore_errors=True)
@@ -142,6 +141,18 @@ class Search:
             queue.study.tell(attempt, result["valid_error"])
             epochs = f"best epoch {result['best_epoch']}/{result['epochs']}"
             self._say(queue, attempt, f"valid {result['valid_error']:.2f} %  {epochs}  {result['seconds']:.0f} s")
+
+    def _run(self, trial, out, progress):
+        """Runs a trial, unless its networks do not take the data: then it cannot be trained."""
+        from nft_keras.experiments.monitor import TrainingError
+        from nft_keras.experiments.trial import check_fits, run_trial
+
+        dataset = self._load(trial.dataset)
+        try:
+            check_fits(trial, dataset)
+        except DataError as error:
+            raise TrainingError(str(error)) from error
+        return run_trial(trial, dataset, out, progress)
 
     def _say(self, queue, attempt, text):
         done = sum(trial.state.is_finished() for trial in queue.latest())
@@ -273,10 +284,7 @@ def _optuna_s(sampler, pruner):
 
 def _rows(folder):
     """What a trial that was broken off has in its history."""
-    try:
-        return Run(folder, {}, {}).rows()
-    except FileNotFoundError:
-        return []
+    return Run(folder, {}, {}).rows() if (folder / "history.csv").exists() else []
 
 
 def _copy(source, target, trial):

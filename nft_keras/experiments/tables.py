@@ -1,16 +1,15 @@
 """Our figures beside the published ones: Table 1 and Table 2 of Marullo et al. (2022) from the folders of trials."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import yaml
 
 from nft_keras.experiments.recipe import load_recipe, shipped_recipes
 from nft_keras.experiments.report import mean_std
+from nft_keras.experiments.runs import experiments, settings
 
-METHODS = ("ct", "eef", "ft", "nft")
-NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
+PUBLISHED = ("ct", "eef", "ft", "nft")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Cell:
     Attributes:
         classifier, dataset: names.
         published: {method: [mean, standard deviation] or None}.
-        runs: {method: list of result.json contents} of our runs with exactly the recipe's settings.
+        runs: {method: list of result.json contents} of our runs with exactly the recipe's settings, of any seed.
         missing: {method: list of int}, the seeds of the recipe that were not run.
     """
 
@@ -33,8 +32,8 @@ class Cell:
     def row(self):
         """The row's texts: ours, the published ones, and the difference NFT - CT of both."""
         generated = any("generated" in run["provenance"] for runs in self.runs.values() for run in runs)
-        ours = {m: _mean(self.runs[m]) for m in METHODS}
-        theirs = {m: (self.published.get(m) or [None])[0] for m in METHODS}
+        ours = {m: _mean(self.runs[m]) for m in PUBLISHED}
+        theirs = {m: (self.published.get(m) or [None])[0] for m in PUBLISHED}
         texts = {
             m: f"{mean_std([r['test_error'] for r in runs])} ({len(runs)})" for m, runs in self.runs.items() if runs
         }
@@ -42,9 +41,9 @@ class Cell:
         return {
             "classifier": self.classifier,
             "data": self.dataset + (" †" if generated else ""),
-            **{m.upper(): _bold(texts.get(m), m, ours) for m in METHODS},
+            **{m.upper(): _bold(texts.get(m), m, ours) for m in PUBLISHED},
             "NFT - CT": _difference(ours),
-            **{f"{m.upper()} published": _bold(printed.get(m), m, theirs) for m in METHODS},
+            **{f"{m.upper()} published": _bold(printed.get(m), m, theirs) for m in PUBLISHED},
             "NFT - CT published": _difference(theirs),
         }
 
@@ -56,28 +55,24 @@ def cells(runs):
         runs: list of `nft_keras.experiments.runs.Run`.
 
     Returns:
-        {name of the table: list of `Cell`}, and the list of the results that are none of these.
+        {name of the table: list of `Cell`}, and the runs that are none of these: a list of runs for each experiment.
     """
     published = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
-    by_settings = {}
-    for run in runs:
-        by_settings.setdefault(_settings(run.config), {})[run.result["seed"]] = run.result
-    used, tables = set(), {}
+    ours, used, tables = experiments(runs), set(), {}
     for name, classifiers in published.items():
         tables[name] = []
         for classifier, datasets in classifiers.items():
             for dataset, figures in datasets.items():
-                ours, missing = {m: [] for m in METHODS}, {}
+                results, missing = {m: [] for m in PUBLISHED}, {}
                 for trial in load_recipe(shipped_recipes() / f"{dataset}.yaml", classifiers=[classifier]):
-                    settings = _settings(trial.config())
-                    used.add(settings)
-                    result = by_settings.get(settings, {}).get(trial.seed)
-                    if result:
-                        ours[trial.method].append(result)
-                    else:
+                    experiment = settings(trial.config())
+                    used.add(experiment)
+                    by_seed = ours.get(experiment, {})
+                    results[trial.method] = [by_seed[seed].result for seed in sorted(by_seed)]
+                    if trial.seed not in by_seed:
                         missing.setdefault(trial.method, []).append(trial.seed)
-                tables[name].append(Cell(classifier, dataset, figures, ours, missing))
-    others = [run.result for run in runs if _settings(run.config) not in used]
+                tables[name].append(Cell(classifier, dataset, figures, results, missing))
+    others = [list(by_seed.values()) for experiment, by_seed in ours.items() if experiment not in used]
     return tables, others
 
 
@@ -91,11 +86,6 @@ def what_is_missing(rows):
                 f"--methods {method} --seeds {' '.join(map(str, seeds))}"
             )
     return lines
-
-
-def _settings(config):
-    """What makes two trials the same experiment: everything but the seed, the name, and what is only shown."""
-    return json.dumps({k: v for k, v in config.items() if k not in NOT_SETTINGS}, sort_keys=True)
 
 
 def _mean(runs):

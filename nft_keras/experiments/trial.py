@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 
-from nft_keras._backend import make_deterministic, tensorflow_for_data
-from nft_keras._registry import imported
+from nft_keras._backend import make_deterministic, out_of_memory, tensorflow_for_data
+from nft_keras._registry import RegistrationError, imported
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
@@ -117,7 +117,7 @@ def _train(trial, dataset, folder, progress, began):
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(folder / "backup", first_epoch=first_eligible(trial))
+    best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
@@ -133,7 +133,7 @@ def _train(trial, dataset, folder, progress, began):
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
-        monitor.StopAtNaN(),
+        monitor.StopAtNaN(trial),
         *monitor.pictures(trial, model, dataset, folder),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
@@ -167,10 +167,10 @@ def _check_shares(trial, dataset, folder, strategy):
     last = len(dataset.train) % size
     if size < replicas:
         raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
-    if trial.method == "ft" and 0 < last < replicas:
+    if METHODS[trial.method].fills_replicas and 0 < last < replicas:
         raise monitor.TrainingError(
             f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
-            "the last minibatch, which ft cannot share; choose another"
+            f"the last minibatch, which {trial.method} cannot share; choose another"
         )
     state = folder / "backup" / "state.json"
     text = state.read_text(encoding="utf-8") if state.exists() else ""
@@ -198,12 +198,15 @@ def check_fits(trial, dataset):
         auxiliary = getattr(model, "auxiliary", None)
         if auxiliary is not None and auxiliary.output_shape[1:] != dataset.input_shape:
             raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+    except RegistrationError:
+        raise
     except (ValueError, IndexError) as error:
         what = str(error).strip().partition("\n")[0]
-        shape = dataset.input_shape
-        raise DataError(
-            f"{trial.classifier} with {trial.method}: examples of shape {shape} do not fit: {what}"
-        ) from error
+        which = ": ".join(filter(None, [f"{trial.classifier} with {trial.method}", trial.variation]))
+        raise DataError(f"{which}: examples of shape {dataset.input_shape} do not fit: {what}") from error
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise  # else the trial is the one to say so
     finally:
         keras.backend.clear_session()
 
@@ -251,11 +254,6 @@ def dtype_policy(policy):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def first_eligible(trial):
-    """The first epoch (from 1) that may be chosen as the best."""
-    return trial.simplification_epochs + 1 if trial.selection == "after-drop" else 1
 
 
 def _evaluate(path, part):

@@ -24,7 +24,6 @@ from nft_keras.experiments.trial import (
     build_method,
     dtype_policy,
     finish,
-    first_eligible,
     learning_rate,
 )
 
@@ -75,8 +74,8 @@ class _Replica:
         self.eta, self.max_steps = _Number(), _Number()
         shutil.rmtree(folder / "backup", ignore_errors=True)
         write_yaml(folder / "config.yaml", trial.config())
-        self.best = monitor.BestClassifier(folder / "backup", first_eligible(trial))
-        self.callbacks = [monitor.StopAtNaN(), self.best, monitor.History(folder / "history.csv")]
+        self.best = monitor.BestClassifier(folder / "backup", trial.first_eligible)
+        self.callbacks = [monitor.StopAtNaN(trial), self.best, monitor.History(folder / "history.csv")]
 
     def begin(self, plan, classifier):
         """Gives the replica its plan, and a function that returns its classifier as it is when it is called."""

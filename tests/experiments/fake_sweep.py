@@ -62,7 +62,9 @@ def run_trial(trial, dataset, out, progress):
 
 
 if __name__ == "__main__":
-    sys.modules["nft_keras.experiments.trial"] = types.SimpleNamespace(run_trial=run_trial)
+    sys.modules["nft_keras.experiments.trial"] = types.SimpleNamespace(
+        run_trial=run_trial, check_fits=lambda trial, dataset: None
+    )
     sys.modules["nft_keras.experiments.monitor"] = types.SimpleNamespace(TrainingError=TrainingError)
     sys.modules["tensorflow"] = types.SimpleNamespace(errors=types.SimpleNamespace(ResourceExhaustedError=MemoryError))
     sweep.import_tensorflow_quietly = lambda: None

@@ -73,6 +73,46 @@ def test_figure_5_without_test_errors_says_validation(finish):
     assert "NFT, validation" in labels and "NFT, test" not in labels
 
 
+def test_figure_3_keeps_experiments_apart_and_takes_each_seed_once(finish, tmp_path):
+    recipe = RECIPES / "small" / "cifar10-noise.yaml"
+    for name, eta_max, added in (("a", 500, 0), ("b", 7, 50), ("c", 500, 90)):
+        for trial in load_recipe(recipe, [f"name={name}", f"methods.nft.plan.eta_max={eta_max}"], seeds=[0, 1]):
+            out = finish(trial, added + trial.seed + 10 * trial.dataset["label_noise"])
+    axes = paper_figures.label_noise(runs.find([out])).axes
+    assert [axis.get_title() for axis in axes] == ["a, cifar10, cnn-a", "b, cifar10, cnn-a"]
+    for axis, first in zip(axes, (0.5, 50.5), strict=True):
+        ct, nft = (line.get_xydata()[0] for line, *_ in axis.containers)
+        assert list(ct) == [0, 0.5] and list(nft) == [0, first]
+        assert {text.get_text() for text in axis.get_legend().get_texts()} == {"CT (2 seeds)", "NFT (2 seeds)"}
+
+
+def test_figure_5_pairs_ct_and_nft_of_one_recipe(finish):
+    row = {"epoch": 1, "phase": "classic", "error": 40, "valid_error": 30}
+    for name, methods in (("a", ["ct"]), ("b", ["ct", "nft"])):
+        for trial in load_recipe("mnist-back-image", [f"name={name}"], methods, ["cnn-a"], [0]):
+            out = finish(trial, history=[row | {"error": 40 if name == "a" else 20}])
+    (axis,) = paper_figures.curves(runs.find([out])).axes
+    assert axis.get_title() == "b, mnist-back-image, cnn-a, seed 0"
+    assert [list(line.get_ydata()) for line in axis.lines if "training" in line.get_label()] == [[20], [20]]
+
+
+def test_figure_5_without_a_history_is_refused_in_one_line(finish, capsys):
+    for trial in load_recipe("mnist-back-image", (), ["ct", "nft"], ["cnn-a"], [0]):
+        out = finish(trial)
+    (out / trial.folder / "history.csv").unlink()
+    assert figures.main(["5", str(out)]) == 2
+    path = out / trial.folder / "history.csv"
+    assert capsys.readouterr().err == f"{path}: cannot be read: No such file or directory\n"
+
+
+def test_a_figure_that_cannot_be_written_is_told_in_one_line(finish, capsys):
+    row = {"epoch": 1, "phase": "classic", "error": 40, "valid_error": 30}
+    for trial in load_recipe("mnist-back-image", (), ["ct", "nft"], ["cnn-a"], [0]):
+        out = finish(trial, history=[row])
+    assert figures.main(["5", str(out), "--out", "/proc/x"]) == 2
+    assert capsys.readouterr().err.startswith("/proc/x cannot be written to: ")
+
+
 def test_figure_6_has_a_panel_for_each_setting_that_varies_alone(finish):
     for trial in load_recipe(RECIPES / "small" / "sensitivity.yaml", seeds=[0, 1]):
         eta_max = trial.method == "nft" and trial.method_settings.plan.eta_max

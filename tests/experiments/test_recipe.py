@@ -7,7 +7,7 @@ import yaml
 from nft_keras._registry import imported
 from nft_keras.experiments import recipe
 from nft_keras.experiments import settings as settings_of
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe import load_recipe, load_sweep
 from nft_keras.experiments.schema import RecipeError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
@@ -90,6 +90,18 @@ def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
         assert again == trial
 
 
+@pytest.mark.parametrize("assignment", ["training.epochs = 5", " training . epochs=5", "training.batch_size =5"])
+def test_spaces_around_the_key_of_a_set_do_not_count_in_cells_either(write, assignment):
+    text = GOOD.replace("{batch_size: 16}", "{batch_size: 16, epochs: 7}")
+    key = assignment.partition("=")[0].split(".")[1].strip()
+    assert {getattr(trial.training, key) for trial in load_recipe(write(text), [assignment])} == {5}
+
+
+def test_seeds_on_the_command_line_differ_as_a_recipe_s_do(write):
+    with pytest.raises(RecipeError, match="^--seeds: should be one or more different whole numbers, got 0 0$"):
+        load_recipe(write(GOOD), seeds=[0, 0])
+
+
 VARYING = GOOD + "vary:\n  dataset.label_noise: [0, 0.5]\n  methods.nft.plan.eta_max: [7]\n"
 
 
@@ -104,6 +116,17 @@ def test_each_variation_changes_one_thing_for_the_methods_it_touches(write):
         ("methods.nft.plan.eta_max=7", "nft", 0.1, "good/methods.nft.plan.eta_max=7/cnn-a/nft/seed-0"),
     ]
     assert [t.method_settings.plan.eta_max for t in trials if t.method == "nft"] == [2000, 2000, 7]
+
+
+def test_what_a_recipe_varies_or_sweeps_is_not_set_beside_it(write):
+    assignment = "dataset.label_noise=0.2"
+    with pytest.raises(RecipeError, match=f"^--set {assignment}: dataset.label_noise: the recipe varies it; .*vary= "):
+        load_recipe(write(VARYING), [assignment])
+    assert {t.dataset["label_noise"] for t in load_recipe(write(VARYING), [assignment, "vary="])} == {0.2}
+    path = write(GOOD + "sweep: {dataset.label_noise: [0, 0.5]}\n")
+    with pytest.raises(RecipeError, match=f"^--set {assignment}: dataset.label_noise: the recipe sweeps it"):
+        load_sweep(path, [assignment])
+    assert {t.dataset["label_noise"] for t in load_recipe(path, [assignment])} == {0.2}
 
 
 def test_a_method_that_no_variation_touches_runs_as_it_is(write):
@@ -231,6 +254,7 @@ def _defaults(function, *without):
         ("plan: {eta_max: 500, simplification_ratio: 0.5}", "penalty: sum", ":5: methods.nft: plan is missing"),
         ("simplification_ratio: 0.5", "law: cosine", "give either simplification_epochs or simplification_ratio"),
         ("simplification_ratio: 0.5", "simplification_epochs: 10", "no epoch is left to select the best from"),
+        ("simplification_ratio: 0.5}\n", "simplification_epochs: 2}\n    training: {epochs: 1}\n", "no epoch is left"),
         ("ratio: 0.5}", "ratio: 0.5, law: cosin}", ":6: methods.nft.plan.law: unknown law 'cosin'; .*mean cosine?"),
         ("ratio: 0.5}", "ratio: 0.5, law: math.sin2}", ":6: methods.nft.plan.law: unknown law 'math.sin2'"),
         ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),
@@ -241,6 +265,14 @@ def _defaults(function, *without):
         ("seeds: [0, 1]", "vary: {dataset.name: [../up]}", ":10: vary.dataset.name: should be a list of .* name fold"),
         ("seeds: [0, 1]", "vary: {training.epoch: [3]}", ":10: training.epoch: unknown key; .*; did you mean epochs?"),
         ("seeds: [0, 1]", "vary: {training.epochs: [0]}", ":10: training.epochs: must be >= 1, got 0"),
+        ("seeds: [0, 1]", "vary: {methods.ft.step: [1]}", ":10: vary.methods.ft.step: unknown method 'ft'; .* ct, nft"),
+        ("seeds: [0, 1]", "vary: 0", ":10: vary: should be a mapping of keys to lists of values, got 0"),
+        ("  ct:\n", "  ct: {training: 3}\n", ":4: methods.ct.training: should be a mapping of settings, got 3"),
+        ("  ct:\n", "  ct: {training: 0}\n", ":4: methods.ct.training: should be a mapping of settings, got 0"),
+        ("  ct:\n", "  ct: {training: [epochs]}\n", ":4: methods.ct.training: should be a mapping of settings, got"),
+        ("{batch_size: 16}", "3", ":15: cells.cnn-a.nft.training: should be a mapping of settings, got 3"),
+        ("epochs: 10", "momentum: 0.9", ":9: training.momentum: must be 0 with adam, it is of sgd; got 0.9"),
+        ("1.0e-4}", "1.0e-4, momentum: 0.5, optimizer: adamw}", ":8: .*auxiliary_optimizer.momentum: must be 0"),
         ("seeds: [0, 1]", "deterministic: 1", ":10: deterministic: should be true or false, got 1"),
         ("epochs: 10", "jit_compile: auto", ":9: training.jit_compile: should be true or false, got the text 'auto'"),
         ("epochs: 10", "precision: float16", ":9: training.precision: unknown value 'float16'; .* mixed_float16"),

@@ -1,9 +1,11 @@
+import importlib.metadata
 import math
 
 import pytest
+import tensorflow as tf
 
 from nft_keras.experiments import environment
-from nft_keras.experiments.report import against_classic, write_recipe, write_report
+from nft_keras.experiments.report import against_classic, p_value, write_recipe, write_report
 
 
 def result(method, seed, test_error, **more):
@@ -32,6 +34,11 @@ def test_a_method_is_compared_with_classic_training_of_the_same_seed():
 def test_equal_differences_have_no_p():
     results = [result(method, seed, error) for seed in (0, 1) for method, error in (("ct", 5.0), ("nft", 4.0))]
     assert rows(against_classic(results)) == [["fc-a", "NFT", "-1.00 ± 0.00", "2 of 2", "-"]]
+
+
+def test_differences_that_are_equal_but_for_binary_fractions_have_no_p():
+    pairs = [(7.25, 7.3), (6.1, 6.15)]
+    assert len({ours - ct for ours, ct in pairs}) == 2 and p_value(pairs) == "-"
 
 
 def test_a_varied_setting_is_compared_with_its_own_classic_training_or_else_with_the_recipe_s():
@@ -65,8 +72,16 @@ def test_the_report_says_when_where_and_with_what(tmp_path):
 
 @pytest.mark.parametrize("overrides", [[], ["training.epochs=3", "dataset.path=a b.csv"]])
 def test_the_recipe_as_it_was_run_lies_beside_the_report(tmp_path, overrides):
-    (tmp_path / "r.yaml").write_text("name: moons\n")
-    write_recipe(tmp_path / "r.yaml", overrides, tmp_path, "moons")
+    write_recipe("name: moons\n", overrides, tmp_path, "moons")
     text = (tmp_path / "moons" / "recipe.yaml").read_text()
     changed = "# run with --set training.epochs=3 'dataset.path=a b.csv'\n" if overrides else ""
     assert text == changed + "name: moons\n"
+
+
+def test_a_package_that_is_not_installed_costs_no_result(monkeypatch):
+    def version(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(environment.importlib.metadata, "version", version)
+    here = environment.describe()
+    assert here["nft_keras"].split()[0] == "unknown" and here["backend"] == f"tensorflow {tf.__version__}"

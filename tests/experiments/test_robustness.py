@@ -9,8 +9,9 @@ from keras import ops
 from scipy.optimize import minimize
 
 from nft_keras import robustness, run
-from nft_keras.experiments import runs
-from nft_keras.experiments.attacks import NORMS, Ball, Target, fgsm, log_odds, noise, pgd, random_search
+from nft_keras.experiments import robustness_report, runs
+from nft_keras.experiments.attacks import Ball, Target, fgsm, log_odds, noise, pgd, random_search
+from nft_keras.experiments.norms import NORMS
 from nft_keras.experiments.robustness import CHECKS, Examples, Settings, examples, measure, warnings
 
 RECIPE = """\
@@ -298,3 +299,15 @@ def test_runs_that_cannot_be_attacked_are_refused_in_one_line(moons, tmp_path, c
     lines = capsys.readouterr().err.splitlines()
     for line, said in zip(lines, ("no result.json", "cannot be written to", "no ", "takes (3,)"), strict=True):
         assert said in line
+
+
+def test_another_back_end_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(robustness, "backend_name", lambda: "jax")
+    assert robustness.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "nft_keras.robustness needs KERAS_BACKEND=tensorflow, got jax\n"
+
+
+def test_inside_a_trial_s_folder_it_has_a_group_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trial = {"recipe": "moons", "classifier": "fc-a", "folder": "."}
+    assert list(robustness_report._groups([trial])) == [("moons", "", "fc-a", str(tmp_path.parents[1].resolve()))]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -165,10 +166,60 @@ def test_dry_run_prints_a_row_per_trial_with_every_setting_and_writes_nothing(tm
     out = tmp_path / "out"
     arguments = [str(ROOT / "recipes/imdb.yaml"), "--out", str(out), "--dry-run", "--seeds", "0", "1"]
     assert run.main(arguments) == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 8 and not out.exists()
-    for setting in ("methods.nft.plan.eta_max=1000.0", "training.batch_size=32", "dataset.num_words=20000"):
-        assert setting in rows[-1].split()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    trials = load_recipe("imdb", seeds=[0, 1])
+    assert [row[0] for row in rows] == [str(trial.folder) for trial in trials] and not out.exists()
+    for trial, (_, *own) in zip(trials, rows, strict=True):
+        shared = [line.split(": ")[1] for line in lines if line.startswith(("# all: ", f"# {trial.method}: "))]
+        settings = dict(setting.split("=", 1) for setting in (*shared, *own))
+        assert len(settings) == len(shared) + len(own) and own == [f"seeds=[{trial.seed}]"]
+        assert settings == {key: str(value).replace(" ", "") for key, value in runs.flat(trial.config())}
+    for line in ("# nft: methods.nft.plan.eta_max=1000.0", "# all: training.batch_size=32"):
+        assert line in lines
+
+
+def test_two_recipes_that_would_write_over_each_other_are_refused(tmp_path, capsys):
+    for name, eta_max in (("a", 500), ("b", 7)):
+        (tmp_path / f"{name}.yaml").write_text("name: same\n" + IMAGES.replace("500", str(eta_max)))
+    recipes = [str(tmp_path / f"{name}.yaml") for name in "ab"]
+    assert run.main([*recipes, "--out", str(tmp_path / "out"), "--methods", "nft"]) == 2
+    error = f"{recipes[0]} and {recipes[1]} both have the trial same/cnn-a/nft/seed-0; give one of them another name\n"
+    assert capsys.readouterr().err == error and not (tmp_path / "out").exists()
+
+
+def test_an_edit_during_the_run_is_not_in_what_lies_beside_the_report(tmp_path, monkeypatch):
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(IMAGES)
+    beside = tmp_path / "out" / "small" / "recipe.yaml"
+
+    def edited(trials, of_recipe, options):
+        assert beside.read_text() == IMAGES
+        recipe.write_text("edited: true\n")
+        return 0
+
+    monkeypatch.setattr(run, "_run", edited)
+    assert run.main([str(recipe), "--out", str(tmp_path / "out")]) == 0 and beside.read_text() == IMAGES
+
+
+def test_networks_that_do_not_take_the_data_are_refused_before_any_training(tmp_path, capsys):
+    (tmp_path / "small.yaml").write_text(IMAGES + "vary: {methods.nft.auxiliary.depth: [5, 1]}\n")
+    assert run.main([str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cnn-a with nft: methods.nft.auxiliary.depth=5: examples of shape (28, 28, 1) do not fit: ")
+    assert error.count("\n") == 1 and not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_data_set_that_cannot_be_loaded_is_said_beside_the_live_line(monkeypatch):
+    def load(**dataset):
+        raise data.DataError("gone")
+
+    said, trials = [], load_recipe("two-moons", seeds=[0])
+    screen = types.SimpleNamespace(note=lambda text: None, say=lambda *line, **where: said.append((*line, where)))
+    monkeypatch.setattr(data, "load", load)
+    options = types.SimpleNamespace(data_dir=None)
+    assert run._load(trials, screen, options, alone=False) is None
+    assert said == [("two-moons: gone", {"stderr": True})]
 
 
 def command(*arguments, **kwargs):

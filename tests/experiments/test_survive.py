@@ -185,7 +185,7 @@ def test_a_loss_that_is_not_a_number_ends_one_trial_and_the_others_go_on(recipe,
     arguments = [str(recipe), "--out", str(tmp_path / "out"), "--methods", "ct", "eef"]
     assert run.main([*arguments, "--set", "training.epochs=5"]) == 1
     out, error = capsys.readouterr()
-    assert "loss is nan in epoch 2; lower the learning rates" in error and "cnn-a/eef/seed-0" in error
+    assert "loss is nan in epoch 2; lower training.learning_rate" in error and "cnn-a/eef/seed-0" in error
     assert "1 of 2 trials failed" in error and "| cnn-a      | CT " in out and "EEF" not in out.rpartition("\n| --")[2]
 
 

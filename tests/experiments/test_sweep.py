@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,27 @@ def test_nothing_is_chosen_before_what_can_be_mended_is(recipe):
     assert "No space left on device" in stderr and "Chosen" not in stdout
     end(start(recipe))
     assert all_once(recipe)
+
+
+def test_a_point_whose_networks_do_not_take_the_data_cannot_be_trained(recipe, tmp_path):
+    from nft_keras import data
+    from nft_keras.experiments.monitor import TrainingError
+    from nft_keras.experiments.sweep import Search
+
+    (trial, _) = load_recipe(recipe, ["methods.nft.auxiliary.depth=5"], methods=["nft"])
+    search = types.SimpleNamespace(_load=lambda dataset: data.load(**dataset))
+    with pytest.raises(TrainingError, match="^fc-a with nft: examples of .* do not fit: unet of depth 5"):
+        Search._run(search, trial, tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_that_may_share_a_gpu_take_no_more_of_it_than_they_need(monkeypatch):
+    monkeypatch.setattr(sweep.subprocess, "Popen", lambda command, stdin, env: env)
+    names = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert [sweep._start([], 0, 2, ["0"])[name] for name in names] == ["true", "false"]
+    assert not set(names) & set(sweep._start([], 0, 1, ["0"]))
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -1,10 +1,12 @@
 import dataclasses
 import math
+import types
 
 import pytest
 
-from nft_keras.experiments.settings import DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
-from nft_keras.experiments.trial import learning_rate
+from nft_keras.experiments.monitor import TrainingError
+from nft_keras.experiments.settings import METHODS, DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
+from nft_keras.experiments.trial import _check_shares, learning_rate
 
 
 @pytest.fixture
@@ -34,3 +36,22 @@ def test_without_altered_data_the_annealing_takes_all_epochs(trial):
 def test_a_constant_rate_is_constant(trial):
     constant = dataclasses.replace(trial, training=Training(learning_rate=0.1, epochs=250))
     assert {learning_rate(constant, gamma) for gamma in range(1, 251)} == {0.1}
+
+
+@pytest.mark.parametrize(
+    "epochs, length, selection, first", [(5, 3, "after-drop", 4), (5, 3, "all", 1), (1, 1, "after-drop", 1)]
+)
+def test_the_best_epoch_is_sought_after_the_last_one_with_altered_data(trial, epochs, length, selection, first):
+    plan = DevelopmentalPlan(simplification_epochs=length)
+    settings = dataclasses.replace(trial.method_settings, plan=plan)
+    training = Training(epochs=epochs)
+    changed = dataclasses.replace(trial, method_settings=settings, training=training, selection=selection)
+    assert changed.first_eligible == first
+
+
+def test_a_method_that_fills_replicas_is_refused_a_last_minibatch_that_is_too_small(trial, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", dataclasses.replace(METHODS["ct"], fills_replicas=True))
+    mine = dataclasses.replace(trial, method="mine", training=Training(batch_size=5))
+    dataset, strategy = types.SimpleNamespace(train=range(11)), types.SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(TrainingError, match="5 leaves 1 of 11 examples for 2 replicas .*, which mine cannot share"):
+        _check_shares(mine, dataset, tmp_path, strategy)
