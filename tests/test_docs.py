@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from nft_keras.experiments import settings
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.report import write_report
 from nft_keras.experiments.schema import RecipeError
+from tests.test_wheel import COMMANDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 _spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
@@ -84,10 +86,12 @@ def test_every_classifier_and_method_is_there():
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(settings.METHODS)
 
 
-def test_a_default_in_the_reference_is_the_reader_s():
-    (trial, *_) = load_recipe("mnist-rot", methods=["ct"])
-    line = next(line for line in sections("recipes.md")["Training"].splitlines() if "`schedule`" in line)
-    assert f"| `{trial.training.schedule}` " in line
+def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
+    (tmp_path / "bare.yaml").write_text("dataset: digits-back-image\nclassifiers: [fc-a]\nmethods: [ct]\n")
+    (trial, *_) = load_recipe(tmp_path / "bare.yaml")
+    lines = re.findall(r"^\| `(\w+)` +\|.*?\| (\S+) +\|", sections("recipes.md")["Training"], re.M)
+    read = dataclasses.asdict(trial.training)
+    assert dict(lines) == {key: "-" if value is None else f"`{value}`" for key, value in read.items()}
 
 
 def test_a_setting_without_a_description_breaks_the_build(monkeypatch):
@@ -197,7 +201,7 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     names["train"] = names["valid"] = examples.batch(2)
     (program,) = blocks(page, "python")
     short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
-    exec(short, names)
+    exec(short.replace(" unet(", " unet(filters=4, depth=1, "), names)
     assert Path("classifier.keras").exists() == (page != "methods/ct.md")
     assert len(names.get("model", names["classifier"]).history.epoch) == 3
 
@@ -228,6 +232,7 @@ def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
 
 def test_the_page_of_commands_has_them_all():
     names = {(file.parent if file.stem == "__main__" else file).stem for file in commands()}
+    assert names == set(COMMANDS)
     assert set(re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)) == names
     assert hooks.command_help("predict").startswith("```text\nusage: python -m nft_keras.predict ")
 
@@ -290,8 +295,21 @@ def run(command):
     return errors.getvalue()
 
 
+TRAINING = "python -m nft_keras.run two-moons --methods ct --seeds 0 --set training.epochs=2"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder in which the trial that several entries begin with was run."""
+    folder = tmp_path_factory.mktemp("trained")
+    with contextlib.chdir(folder):
+        assert run(TRAINING) == ""
+    return folder
+
+
+@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("heading, text", entries().items(), ids=lambda value: value.partition("\n")[0])
-def test_a_command_of_the_page_prints_the_message_below_it(heading, text, tmp_path, monkeypatch):
+def test_a_command_of_the_page_prints_the_message_below_it(heading, text, trained, tmp_path, monkeypatch):
     from nft_keras.data.cache import one_at_a_time
 
     if heading == "a package that is not installed":
@@ -302,6 +320,8 @@ def test_a_command_of_the_page_prints_the_message_below_it(heading, text, tmp_pa
     if heading == "a package of yours that is broken":
         broken_package(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
+    if f"$ {TRAINING}\n" in text:
+        shutil.copytree(trained / "runs", "runs")
     monkeypatch.setenv("NFT_DATA_DIR", str(tmp_path / "nothing"))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")

@@ -11,6 +11,7 @@ import pytest
 from nft_keras import FriendlyModel, auxiliaries, classifiers, run
 from nft_keras.export import FORMATS, ExportError, export, main
 
+pytestmark = pytest.mark.xdist_group("export")
 RECIPE = """\
 dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
 classifiers: [cnn-a]

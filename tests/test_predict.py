@@ -11,6 +11,7 @@ from nft_keras import data, run
 from nft_keras.export import ExportError
 from nft_keras.predict import main, predict
 
+pytestmark = pytest.mark.xdist_group("predict")
 TRAINING = """
 classifiers: [fc-a]
 methods: {ct: }

@@ -68,11 +68,5 @@ def test_every_command_answers_help(installed, command):
     assert done.stdout.startswith(f"usage: python -m nft_keras.{command} ")
 
 
-def test_these_are_all_commands():
-    mains = {file for file in (ROOT / "nft_keras").rglob("*.py") if "    end(main)\n" in file.read_text()}
-    names = {(file.parent if file.stem == "__main__" else file).stem for file in mains}
-    assert names == set(COMMANDS)
-
-
 def _recipes(folder):
     return sorted(file.relative_to(folder).as_posix() for file in (folder / "recipes").rglob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Which trials `--vectorize` trains together; without Keras, so that what it cannot do is told at once."""
+"""Which trials `--vectorize` trains together; without Keras, so that what it cannot do is reported at once."""
 
 import copy
 

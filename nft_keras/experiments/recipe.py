@@ -1,4 +1,4 @@
-"""What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is told at once."""
+"""What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is reported at once."""
 
 import copy
 import importlib

@@ -51,6 +51,7 @@ def reviews(tmp_path_factory):
     return folder
 
 
+@pytest.mark.xdist_group("imdb")
 def test_imdb_comes_from_a_prepared_directory_and_stays_sparse(reviews):
     dataset = load("imdb", reviews, num_words=50)
     assert [len(part) for part in (dataset.train, dataset.valid, dataset.test)] == [40, 10, 20]
@@ -59,6 +60,7 @@ def test_imdb_comes_from_a_prepared_directory_and_stays_sparse(reviews):
     assert dataset.provenance.startswith("tensorflow-datasets imdb_reviews/plain_text")
 
 
+@pytest.mark.xdist_group("imdb")
 def test_the_vocabulary_knows_the_training_reviews_only(reviews):
     dataset = load("imdb", reviews, num_words=50)
     assert dataset.input_shape == (9,)  # train, film, word0 to word6, and not the word "test"

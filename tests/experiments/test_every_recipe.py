@@ -1,16 +1,19 @@
-"""Every recipe that we ship, trained for two steps an epoch on a few random examples of the right shape."""
+"""Every recipe that we ship: its networks fit its data, and each kind of cell trains for two steps an epoch on a few
+random examples of the right shape."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 
 from nft_keras import data
 from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.runs import find, finished
-from nft_keras.experiments.trial import run_trial
+from nft_keras.experiments.runs import find, finished, flat
+from nft_keras.experiments.settings import CLASSIFIERS
+from nft_keras.experiments.trial import check_fits, run_trial
 from tests.experiments.test_recipe import RECIPES
 
 BATCH = 2
@@ -18,7 +21,7 @@ BATCH = 2
 
 @pytest.fixture
 def eager():
-    """Op by op: to trace the graphs of a hundred pairs of networks would take longer than to run them."""
+    """Op by op: to trace the graphs of dozens of pairs of networks would take longer than to run them."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -47,11 +50,62 @@ def shortened(trial):
     return dataclasses.replace(trial, training=training, method_settings=settings)
 
 
-@pytest.mark.slow
+def narrow(trial):
+    """A trial whose networks have as many layers, and fewer units in them where they can be set."""
+    classifier, settings = trial.classifier_settings, trial.method_settings
+    if trial.classifier == "fc-b":
+        classifier = dataclasses.replace(classifier, units=(16,) * len(classifier.units))
+    if trial.method == "nft":
+        width = {"filters": 4} if settings.auxiliary.name == "unet" else {"hidden": 8}
+        settings = dataclasses.replace(settings, auxiliary=dataclasses.replace(settings.auxiliary, **width))
+    return dataclasses.replace(trial, classifier_settings=classifier, method_settings=settings)
+
+
+def kind(trial):
+    """What two trials have in common that differ in numbers, and in names of recipes and data sets, alone."""
+    x, config = few_examples(trial.dataset).train.x, {**trial.config(), "name": None, "dataset": None, "vary": None}
+    words = tuple((key, value) for key, value in flat(config) if isinstance(value, str | bool))
+    return trial.classifier, trial.method, x.ndim, issparse(x), words
+
+
+@functools.cache
+def trials_of_all():
+    """The shipped recipes' trials, of all their cells and variations, with one seed."""
+    return [trial for path in RECIPES for trial in load_recipe(path, seeds=[0])]
+
+
+def one_of_each(classifier, key):
+    """The first trials of a classifier for each value of a function of them."""
+    trials = {}
+    for trial in trials_of_all():
+        if trial.classifier == classifier:
+            trials.setdefault(key(trial), trial)
+    return list(trials.values())
+
+
+def networks(trial):
+    """What decides whether a trial's networks and its examples go together."""
+    auxiliary = getattr(trial.method_settings, "auxiliary", None)
+    return trial.classifier_settings, auxiliary, trial.training.augment, few_examples(trial.dataset).input_shape
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_cell_trains_and_leaves_its_result(path, tmp_path, eager):
-    by_cell = {(t.classifier, t.method): t for t in load_recipe(path, seeds=[0])}
-    trials = [shortened(trial) for trial in by_cell.values()]
+def test_every_trial_of_a_recipe_has_a_folder_of_its_own(path):
+    trials = load_recipe(path)
+    assert len({trial.folder for trial in trials}) == len(trials) > 0
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_the_networks_of_every_trial_fit_its_data(classifier):
+    for trial in one_of_each(classifier, networks):
+        check_fits(trial, few_examples(trial.dataset))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_a_cell_of_every_kind_trains_and_leaves_its_result(classifier, tmp_path, eager):
+    trials = [narrow(shortened(trial)) for trial in one_of_each(classifier, kind)]
+    assert {trial.method for trial in trials} == {"ct", "nft", "ft", "eef"}
     for trial in trials:
         phases = []
         result = run_trial(trial, few_examples(trial.dataset), tmp_path, lambda logs, p=phases: p.append(logs))

@@ -223,6 +223,7 @@ def moons(tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.xdist_group("robustness")
 def test_the_command_writes_tables_and_figures(moons):
     assert (moons / "robustness.png").read_bytes().startswith(b"\x89PNG")
     assert (moons / "robustness.pdf").read_bytes().startswith(b"%PDF")
@@ -230,12 +231,14 @@ def test_the_command_writes_tables_and_figures(moons):
     assert text.count("\n## moons, fc-a\n") == 1 and text.count("| NFT - CT ") == 4
 
 
+@pytest.mark.xdist_group("robustness")
 def test_unattacked_a_trial_has_the_test_error_of_its_result(moons):
     trials = json.loads((moons / "robustness.json").read_text())["trials"]
     expected = {str(r.folder): r.result["test_error"] for r in runs.find([moons])}
     assert {trial["folder"]: trial["clean"] for trial in trials} == pytest.approx(expected) and len(expected) == 4
 
 
+@pytest.mark.xdist_group("robustness")
 def test_the_table_is_mean_deviation_and_paired_difference_of_the_rows(moons):
     with open(moons / "robustness.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["norm"], row["attack"]) == ("l2", "pgd")]
@@ -250,12 +253,14 @@ def test_the_table_is_mean_deviation_and_paired_difference_of_the_rows(moons):
         assert [float(n) for n in cell.split(" ± ")] == pytest.approx([values.mean(), values.std(ddof=1)], abs=0.005)
 
 
+@pytest.mark.xdist_group("robustness")
 def test_the_same_command_gives_the_same_again(moons, tmp_path):
     assert robustness.main([str(moons), "--steps", "5", "--out", str(tmp_path / "again")]) == 0
     for name in ("robustness.json", "robustness.csv", "robustness.md"):
         assert (tmp_path / "again" / name).read_text() == (moons / name).read_text()
 
 
+@pytest.mark.xdist_group("robustness")
 def test_half_precision_does_not_hide_gradients(moons, tmp_path):
     recipe, precision = str(moons.parent / "moons.yaml"), "training.precision=mixed_float16"
     arguments = [recipe, "--methods", "ct", "--seeds", "0", "--set", precision, "--out", str(tmp_path)]
@@ -279,12 +284,14 @@ def test_half_precision_does_not_hide_gradients(moons, tmp_path):
         (["--norm", "l2", "--radii", "0.1", "0.1"], "must differ, got 0.1 0.1"),
     ],
 )
+@pytest.mark.xdist_group("robustness")
 def test_wrong_arguments_are_refused_in_one_line(moons, capsys, arguments, said):
     assert robustness.main([str(moons), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
 
 
+@pytest.mark.xdist_group("robustness")
 def test_runs_that_cannot_be_attacked_are_refused_in_one_line(moons, tmp_path, capsys):
     assert robustness.main([str(tmp_path)]) == 2
     (tmp_path / "file").touch()

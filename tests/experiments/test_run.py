@@ -43,6 +43,7 @@ def images(tmp_path_factory):
     return folder / "out" / "small"
 
 
+@pytest.mark.xdist_group("run")
 def test_a_trial_s_folder_holds_what_the_readme_says(images):
     for method in ("ct", "nft"):
         folder = images / "cnn-a" / method / "seed-0"
@@ -56,6 +57,7 @@ def test_a_trial_s_folder_holds_what_the_readme_says(images):
     assert (images / "recipe.yaml").read_text() == IMAGES
 
 
+@pytest.mark.xdist_group("run")
 def test_results_are_a_list_with_the_promised_keys(images):
     results = json.loads((images / "results.json").read_text())
     keys = (
@@ -65,6 +67,7 @@ def test_results_are_a_list_with_the_promised_keys(images):
     assert all(0 <= r["test_error"] <= 100 and 1 <= r["best_epoch"] <= r["epochs"] == 5 for r in results)
 
 
+@pytest.mark.xdist_group("run")
 def test_the_deployed_file_is_the_best_epoch_s_classifier(images):
     for result in json.loads((images / "results.json").read_text()):
         folder = images / "cnn-a" / result["method"] / "seed-0"
@@ -75,6 +78,7 @@ def test_the_deployed_file_is_the_best_epoch_s_classifier(images):
             assert 100 * wrong.mean() == pytest.approx(error, abs=1e-3)
 
 
+@pytest.mark.xdist_group("run")
 def test_the_best_epoch_has_the_lowest_validation_error_after_the_drop(images):
     for method, first in (("ct", 1), ("nft", 4)):
         folder = images / "cnn-a" / method / "seed-0"
@@ -86,6 +90,7 @@ def test_the_best_epoch_has_the_lowest_validation_error_after_the_drop(images):
         assert result["valid_error"] == pytest.approx(min(eligible.values()), abs=1e-3)
 
 
+@pytest.mark.xdist_group("run")
 def test_history_shows_the_plan(images):
     rows = list(csv.DictReader((images / "cnn-a" / "nft" / "seed-0" / "history.csv").open()))
     assert [row["phase"] for row in rows] == ["classic", "simplified", "simplified", "classic", "classic"]
@@ -93,6 +98,7 @@ def test_history_shows_the_plan(images):
     assert [float(row["perturbation"]) > 0 for row in rows] == [False, True, True, False, False]
 
 
+@pytest.mark.xdist_group("run")
 def test_the_classifier_loads_where_nft_keras_is_not_installed(images, tmp_path):
     program = (
         "import sys; sys.modules['nft_keras'] = None; import keras; "
@@ -102,6 +108,7 @@ def test_the_classifier_loads_where_nft_keras_is_not_installed(images, tmp_path)
     assert done.stdout == "(None, 10)\n", done.stderr
 
 
+@pytest.mark.xdist_group("run")
 def test_methods_start_alike_and_the_first_epoch_is_the_same(images):
     first = [
         next(csv.DictReader((images / "cnn-a" / method / "seed-0" / "history.csv").open())) for method in ("ct", "nft")
@@ -136,6 +143,7 @@ def test_all_methods_share_recipe_history_and_report(baselines):
     assert (baselines / "cnn-a" / "ft" / "seed-0" / "simplification.png").exists()
 
 
+@pytest.mark.xdist_group("run")
 def test_config_runs_again_to_the_same_result(images, tmp_path):
     config = images / "cnn-a" / "ct" / "seed-0" / "config.yaml"
     assert run.main([str(config), "--out", str(tmp_path)]) == 0
@@ -144,6 +152,7 @@ def test_config_runs_again_to_the_same_result(images, tmp_path):
     assert repeatable(again) == repeatable(before)
 
 
+@pytest.mark.xdist_group("run")
 def test_the_report_counts_only_trials_with_the_present_settings(images, tmp_path):
     trials = load_recipe(images.parent.parent / "small.yaml")
     assert len(runs.finished(trials, images.parent)) == 2
