@@ -87,13 +87,18 @@ def writing_to(folder):
         raise OutputError(f"{folder} cannot be written to: {why}; choose another --out") from error
 
 
-def end(main):
-    """Runs a `main()` that returns an exit code, and ends the program with it; Ctrl-C ends it at once with 130."""
+def end(main, interrupted="interrupted"):
+    """Runs a `main()` that returns an exit code, and ends the program with it; Ctrl-C ends it at once with 130.
+
+    Args:
+        main: function without arguments.
+        interrupted: what to say on stderr after Ctrl-C.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
+        print(interrupted, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # TensorFlow's threads do not wait to be joined
     except BrokenPipeError:

@@ -143,6 +143,8 @@ def _run(trials, of_recipe, options):
     name, failed = trials[0].recipe, 0
     to_run = []
     with Screen(trials) as screen:
+        for method in dict.fromkeys(t.method for t in trials if t.method != "ct" and t.simplification_epochs <= 1):
+            screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
         for trial in trials:
             if options.fresh and _writes(options):
                 shutil.rmtree(options.out / trial.folder, ignore_errors=True)
@@ -289,4 +291,4 @@ def _seed(text):
 
 
 if __name__ == "__main__":
-    end(main)
+    end(main, "interrupted; the same command goes on after the last finished epoch")

@@ -224,4 +224,4 @@ def _in_use(folder):
 
 
 if __name__ == "__main__":
-    end(main)
+    end(main, "interrupted; the same command goes on")

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+_OFTEN = 60  # seconds
+
 
 class Screen:
     """Shows the progress of trials on standard output's terminal, or quiet lines where there is none.
@@ -44,12 +46,15 @@ class Screen:
         epochs = trial.training.epochs
         title = self._title(trial)
         self.note(f"{title}  starting")
-        began, epochs_here = time.monotonic(), 0  # a trial may go on where another process left it
+        began = said = time.monotonic()
+        epochs_here = 0  # a trial may go on where another process left it
 
         def show(logs):
-            nonlocal epochs_here
-            epoch, epochs_here = logs["epoch"], epochs_here + 1
-            left = (time.monotonic() - began) / epochs_here * (epochs - epoch)
+            nonlocal epochs_here, said
+            epoch, epochs_here, now = logs["epoch"], epochs_here + 1, time.monotonic()
+            if epoch > epochs_here == 1:
+                self.say(f"{title}  goes on after epoch {epoch - 1}/{epochs}")
+            left = (now - began) / epochs_here * (epochs - epoch)
             eta = f", eta {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{eta}" if logs["simplifying"] else "classic"
             line = (
@@ -58,8 +63,9 @@ class Screen:
             )
             if self.live:
                 self.note(line)
-            elif epoch in {round(epochs * quarter / 4) for quarter in (1, 2, 3)}:
+            elif epoch in {round(epochs * quarter / 4) for quarter in (1, 2, 3)} or now - said > _OFTEN:
                 self.say(line)
+                said = now
 
         return show
 

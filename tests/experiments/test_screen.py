@@ -1,0 +1,25 @@
+import time
+
+from nft_keras import run
+from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.screen import Screen
+
+
+def test_a_trial_that_goes_on_says_so_and_a_long_one_says_every_minute_where_it_is(capsys, monkeypatch):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Screen([trial]) as screen:
+        show = screen.trial(trial)
+        for epoch, now in ((57, 1.0), (58, 61.5), (59, 62.0), (60, 125.0)):  # noqa: B007
+            show({"epoch": epoch, "simplifying": True, "error": 1.0, "val_error": 2.0})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("seed 0  ")[2][:26] for line in lines] == [
+        "goes on after epoch 56/250", "epoch 58/250  simplified  ", "epoch 60/250  simplified  ",
+    ]  # fmt: skip
+
+
+def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys):
+    arguments = ["two-moons", "--out", str(tmp_path), "--seeds", "0", "--set"]
+    assert run.main([*arguments, "training.epochs=1", "methods.nft.plan.simplification_ratio=0.5"]) == 0
+    assert capsys.readouterr().err == "nft: a plan of less than two epochs alters no data; training is classic\n"
