@@ -26,12 +26,18 @@ def main(arguments=None):
     return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
 
 
+_ONE_ROW = "`python -m nft_keras.run recipes/DATASET.yaml --classifiers CLASSIFIER`"
+
+
 def _report(folders, out):
     from nft_keras.experiments import report, runs, tables
     from nft_keras.experiments.files import whole
 
     paper, others = tables.cells(runs.find(folders))
-    parts = ["Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data."]
+    parts = [
+        "Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data; -: not "
+        "run, or of the paper's figures not transcribed."
+    ]
     rows_of = {}
     for name, cells in paper.items():
         begun = [cell for cell in cells if any(cell.runs.values())]
@@ -41,7 +47,7 @@ def _report(folders, out):
         if missing:
             parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]
         if len(begun) < len(cells):
-            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun.")
+            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; one takes {_ONE_ROW}.")
     if others:
         results = [[run.result for run in experiment] for experiment in others]
         recipes = [experiment[0].config["name"] for experiment in others]
