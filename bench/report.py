@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 from bench import measure
@@ -83,7 +84,7 @@ def _plot(speed_ups):
                 axis.plot([group + width, group + 2 * width], [ratios["target"]] * 2, color=colour, linewidth=line)
     axis.plot([], [], color="black", linewidth=3, label="target, NFT epoch")
     axis.axhline(1, color="black", linewidth=0.8)
-    axis.set_xticks(range(len(speed_ups)), [name.replace("), ", "),\n").replace(" + ", "\n+ ") for name in speed_ups])
+    axis.set_xticks(range(len(speed_ups)), [re.sub(r" (?=\+|[a-z])", "\n", name) for name in speed_ups])
     axis.set_ylabel("speed-up over a plain PyTorch loop")
-    axis.legend(ncols=5, fontsize="small")
+    axis.legend(ncols=5, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
