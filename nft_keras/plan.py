@@ -1,7 +1,7 @@
 """The developmental plan: laws of eta (Eq. 5 of Marullo et al. 2022) and the callback that follows them."""
 
+import logging
 import math
-import warnings
 
 import keras
 
@@ -125,12 +125,14 @@ class DevelopmentalPlan(Plan):
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         if not hasattr(self.model, "drop_auxiliary"):
             raise ValueError(f"DevelopmentalPlan needs a FriendlyModel, got a {type(self.model).__name__}")
-        epochs = self.params.get("epochs", self.simplification_epochs)
+        epochs = (self.params or {}).get("epochs", self.simplification_epochs)
         if epochs < self.simplification_epochs and self.model.auxiliary is not None:
-            warnings.warn(
-                f"the plan's simplification_epochs={self.simplification_epochs} are more than epochs={epochs}: "
-                "training ends on altered data, before the auxiliary network is dropped",
-                stacklevel=2,
+            # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
+            logging.getLogger(__name__).warning(
+                "the plan's simplification_epochs=%d are more than epochs=%d: training ends on altered data, before "
+                "the auxiliary network is dropped",
+                self.simplification_epochs,
+                epochs,
             )
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import itertools
 import shutil
 import sys
@@ -85,15 +86,20 @@ def _run_all(options):
             only_one = one_at_a_time(folder / ".lock", wait=False, option="--out")
         try:
             with only_one:
-                if _writes(options):
-                    with writing_to(folder):
-                        write_recipe(text, options.set, options.out, name)
+                options.keep_recipe = functools.partial(_keep_recipe, text, options, name)
                 failed += _run(of_recipe, whole_recipe, options)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
     if options.cluster:
         options.cluster.end()
     return 1 if failed else 0
+
+
+def _keep_recipe(text, options, name):
+    """Writes the recipe, as it was read, beside its results."""
+    if _writes(options):
+        with writing_to(options.out / name):
+            write_recipe(text, options.set, options.out, name)
 
 
 def _check_different(paths, recipes):
@@ -167,6 +173,7 @@ def _run(trials, of_recipe, options):
         print(f"worker {options.cluster.index} is done; worker 0 has written to {options.out / name}")
         return failed
 
+    options.keep_recipe()
     in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
     print(write_report(name, finished(in_report, options.out), options.out))
     print(f"written to {options.out / name}")
@@ -196,6 +203,7 @@ def _load(trials, screen, options, alone):
             raise
         screen.say(f"{name}: {error}", stderr=True)
         return None
+    options.keep_recipe()
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
     return dataset

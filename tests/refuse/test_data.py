@@ -66,7 +66,7 @@ def table(text):
 CSV = {"name": "csv", "path": "t.csv"}
 TABLES = {
     "a label of 5000 digits": (table(ROWS + "1," + "9" * 5000 + "\n"), CSV, "cannot draw .* only 1 member"),
-    "a cell of 200 kB": (table(ROWS + "a" * 200_000 + ",1\n"), CSV, "t.csv:22: field larger than field limit"),
+    "a cell of 200 kB": (table(ROWS + "a" * 200_000 + ",1\n"), CSV, r"t.csv:22: .* number, got 'a{40}\.\.\.'"),
     "zeros": (table(ROWS.encode() + bytes(1000)), CSV, "t.csv:22: 1 cells"),
     "escapes": (table(ROWS + "\x1b[2J,1\n"), CSV, r"t.csv:22: column 'a' should be .* got '\\x1b\[2J'"),
     "utf-16": (lambda folder: (folder / "t.csv").write_text(ROWS, encoding="utf-16"), CSV, "t.csv is not UTF-8"),
