@@ -168,6 +168,8 @@ def bench(path=ROOT / "results" / "bench" / "bench.md"):
 def summary(folder=ROOT / "results"):
     """The test errors of all our runs of CT beside other methods, a row for each classifier on a data set.
 
+    "time" is how many times as long as CT's the training of NFT took.
+
     Args:
         folder: where RUN/results.json are; of runs that vary settings nothing is shown.
     """
@@ -175,14 +177,17 @@ def summary(folder=ROOT / "results"):
     for path in sorted(folder.glob("*/results.json")):
         results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
         for classifier in dict.fromkeys(r["classifier"] for r in results):
-            of = {m: {r["seed"]: r["test_error"] for r in results if (r["classifier"], r["method"]) == (classifier, m)}
+            of = {m: {r["seed"]: r for r in results if (r["classifier"], r["method"]) == (classifier, m)}
                   for m in settings.METHODS}  # fmt: skip
-            pairs = [(of["nft"][seed], of["ct"][seed]) for seed in of["nft"] if seed in of["ct"]]
-            if pairs:
-                errors = [mean_std(list(by_seed.values())) if by_seed else "-" for by_seed in of.values()]
-                row = [f"[{path.parent.name}](results/{path.parent.name}/report.md)", classifier, *errors]
-                rows.append([*row, mean_std([a - b for a, b in pairs], "+"), p_value(pairs)])
-    return markdown(["run", "classifier", *(m.upper() for m in settings.METHODS), "NFT - CT", "p"], rows)
+            seeds = of["nft"].keys() & of["ct"].keys()
+            if seeds:
+                errors = {m: {seed: r["test_error"] for seed, r in of[m].items()} for m in of}
+                pairs = [(errors["nft"][seed], errors["ct"][seed]) for seed in sorted(seeds)]
+                nft, ct = (sum(of[m][seed]["seconds"] for seed in seeds) for m in ("nft", "ct"))
+                row = [f"[{path.parent.name}](results/{path.parent.name}/report.md)", classifier]
+                row += [mean_std(list(by_seed.values())) if by_seed else "-" for by_seed in errors.values()]
+                rows.append([*row, mean_std([a - b for a, b in pairs], "+"), p_value(pairs), f"{nft / ct:.1f}"])
+    return markdown(["run", "classifier", *(m.upper() for m in settings.METHODS), "NFT - CT", "p", "time"], rows)
 
 
 GENERATED = {

@@ -1,5 +1,6 @@
 """Every cell of the recipes against the settings that the paper's authors published, re-typed here."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_nft_cells_have_the_published_settings(cell):
         assert (*found, auxiliary.hidden, auxiliary.label_conditioned) == TEXT[cell]
     assert (settings.penalty, settings.phases, plan.law, auxiliary.residual) == ("mean", "epoch", "quadratic", False)
     assert settings.auxiliary_optimizer.optimizer == "adam" and settings.auxiliary_optimizer.weight_decay == 1e-4
+
+
+def test_the_readme_counts_the_published_plans():
+    cells = [*IMAGES.values(), *TEXT.values()]
+    readme = " ".join((RECIPES.parent / "README.md").read_text(encoding="utf-8").split())
+    assert len(cells) == 24 and "tuned 24 cells" in readme
+    assert Counter(cell[0] for cell in cells) == {500: 8, 1000: 8, 2000: 8} and "2,000, eight times each" in readme
+    assert Counter(cell[1] for cell in cells) == {0.25: 12, 0.5: 7, 0.7: 1, 0.85: 4}
+    assert "a quarter of the epochs in 12, half in 7, and 70 or 85 % in 5" in readme
 
 
 @pytest.mark.parametrize("cell", FT, ids="-".join)
