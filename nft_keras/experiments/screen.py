@@ -46,15 +46,19 @@ class Screen:
         epochs = trial.training.epochs
         title = self._title(trial)
         self.note(f"{title}  starting")
-        began = said = time.monotonic()
-        epochs_here = 0  # a trial may go on where another process left it
+        before = said = time.monotonic()
+        latest = {}  # seconds of the last epoch with and without altered data here: they cost differently
 
         def show(logs):
-            nonlocal epochs_here, said
-            epoch, epochs_here, now = logs["epoch"], epochs_here + 1, time.monotonic()
-            if epoch > epochs_here == 1:
+            nonlocal before, said
+            epoch, now = logs["epoch"], time.monotonic()
+            if epoch > 1 and not latest:  # a trial may go on where another process left it
                 self.say(f"{title}  goes on after epoch {epoch - 1}/{epochs}")
-            left = (now - began) / epochs_here * (epochs - epoch)
+            latest[logs["simplifying"]] = now - before
+            altered = max(0, min(trial.simplification_epochs, epochs) - epoch)
+            left = {True: altered, False: epochs - epoch - altered}
+            left = sum(count * latest.get(phase, now - before) for phase, count in left.items())
+            before = now
             eta = f", eta {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{eta}" if logs["simplifying"] else "classic"
             line = (

@@ -19,6 +19,20 @@ def test_a_trial_that_goes_on_says_so_and_a_long_one_says_every_minute_where_it_
     ]  # fmt: skip
 
 
+def test_the_time_that_is_left_counts_altered_and_other_epochs_by_what_each_takes(capsys, monkeypatch):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    assert (trial.simplification_epochs, trial.training.epochs) == (200, 250)
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Screen([trial]) as screen:
+        show = screen.trial(trial)
+        for epoch, now in ((1, 70.0), (2, 240.0), (201, 340.0), (202, 420.0)):  # noqa: B007
+            show({"epoch": epoch, "simplifying": 1 < epoch <= 200, "error": 1.0, "val_error": 2.0})
+    left = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines()]
+    # 199 + 50 epochs of 70 s; 198 of 170 s and 50 of 70 s; 49 of 100 s; 48 of 80 s
+    assert left == ["4:50:30 left", "10:19:20 left", "1:21:40 left", "1:04:00 left"]
+
+
 def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys):
     arguments = ["two-moons", "--out", str(tmp_path), "--seeds", "0", "--set"]
     assert run.main([*arguments, "training.epochs=1", "methods.nft.plan.simplification_ratio=0.5"]) == 0
