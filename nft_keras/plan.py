@@ -84,10 +84,10 @@ class Plan(keras.callbacks.Callback):
 class DevelopmentalPlan(Plan):
     """Raises eta epoch by epoch and drops the auxiliary network when the data have come back (Eq. 5, Algorithm 1).
 
-    For first_simplified_epoch <= gamma <= simplification_epochs the data are simplified, in all other epochs they are as
-    they are; the auxiliary network is updated in the simplified epochs after the first of the training, and dropped
-    after epoch simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and
-    go on with `initial_epoch`.
+    For first_simplified_epoch <= gamma <= simplification_epochs the data are simplified, in all other epochs they are
+    as they are; the auxiliary network is updated in every simplified epoch but epoch 1, and dropped after epoch
+    simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and go on with
+    `initial_epoch`.
 
     At the drop two things are logged as warnings: that more than a tenth of the variance of the data is still altered,
     so that the classifier now meets other data; and that the altered data were harder than the real ones in most
@@ -195,15 +195,15 @@ def at_the_drop(relative_perturbation, reductions):
     lines = []
     if relative_perturbation > MOST_LEFT:
         lines.append(
-            f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary network "
-            "is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary network, a "
+            f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary "
+            "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary network, a "
             "larger eta_max, more epochs, or a larger network"
         )
     harder = sum(reduction < 0 for reduction in reductions)
     if 2 * harder > len(reductions):
         lines.append(
-            f"in {harder} of {len(reductions)} simplified epochs the classifier's loss was higher on altered data than on "
-            "real data: they were not easier but strange"
+            f"in {harder} of {len(reductions)} simplified epochs the classifier's loss was higher on altered data than "
+            "on real data: they were not easier but strange"
         )
     return lines
 
