@@ -196,8 +196,8 @@ def at_the_drop(relative_perturbation, reductions):
     if relative_perturbation > MOST_LEFT:
         lines.append(
             f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary "
-            "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary network, a "
-            "larger eta_max, more epochs, or a larger network"
+            "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary "
+            "network, a larger eta_max, more epochs, or a larger network"
         )
     harder = sum(reduction < 0 for reduction in reductions)
     if 2 * harder > len(reductions):
