@@ -63,7 +63,7 @@ def _maps(dtype, quick):
     """What the U-Net does to its maps beside convolutions, forwards and backwards."""
     import keras
 
-    from nft_keras._layers import FusedBatchNormalization
+    from nft_keras.layers import FusedBatchNormalization
 
     maps, size = (4, 8) if quick else (64, 28)
     x, small = _normal((32, size, size, maps), dtype), _normal((32, size // 2, size // 2, maps), dtype)

@@ -21,6 +21,17 @@ def number(name, value, allowed, is_allowed, convert):
     return convert(value)
 
 
+def one_of(name, value, allowed):
+    """The value, if it is among those allowed.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+    return value
+
+
 def near(word, words):
     """'; did you mean ...?' where one of the words is close to the word, else ''."""
     close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from nft_keras._backend import tensorflow_for_data
 from nft_keras._registry import RegistrationError
+from nft_keras.backend import tensorflow_for_data
 from nft_keras.data import default_data_dir
 
 

@@ -1,8 +1,8 @@
 """Many replicas of one model trained in one compiled program, on JAX: vmap over replicas, scan over minibatches.
 
-A model's step is a pure function of (state, minibatch) (`nft_keras._jax`). Here the state of every variable is an array
-with one more axis in front, of replicas, so that whatever rides in it may differ between them: weights, batch-norm
-statistics, the state of dropout's random numbers, both optimizers with their learning rates, eta, tau.
+A model's step is a pure function of (state, minibatch) (`nft_keras.backend.jax`). Here the state of every variable is
+an array with one more axis in front, of replicas, so that whatever rides in it may differ between them: weights,
+batch-norm statistics, the state of dropout's random numbers, both optimizers with their learning rates, eta, tau.
 """
 
 import functools
@@ -13,14 +13,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from nft_keras._jax import pairs
+from nft_keras.backend import keras_internals
+from nft_keras.backend.jax import running_on, state_variables
 
 
 def initial_values(model):
     """The values of a compiled model's variables, metrics left out: the state that a replica starts from.
 
     Args:
-        model: a compiled `nft_keras._simplifying.SimplifyingModel` whose networks are built.
+        model: a compiled `nft_keras.base.SimplifyingModel` whose networks are built.
 
     Returns:
         list of arrays.
@@ -46,10 +47,10 @@ class Replicas:
         self._values = {id(v): value for v, value in zip(variables, stacked, strict=True)}
         model.test_on_batch(x, y)
         self._hold(model)
-        for network in filter(None, (model.classifier, getattr(model, "auxiliary", None))):
+        for network in model.networks():
             for layer in network.layers if batched_convolutions else ():
                 if can_be_shifted(layer):
-                    layer.convolution_op = functools.partial(shifted_convolution, layer)
+                    keras_internals.set_convolution(layer, functools.partial(shifted_convolution, layer))
 
     def assign(self, variable, numbers):
         """Gives a scalar variable its value in every replica."""
@@ -62,7 +63,7 @@ class Replicas:
     def drop_auxiliary(self):
         """Frees the auxiliary networks and their optimizers."""
         before = _variables(self.model)
-        self.model.drop_auxiliary()
+        self.model.drop()
         kept = set(map(id, _variables(self.model)))
         for variable in before:
             if id(variable) not in kept:
@@ -90,7 +91,7 @@ class Replicas:
         self.model.simplifying = simplifying
         logs = {}
         if simplifying and updating and getattr(self.model, "phases", None) == "epoch":
-            first = self.model._first_phase()
+            first = self.model._auxiliary_training()
             if not first.optimizer.built:
                 first.optimizer.build([])
             self._hold(first)
@@ -109,7 +110,7 @@ class Replicas:
         Returns:
             The logs, {name: array (number,)}.
         """
-        groups = [group for i, group in enumerate(self.model._state_variables()) if i != 2]
+        groups = [group for i, group in enumerate(state_variables(self.model)) if i != 2]
         if "evaluate" not in self._functions:
             step = _over_minibatches(self.model, self.model.test_step, groups, batch_size)
             self._functions["evaluate"] = jax.jit(jax.vmap(step, (0, None, 0, None)))
@@ -118,7 +119,7 @@ class Replicas:
 
     def _pass(self, model, name, which, x, y, rows, batch_size):
         """One pass over the data with a model's training step."""
-        groups = model._state_variables()
+        groups = state_variables(model)
         if name not in self._functions:
             step = _over_minibatches(model, model.train_step, groups, batch_size)
             self._functions[name] = jax.jit(jax.vmap(step, (0, None, 0, 0)), donate_argnums=0)
@@ -134,7 +135,7 @@ class Replicas:
 
     def _hold(self, model):
         """Takes up those variables of a model that are not among the state yet, the same in all replicas."""
-        for variable in (v for group in model._state_variables() for v in group):
+        for variable in (v for group in state_variables(model) for v in group):
             if id(variable) not in self._values:
                 value = jnp.asarray(np.array(variable))
                 self._values[id(variable)] = jnp.broadcast_to(value, (self.number, *value.shape))
@@ -185,7 +186,7 @@ def can_be_shifted(layer):
 
 
 def _variables(model):
-    trainable, others, optimizer, _ = model._state_variables()
+    trainable, others, optimizer, _ = state_variables(model)
     return [*trainable, *others, *optimizer]
 
 
@@ -193,9 +194,9 @@ def _over_minibatches(model, step, groups, batch_size):
     """A function of (state, x, y, rows) that makes a step for each minibatch and returns (logs, state)."""
 
     def scoped(function, state):
-        with keras.StatelessScope(pairs(groups, state)) as scope:
+        with running_on(groups, state) as values:
             result = function()
-        return result, tuple([scope.get_current_value(v) for v in group] for group in groups)
+        return result, values(groups)
 
     def one_step(state, x, y, rows):
         minibatch = x[rows]

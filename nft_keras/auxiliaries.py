@@ -8,7 +8,7 @@ momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings 
 import keras
 from keras import layers, ops
 
-from nft_keras._layers import FusedBatchNormalization, batch_norm, conv, dense, output_dtype
+from nft_keras.layers import FusedBatchNormalization, batch_norm, conv, dense, output_dtype
 
 
 def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):

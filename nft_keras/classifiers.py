@@ -9,7 +9,7 @@ are both taken by the fully connected ones.
 import keras
 from keras import layers
 
-from nft_keras._layers import batch_norm, conv, dense, output_dtype
+from nft_keras.layers import batch_norm, conv, dense, output_dtype
 
 
 def fc_a(input_shape, num_classes, units=10):

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nft_keras._backend import backend_name
 from nft_keras._cli import add_data_dir, answer, end, import_tensorflow_quietly, writing_to
+from nft_keras.backend import backend_name
 from nft_keras.data import DataError
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.norms import NORMS

@@ -8,8 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from nft_keras._backend import BackendError, check_backend, make_deterministic, out_of_memory
 from nft_keras._cli import add_recipe_options, answer, end, import_tensorflow_quietly, positive, writing_to
+from nft_keras.backend import BackendError, check_backend, make_deterministic, out_of_memory
 from nft_keras.data import DataError
 from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments import distribute

@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from nft_keras._backend import BackendError, check_backend, make_deterministic
 from nft_keras._cli import add_recipe_options, answer, end, import_tensorflow_quietly, positive
+from nft_keras.backend import BackendError, check_backend, make_deterministic
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe import load_recipe, load_sweep
 from nft_keras.experiments.schema import RecipeError

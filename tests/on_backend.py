@@ -23,8 +23,8 @@ from nft_keras import (
     PerturbationPlan,
     optimizers,
 )
-from nft_keras._backend import tensorflow_for_data
 from nft_keras.auxiliaries import mlp, unet
+from nft_keras.backend import tensorflow_for_data
 from nft_keras.classifiers import cnn_a
 from nft_keras.data import Part
 from nft_keras.data.batches import batches

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nft_keras._layers import FusedBatchNormalization
 from nft_keras.auxiliaries import mlp, unet
+from nft_keras.layers import FusedBatchNormalization
 
 
 def double_conv(inputs, middle, outputs):

@@ -64,7 +64,7 @@ def test_on_jax_mixed_precision_learns(trained, policy):
 def test_torch_is_refused_in_one_sentence(tmp_path):
     done = python("-c", "import nft_keras; nft_keras.FriendlyModel", backend="torch")
     last = done.stderr.splitlines()[-1]
-    assert done.returncode == 1 and last.startswith("nft_keras._backend.BackendError: nft_keras trains with Keras'")
+    assert done.returncode == 1 and last.startswith("nft_keras.backend.BackendError: nft_keras trains with Keras'")
     done = python("-m", "nft_keras.run", "recipes/two-moons.yaml", "--out", str(tmp_path / "out"), backend="torch")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "not with torch: set KERAS_BACKEND" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from nft_keras import DevelopmentalPlan, FriendlyModel, FriendlyTraining, PerturbationPlan, optimizers
 from nft_keras.auxiliaries import mlp
-from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan
 from nft_keras.classifiers import fc_a
 from nft_keras.data import Part
 from nft_keras.data.batches import batches
+from nft_keras.eef import EasyExamplesFirst, EasyExamplesPlan
 
 FEATURES, CLASSES, BATCH = 12, 3, 16
 CASES = [("nft", "epoch", "sum"), ("nft", "batch", "mean"), ("nft", "joint", "sum"), ("ft",), ("eef",)]

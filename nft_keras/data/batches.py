@@ -5,7 +5,7 @@ import math
 import numpy as np
 import scipy.sparse
 
-from nft_keras._backend import tensorflow_for_data, untuned
+from nft_keras.backend import tensorflow_for_data, untuned
 
 tf = tensorflow_for_data()
 

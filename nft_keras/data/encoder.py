@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nft_keras._backend import backend_name
+from nft_keras.backend import backend_name
 from nft_keras.data import DataError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")

@@ -4,7 +4,7 @@ import logging
 import urllib.error
 import urllib.request
 
-from nft_keras._backend import tensorflow_for_data
+from nft_keras.backend import tensorflow_for_data
 from nft_keras.data import DataError
 
 # tensorflow-datasets tries for minutes before it gives up on a host that is out of reach.

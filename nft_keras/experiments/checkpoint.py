@@ -49,8 +49,8 @@ class Checkpoint(keras.callbacks.Callback):
             return
         self.epoch, self.spent = state["epoch"], state["seconds"]
         self.best.epoch, self.best.valid_error = state["best_epoch"], state["valid_error"]
-        if self.epoch >= self.drop_after and hasattr(model, "drop_auxiliary"):
-            model.drop_auxiliary()
+        if self.epoch >= self.drop_after:
+            model.drop()
         model.load_weights(self._weights(self.epoch))
         for variable, value in zip(_random_states(model), state["random"], strict=True):
             variable.assign(value)
@@ -77,9 +77,8 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _random_states(model):
     """The variables that dropout and the like draw from, which Keras counts neither as weights nor saves."""
-    networks = (model.classifier, getattr(model, "auxiliary", None))
     found = []
-    for network in filter(None, networks):
+    for network in model.networks():
         weights = {id(variable) for variable in network.weights}
         found += [variable for variable in network.variables if id(variable) not in weights]
     return found

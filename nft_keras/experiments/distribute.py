@@ -13,7 +13,7 @@ import time
 import zlib
 from pathlib import Path
 
-from nft_keras._backend import backend_name, tensorflow_for_data
+from nft_keras.backend import backend_name, tensorflow_for_data
 from nft_keras.experiments.schema import RecipeError
 
 START = 600  # seconds that a worker waits for the others to come up

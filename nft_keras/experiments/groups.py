@@ -2,7 +2,7 @@
 
 import copy
 
-from nft_keras._backend import backend_name
+from nft_keras.backend import backend_name
 from nft_keras.experiments.schema import RecipeError
 from nft_keras.experiments.settings import METHODS
 

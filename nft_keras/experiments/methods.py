@@ -9,10 +9,10 @@ simplification_epochs and law, and returns the plan, a `keras.callbacks.Callback
 import keras
 
 from nft_keras import auxiliaries, optimizers
-from nft_keras.baselines import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining
 from nft_keras.data.batches import batches
-from nft_keras.model import FriendlyModel
-from nft_keras.plan import DevelopmentalPlan, PerturbationPlan
+from nft_keras.eef import EasyExamplesFirst, EasyExamplesPlan
+from nft_keras.ft import FriendlyTraining, PerturbationPlan
+from nft_keras.nft import DevelopmentalPlan, FriendlyModel
 
 
 def ct(settings, classifier, dataset):

@@ -197,9 +197,9 @@ class AverageStatistics(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         """Averages them, of both networks."""
-        from nft_keras._distribution import average  # of TensorFlow, which JAX does without
+        from nft_keras.backend.distribution import average  # of TensorFlow, which JAX does without
 
-        networks = filter(None, (self.model.classifier, getattr(self.model, "auxiliary", None)))
+        networks = self.model.networks()
         statistics = [v for network in networks for v in network.non_trainable_variables if "float" in v.dtype]
         average(self.model.distribute_strategy, statistics)
 

@@ -51,7 +51,7 @@ class Training(Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A plan of `nft_keras.plan`: its length as a number of epochs or as a fraction of the training's epochs.
+    """A plan (`nft_keras.Plan`): its length as a number of epochs or as a fraction of the training's epochs.
 
     Attributes:
         simplification_epochs: gamma_max_simp, the epoch in which the plan comes to its end.

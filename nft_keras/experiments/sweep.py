@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from nft_keras._backend import out_of_memory
+from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
 from nft_keras.experiments.files import whole, write_yaml
 from nft_keras.experiments.queue import Queue

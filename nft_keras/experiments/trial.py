@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 
-from nft_keras._backend import make_deterministic, out_of_memory, tensorflow_for_data
 from nft_keras._registry import RegistrationError, imported
+from nft_keras.backend import make_deterministic, out_of_memory, tensorflow_for_data
 from nft_keras.data import DataError, preprocessing
 from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches
@@ -195,9 +195,9 @@ def check_fits(trial, dataset):
         if trial.training.augment != "none" and len(dataset.input_shape) != 3:
             raise ValueError(f"{trial.training.augment} takes images")
         model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
-        auxiliary = getattr(model, "auxiliary", None)
-        if auxiliary is not None and auxiliary.output_shape[1:] != dataset.input_shape:
-            raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+        for auxiliary in model.networks()[1:]:
+            if auxiliary.output_shape[1:] != dataset.input_shape:
+                raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
     except RegistrationError:
         raise
     except (ValueError, IndexError) as error:

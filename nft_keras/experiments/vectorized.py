@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import scipy.sparse
 
-from nft_keras._backend import make_deterministic
 from nft_keras._replicas import Replicas, initial_values
+from nft_keras.backend import keras_internals, make_deterministic
 from nft_keras.data.batches import order
 from nft_keras.experiments import monitor
 from nft_keras.experiments.files import whole, write_yaml
@@ -170,7 +170,7 @@ def _set_levels(together, replicas, epoch):
     """Gives eta, tau and the learning rates of all replicas their values for the epoch."""
     model = together.model
     rates = [learning_rate(replica.trial, epoch + 1) for replica in replicas]
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = keras_internals.innermost(model.optimizer)
     together.assign(next(v for v in optimizer.variables if v.name == "learning_rate"), rates)
     for name in ("eta", "max_steps"):
         if hasattr(model, name):

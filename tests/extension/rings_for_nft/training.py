@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from nft_keras import Plan, SimplifyingModel
+from nft_keras import Plan, SimplifyingModel, backend
 
 
 def polynomial(input_shape, num_classes, degree):
@@ -20,10 +20,14 @@ class NoisyTraining(SimplifyingModel):
         super().__init__(classifier, **kwargs)
         self.deviation = keras.Variable(0.0, trainable=False, name="deviation")
 
-    def _altered_step(self, data):
+    @backend.step
+    def train_step(self, data):
+        """One minibatch: Keras' own step, on noisy data while the plan says so."""
+        if not self.simplifying:
+            return backend.keras_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         noisy = x + self.deviation * keras.random.normal(ops.shape(x), dtype=x.dtype)
-        return self._classic_step((noisy, y, sample_weight))
+        return backend.keras_step(self, (noisy, y, sample_weight))
 
 
 class NoisePlan(Plan):

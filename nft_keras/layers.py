@@ -5,6 +5,8 @@ import math
 import keras
 from keras import initializers, layers, ops
 
+from nft_keras.backend import keras_internals
+
 
 def output_dtype():
     """The dtype of an output layer: of the weights, so that under mixed precision nothing of the output is lost."""
@@ -46,18 +48,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not self._can_be_fused(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
         training = bool(training and self.trainable)
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=ops.cast(self.gamma, "float32"),
-            offset=ops.cast(self.beta, "float32"),
-            mean=tf.zeros(0) if training else self.moving_mean.value,
-            variance=tf.zeros(0) if training else self.moving_variance.value,
-            epsilon=self.epsilon,
-            is_training=training,
-        )
+        outputs, mean, variance = keras_internals.fused_batch_norm(self, inputs, training)
         if training:
             # The kernel divides the variance by n - 1, Keras by n.
             n = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")

@@ -1,14 +1,61 @@
-"""The back end of Keras that trains: TensorFlow or JAX, each with a module of its own."""
+"""The back end of Keras that trains, and the functions that it gives to a training step, said here once.
+
+A method of training is written once, imperatively: it reads and assigns variables, and takes gradients and makes
+updates by these functions, which `nft_keras.backend.tensorflow` and `nft_keras.backend.jax` both have:
+
+| function | what it does |
+|---|---|
+| `step(function)` | decorates `train_step(model, data)` into what Keras calls |
+| `keras_step(model, data)` | `keras.Model`'s own training step, inside a decorated one |
+| `gradients(function, variables)` | (result, gradients) of a function () -> (loss, result) |
+| `gradient_at(function, x)` | (result, gradient) of a function x -> (loss, result) with respect to the tensor x |
+| `apply(optimizer, gradients, variables)` | one update |
+| `num_replicas()` | the replicas (devices) that share the present minibatch, a float |
+| `weighted(loss, x)` | a replica's mean over its examples x, with the gradient of the mean over all replicas' |
+| `of_all(gradient, count)` | rescales a gradient of a mean over a replica's `count` terms to that over all replicas' |
+| `unless_empty(x, step, otherwise, data)` | step(data), or otherwise() for a minibatch x without examples |
+| `unfinished_rows(unfinished, fixed_shapes)` | (take, put): cuts out unfinished rows, or all, and its inverse |
+| `while_loop(condition, body, values, data)` | the values after a loop of body(*values, *data) |
+| `predictor(model)` | a compiled function from x to predictions |
+| `scope(model)` | the context in which variables of the model are created |
+
+What else depends on the back end, and needs no Keras to be imported, are the functions below.
+"""
 
 import importlib
 import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-MODULES = {"tensorflow": "nft_keras._tensorflow", "jax": "nft_keras._jax"}
+if TYPE_CHECKING:
+    from nft_keras.backend.tensorflow import *  # noqa: F403
+
+MODULES = {"tensorflow": "nft_keras.backend.tensorflow", "jax": "nft_keras.backend.jax"}
+PROTOCOL = (
+    "step",
+    "keras_step",
+    "gradients",
+    "gradient_at",
+    "apply",
+    "num_replicas",
+    "weighted",
+    "of_all",
+    "unless_empty",
+    "unfinished_rows",
+    "while_loop",
+    "predictor",
+    "scope",
+)
 # XLA on the CPU gives the same bits every time as it is; on a GPU this makes it so.
 _XLA_DETERMINISM = "--xla_gpu_deterministic_ops=true"
+
+
+def __getattr__(name):
+    if name in PROTOCOL:
+        return getattr(importlib.import_module(MODULES[check_backend()]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class BackendError(ImportError):
@@ -77,12 +124,3 @@ def out_of_memory(error):
     kind = type(error).__name__
     exhausted = kind == "ResourceExhaustedError" or (kind == "JaxRuntimeError" and "RESOURCE_EXHAUSTED" in text)
     return (text or "out of memory") if exhausted else None
-
-
-def steps():
-    """The class `Steps` of the present back end.
-
-    Raises:
-        BackendError: if there is none for it.
-    """
-    return importlib.import_module(MODULES[check_backend()]).Steps

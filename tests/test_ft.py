@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nft_keras import EasyExamplesFirst, EasyExamplesPlan, FriendlyTraining, PerturbationPlan
+from nft_keras import FriendlyTraining, PerturbationPlan
 from tests.algorithm_1 import Dense, cross_entropy
-from tests.test_model import CLASSES, assert_close, assert_same, dense, examples, values
+from tests.test_nft import CLASSES, assert_close, assert_same, dense, examples, values
 
 
 def friendly_training(classifier=None, step=2.0, confidence=0.6, **compile):
@@ -104,16 +104,13 @@ def test_friendly_training_is_saved_and_goes_on(tmp_path):
     assert_same(loaded.get_weights(), whole.get_weights())
 
 
-def test_forgetting_the_plan_is_an_error_that_says_so():
+def test_forgetting_the_plan_or_a_value_out_of_range_is_an_error_that_says_so():
     with pytest.raises(ValueError, match="PerturbationPlan"):
         friendly_training().fit(*examples())
     with pytest.raises(ValueError, match="step must be a finite number > 0, got 0"):
         FriendlyTraining(dense(CLASSES), 0, 0.9)
     with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\], got 98"):
         FriendlyTraining(dense(CLASSES), 0.1, 98)
-    x, y = examples()
-    with pytest.raises(ValueError, match="EasyExamplesPlan"):
-        easy_examples_first().fit(easy(x, y, first_fraction=1.0, simplification_epochs=0).minibatches(16))
 
 
 def test_a_classifier_with_one_output_has_no_confidence_in_a_class():
@@ -122,79 +119,3 @@ def test_a_classifier_with_one_output_has_no_confidence_in_a_class():
     model.max_steps.assign(3)
     with pytest.raises(ValueError, match=r"needs an output per class, the classifier has one of .*1"):
         model.perturb(x, y)
-
-
-def easy(x, y, **kwargs):
-    return EasyExamplesPlan(tf.data.Dataset.from_tensor_slices((x, y)), len(x), **kwargs)
-
-
-def easy_examples_first(dropout=0.0):
-    model = EasyExamplesFirst(dense(CLASSES, dropout=dropout))
-    model.compile(keras.optimizers.Adam(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
-    x, y = examples()
-    plan = easy(x, y, first_fraction=0.25, simplification_epochs=4)
-    model = easy_examples_first()
-    seen, updates = [], []
-
-    class Look(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            logits = model.predict(x, verbose=0).astype("float64")
-            losses = [cross_entropy(logits[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
-            kept = plan.kept.numpy()
-            seen.append(int(kept.sum()))
-            assert set(np.flatnonzero(kept)) == set(np.argsort(losses, kind="stable")[: kept.sum()])
-
-        def on_epoch_end(self, epoch, logs=None):
-            updates.append(int(model.optimizer.iterations))
-
-    model.fit(plan.minibatches(8, seed=0), epochs=6, verbose=0, callbacks=[plan, Look()])
-    assert seen == [int(40 * (1 - 0.75 * max(0, 1 - e / 3) ** 2) + 1e-9) for e in range(6)]
-    assert seen[0] == 10 and seen[3:] == [40, 40, 40]
-    assert np.diff([0, *updates]).tolist() == [-(-n // 8) for n in seen]
-
-
-@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy])
-def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss):
-    x, y = examples()
-    kept = []
-    for given in (keras.losses.SparseCategoricalCrossentropy(), loss):
-        keras.utils.set_random_seed(0)
-        model = EasyExamplesFirst(keras.Sequential([keras.Input((6,)), keras.layers.Dense(CLASSES, "softmax")]))
-        model.compile("sgd", given)
-        plan = easy(x, y, first_fraction=0.5, simplification_epochs=4)
-        model.fit(plan.minibatches(16), verbose=0, callbacks=[plan])
-        kept.append(plan.kept.numpy())
-    np.testing.assert_array_equal(*kept)
-    assert kept[0].sum() == 20
-
-
-@pytest.mark.parametrize("n", [30, 50])
-def test_a_wrong_number_of_examples_is_refused(n):
-    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), n, 0.5, 4)
-    with pytest.raises(ValueError, match=f"was told of n={n} examples, there are 40"):
-        easy_examples_first().fit(plan.minibatches(16), verbose=0, callbacks=[plan])
-
-
-def test_the_loss_of_an_epoch_is_that_of_the_examples_seen():
-    x, y = examples()
-    plan = easy(x, y, first_fraction=0.3, simplification_epochs=10)
-    model = easy_examples_first()
-    model.optimizer.learning_rate = 0.0
-    logs = model.fit(plan.minibatches(8), epochs=1, verbose=0, callbacks=[plan]).history
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none")(y, model(x)).numpy()
-    assert logs["loss"][0] == pytest.approx(np.sort(loss)[:12].mean(), rel=1e-5)
-
-
-def test_a_plan_of_no_epochs_keeps_everything():
-    x, y = examples()
-    assert [easy(x, y, first_fraction=0.1, simplification_epochs=n).count(1) for n in (0, 1)] == [40, 40]
-    with pytest.raises(ValueError, match=r"first_fraction must be in \(0, 1\], got 0"):
-        easy(x, y, first_fraction=0, simplification_epochs=3)
-    with pytest.raises(ValueError, match="needs an EasyExamplesFirst, got a FriendlyTraining"):
-        friendly_training().fit(
-            x, y, callbacks=[PerturbationPlan(1, 2), easy(x, y, first_fraction=1, simplification_epochs=3)]
-        )

@@ -6,8 +6,8 @@ import pytest
 
 from nft_keras import DevelopmentalPlan
 from nft_keras.auxiliaries import mlp
-from nft_keras.plan import LAWS
-from tests.test_model import examples, fit, friendly
+from nft_keras.base import LAWS
+from tests.test_nft import examples, fit, friendly
 
 
 @pytest.mark.parametrize("simplification_epochs", [2, 3, 50, 170])

@@ -7,32 +7,15 @@ import keras
 import tensorflow as tf
 
 
-class Replicated:
-    """Mixed into a `keras.Model`: its `fit` and `evaluate` take unequal parts of a minibatch, and several workers."""
+def first_part(strategy, iterator):
+    """The first replica's part of the next minibatch of Keras' iterator over an epoch."""
+    _, _, batches = next(iter(iterator))
+    return keras.tree.map_structure(lambda part: strategy.experimental_local_results(part)[0], next(batches))
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras averages the replicas' parts of a minibatch to see its shape, which wants equal ones.
-        if iterator is not None and self._distribute_strategy is not None:
-            local = self.distribute_strategy.experimental_local_results
-            _, _, batches = next(iter(iterator))
-            data_batch = keras.tree.map_structure(lambda part: local(part)[0], next(batches))
-        super()._maybe_symbolic_build(data_batch=data_batch)
 
-    def _get_metrics_result_or_logs(self, logs):
-        logs = super()._get_metrics_result_or_logs(logs)
-        if self.distribute_strategy.num_replicas_in_sync == 1:
-            return logs
-        # A log that is no metric of ours makes Keras take the mean of what each replica has, however many examples.
-        of_all = self.get_metrics_result()
-        return {name: of_all.get(name, value) for name, value in logs.items()}
-
-    def _make_function(self, step_function):
-        if not several_workers(self.distribute_strategy):
-            return super()._make_function(step_function)
-        # Keras averages the logs of the workers over an axis that scalars do not have.
-        return super()._make_function(
-            lambda data: {name: tf.expand_dims(value, 0) for name, value in step_function(data).items()}
-        )
+def with_an_axis(step_function):
+    """A function of a step whose logs have an axis in front of their scalars."""
+    return lambda data: {name: tf.expand_dims(value, 0) for name, value in step_function(data).items()}
 
 
 def several_workers(strategy):
@@ -47,10 +30,10 @@ def replicas():
 
 
 def share(count):
-    """How many times as much as on average a replica has of something, a float32 tensor; 0 if none has any.
+    """This replica's count divided by the mean count over replicas, a float32 tensor; 0 where all counts are 0.
 
     Args:
-        count: scalar tensor, how much this replica has of it.
+        count: scalar tensor, this replica's.
     """
     count = tf.cast(count, tf.float32)
     total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, count)

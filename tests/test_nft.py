@@ -131,7 +131,7 @@ def test_the_first_phase_leaves_all_of_the_classifier_alone():
     model = friendly(dense(CLASSES, dropout=0.5, batch_norm=True))
     before, theta = values(model.classifier.variables), model.auxiliary.get_weights()
     model.simplifying = True
-    model._first_phase().fit(x, y, batch_size=16, verbose=0)
+    model._auxiliary_training().fit(x, y, batch_size=16, verbose=0)
     assert_same(values(model.classifier.variables), before)
     assert not any(np.array_equal(a, b) for a, b in zip(model.auxiliary.get_weights(), theta, strict=True))
 
@@ -242,7 +242,7 @@ def test_class_and_sample_weights_weigh_the_data_loss_alike_and_never_the_penalt
     model.simplifying = True
     model.eta.assign(3.0)
     penalty = 3.0 * np.mean(np.sum((np.array(model.simplify(x)) - x) ** 2, axis=1))
-    eq_4 = model._auxiliary_step(tf.constant(x), tf.constant(y), tf.zeros(len(x)))
+    eq_4 = model.update_auxiliary(tf.constant(x), tf.constant(y), tf.zeros(len(x)))
     assert float(eq_4) == pytest.approx(penalty, rel=1e-5)
 
 

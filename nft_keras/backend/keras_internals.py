@@ -1,0 +1,157 @@
+"""Every use of what Keras or TensorFlow do not promise; each has a test that says when it has changed."""
+
+import types
+
+import keras
+
+from nft_keras.backend import backend_name
+
+
+class Untracked(types.SimpleNamespace):
+    """Holds what helps the training and is no part of the model's own weights.
+
+    Keras tracks the layers, variables and metrics that are assigned to a model's attributes, but does not look inside a
+    plain object. `save`, on the other hand, walks `dir(model)`, so that what a property shows is stored and restored.
+    """
+
+
+if backend_name() == "tensorflow":
+    from nft_keras.backend import distribution
+
+    class Model(keras.Model):
+        """`keras.Model` whose `fit` and `evaluate` take unequal parts of a minibatch, and several workers."""
+
+        def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+            # Keras averages the replicas' parts of a minibatch to see its shape, which wants equal ones.
+            if iterator is not None and self._distribute_strategy is not None:
+                data_batch = distribution.first_part(self.distribute_strategy, iterator)
+            super()._maybe_symbolic_build(data_batch=data_batch)
+
+        def _get_metrics_result_or_logs(self, logs):
+            logs = super()._get_metrics_result_or_logs(logs)
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                return logs
+            # A log that is no metric of ours makes Keras take the mean of what each replica has, however many examples.
+            of_all = self.get_metrics_result()
+            return {name: of_all.get(name, value) for name, value in logs.items()}
+
+        def _make_function(self, step_function):
+            if distribution.several_workers(self.distribute_strategy):
+                # Keras averages the logs of the workers over an axis that scalars do not have.
+                step_function = distribution.with_an_axis(step_function)
+            return super()._make_function(step_function)
+
+        def carried_variables(self):
+            """Variables that a training step needs beside those that Keras knows of."""
+            return []
+
+elif backend_name() == "jax":
+
+    class Model(keras.Model):
+        """`keras.Model` whose training state has variables that are not the model's own."""
+
+        @property
+        def non_trainable_variables(self):
+            """Keras' own, and what else a training step needs: Keras passes these on and brings them back."""
+            return [*super().non_trainable_variables, *self.carried_variables()]
+
+        def carried_variables(self):
+            """Variables that a training step needs beside those that Keras knows of."""
+            return []
+
+else:
+    Model = keras.Model
+
+
+def swap_train_function(model, functions, before, after):
+    """Gives the model the function of another kind of training step, and keeps that of the present kind.
+
+    A traced step does not see a Python flag change, and to trace it anew each time takes seconds. Keras makes
+    `train_function` where it is None.
+
+    Args:
+        model: compiled `keras.Model`.
+        functions: dict, the functions that were made so far, by kind.
+        before, after: hashable, the two kinds of step.
+    """
+    functions[before] = model.train_function
+    model.train_function = functions.get(after)
+    model.make_train_function()
+
+
+def loss_tracker(model):
+    """The metric in which Keras' own step keeps the mean loss of the epoch."""
+    return next(metric for metric in model.metrics if metric.name == "loss")
+
+
+def as_keras_returns(model, logs):
+    """A dictionary of logs in the form that `train_on_batch` returns without `return_dict`."""
+    return model._flatten_metrics_in_order(logs)
+
+
+def innermost(optimizer):
+    """The optimizer itself, out of a `LossScaleOptimizer`."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def set_convolution(layer, function):
+    """Replaces the operation of a convolutional layer by a function (inputs, kernel) -> outputs without bias."""
+    layer.convolution_op = function
+
+
+class WithoutAllReduce:
+    """Mixed into a `keras.optimizers.Optimizer`: of one replica there is nothing to reduce.
+
+    TensorFlow keeps for ever each graph with an all-reduce in it, and with it the graph's variables: the operation's
+    gradient goes into a global registry.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self._distribution_strategy.num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+
+def apply_adam(optimizer, gradient, variable, learning_rate):
+    """Keras' Adam in one pass over the weights, on TensorFlow: its own rule takes a pass for each operation."""
+    import tensorflow as tf
+
+    step = tf.cast(optimizer.iterations + 1, variable.dtype)
+    index = optimizer._get_variable_index(variable)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[index].handle,
+        v=optimizer._velocities[index].handle,
+        beta1_power=tf.pow(tf.cast(optimizer.beta_1, variable.dtype), step),
+        beta2_power=tf.pow(tf.cast(optimizer.beta_2, variable.dtype), step),
+        lr=tf.cast(learning_rate, variable.dtype),
+        beta1=tf.cast(optimizer.beta_1, variable.dtype),
+        beta2=tf.cast(optimizer.beta_2, variable.dtype),
+        epsilon=tf.cast(optimizer.epsilon, variable.dtype),
+        grad=tf.cast(gradient, variable.dtype),
+    )
+
+
+def fused_batch_norm(layer, inputs, training):
+    """Batch normalization of images in one TensorFlow kernel.
+
+    Args:
+        layer: built `keras.layers.BatchNormalization` with scale and center, channels last.
+        inputs: float tensor (batch, height, width, channels).
+        training: bool, whether to normalize by the minibatch.
+
+    Returns:
+        outputs, mean (channels,), variance (channels,): of the minibatch, the variance divided by n - 1.
+    """
+    import tensorflow as tf
+
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=tf.cast(layer.gamma, "float32"),
+        offset=tf.cast(layer.beta, "float32"),
+        mean=tf.zeros(0) if training else layer.moving_mean.value,
+        variance=tf.zeros(0) if training else layer.moving_variance.value,
+        epsilon=layer.epsilon,
+        is_training=training,
+    )
+    return outputs, mean, variance

@@ -1,0 +1,244 @@
+"""What the methods share: a classifier trained on altered data in some epochs, and a plan that says in which."""
+
+import logging
+import math
+import sys
+
+import keras
+from keras import ops
+
+from nft_keras import backend
+from nft_keras._checks import number
+from nft_keras.backend import keras_internals
+
+# Laws: fractions of the way from the first epoch to the last one with altered data.
+
+
+def quadratic(progress):
+    """Fraction of eta_max after `progress` of the developmental plan (Eq. 5 of Marullo et al. 2022).
+
+    Args:
+        progress: float in [0, 1], (gamma - 1) / (gamma_max_simp - 1).
+
+    Returns:
+        float in [0, 1], 1 - (1 - progress)^2.
+    """
+    return 1.0 - (1.0 - progress) ** 2
+
+
+def linear(progress):
+    """Fraction of eta_max after `progress` of the plan: progress itself (not in the paper)."""
+    return progress
+
+
+def cosine(progress):
+    """Fraction of eta_max after `progress` of the plan: (1 - cos(pi progress)) / 2 (not in the paper)."""
+    return (1.0 - math.cos(math.pi * progress)) / 2.0
+
+
+LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
+
+
+def progress(gamma, simplification_epochs):
+    """How far the plan is in epoch gamma: (gamma - 1) / (gamma_max_simp - 1), from 0 in the first epoch to 1.
+
+    Args:
+        gamma: int >= 1, the epoch.
+        simplification_epochs: int, gamma_max_simp; with 1 or less the plan is over from the start.
+
+    Returns:
+        float in [0, 1].
+    """
+    if simplification_epochs <= 1:
+        return 1.0
+    return min((gamma - 1) / (simplification_epochs - 1), 1.0)
+
+
+class Plan(keras.callbacks.Callback):
+    """Follows a law from the first epoch to the last one with altered data: what the plans have in common.
+
+    Epochs are counted from 1 as gamma, and everything is a function of gamma alone, so that training may stop and go
+    on with `initial_epoch`.
+
+    Args:
+        simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 the plan is over from the start.
+        law: "quadratic", "linear", "cosine", or a function from progress in [0, 1] to a fraction in [0, 1].
+
+    Raises:
+        ValueError: for arguments outside these ranges, and when training begins with a model that cannot follow the
+            plan.
+    """
+
+    model_class = None  # what a plan drives, a subclass of SimplifyingModel
+
+    def __init__(self, simplification_epochs, law="quadratic"):
+        super().__init__()
+        self.simplification_epochs = number(
+            "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
+        )
+        if not callable(law) and not (isinstance(law, str) and law in LAWS):
+            raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
+        self.law = law if callable(law) else LAWS[law]
+        for at in (0.0, 0.25, 0.5, 0.75, 1.0):
+            if not 0 <= self.law(at) <= 1:
+                raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
+
+    def fraction(self, gamma):
+        """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
+        return self.law(progress(gamma, self.simplification_epochs))
+
+    def on_train_begin(self, logs=None):
+        """Refuses a model that cannot follow the plan."""
+        if self.model_class and not isinstance(self.model, self.model_class):
+            name, wanted, got = (kind.__name__ for kind in (type(self), self.model_class, type(self.model)))
+            article = "an" if wanted[0] in "AEIOU" else "a"
+            raise ValueError(f"{name} needs {article} {wanted}, got a {got}")
+
+
+class SimplifyingModel(keras_internals.Model):
+    """A classifier trained on altered data in some epochs, and as `keras.Model` trains it in the others.
+
+    To Keras the model *is* its classifier: `model(x)`, `predict`, `evaluate`, `weights`, `losses` and what callbacks
+    store and restore are the classifier's, on unaltered data.
+
+    A subclass gives `train_step(data)`, decorated with `nft_keras.backend.step` and written once for every back end
+    with the functions of `nft_keras.backend`; where `simplifying` is False it is `backend.keras_step(self, data)`. It
+    may name the class of the plan that `fit` needs.
+
+    Args:
+        classifier: `keras.Model`, maps x to predictions; the network to deploy.
+        **kwargs: `keras.Model`'s.
+
+    Attributes:
+        simplifying: bool, whether a training step alters the data now.
+
+    Raises:
+        TypeError: if the classifier is not a `keras.Model`.
+    """
+
+    training_logs = ()  # names that only training logs
+    plan_class = None
+
+    def __init__(self, classifier, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(classifier, keras.Model):
+            raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
+        self.classifier = classifier
+        self._aside = keras_internals.Untracked(simplifying=False, train_functions={})
+        self.built = classifier.built
+
+    def networks(self):
+        """The networks that training has now, a list: the classifier, and what a method has beside it."""
+        return [self.classifier]
+
+    def drop(self):
+        """Leaves the classifier alone: from now on training is classic, and what else helped it is freed."""
+        self.simplifying = False
+        self._aside.train_functions = {}
+
+    @property
+    def simplifying(self):
+        """Whether a training step alters the data now."""
+        return self._aside.simplifying
+
+    @simplifying.setter
+    def simplifying(self, value):
+        self._switch_step(simplifying=bool(value))
+
+    def _kind_of_step(self):
+        """What the traced training step depends on beside its arguments, hashable."""
+        return self.simplifying
+
+    def _switch_step(self, **flags):
+        """Sets flags that a training step depends on, and gives Keras the function of the step that they make."""
+        before = self._kind_of_step()
+        vars(self._aside).update(flags)
+        if self._kind_of_step() != before:
+            keras_internals.swap_train_function(self, self._aside.train_functions, before, self._kind_of_step())
+
+    def call(self, inputs, training=None):
+        """Predictions of the classifier: f(x, w)."""
+        return self.classifier(inputs, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
+        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        return backend.weighted(loss, x) if training else loss
+
+    def test_step(self, *arguments):
+        """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
+        result = super().test_step(*arguments)
+        logs, *state = result if isinstance(result, tuple) else (result,)
+        logs = {name: value for name, value in logs.items() if name not in self.training_logs}
+        return (logs, *state) if state else logs
+
+    def compile(self, *args, **kwargs):
+        """Configures training as `keras.Model.compile` does."""
+        super().compile(*args, **kwargs)
+        self._aside.train_functions = {}
+        if self.classifier.built and not self.optimizer.built:
+            self.optimizer.build(self.classifier.trainable_variables)
+
+    def compile_from_config(self, config):
+        """Compiles with `get_compile_config`'s dictionary."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, x=None, *args, shuffle=True, callbacks=None, **kwargs):
+        """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
+
+        Raises:
+            ValueError: without one.
+        """
+        if self.plan_class and not any(isinstance(callback, self.plan_class) for callback in as_list(callbacks)):
+            raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
+        # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
+        return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), callbacks=callbacks, **kwargs)
+
+    def get_config(self):
+        """The configuration that `from_config` builds an equal, untrained model from."""
+        return {**super().get_config(), "classifier": keras.saving.serialize_keras_object(self.classifier)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds a model from `get_config`'s dictionary."""
+        networks = {
+            role: keras.saving.deserialize_keras_object(config[role], custom_objects=custom_objects)
+            for role in ("classifier", "auxiliary")
+            if role in config
+        }
+        return cls(**{**config, **networks})
+
+
+def is_dataset(x):
+    """Whether x is a `tf.data.Dataset`; TensorFlow is not imported to tell."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(x, tf.data.Dataset)
+
+
+def as_list(callbacks):
+    """The callbacks that `fit` was given, as a list, however they were given."""
+    callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
+    return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
+
+
+def as_floats(x):
+    """x as a tensor of a floating-point dtype: its own, or float32 for integers.
+
+    Raises:
+        ValueError: if x is not a single tensor or array.
+    """
+    if keras.tree.is_nested(x):
+        raise ValueError(f"the data are altered in a single tensor x, got a {type(x).__name__}")
+    x = ops.convert_to_tensor(x)
+    return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
+
+
+def squared_norms(altered, x):
+    """Squared norm of delta = altered - x, one per example, in float32."""
+    delta = ops.cast(altered, "float32") - ops.cast(x, "float32")
+    return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
+
+
+def warn(message, *arguments):
+    """Logs a warning of the package: one line that a user should read, and need not act on."""
+    logging.getLogger("nft_keras").warning(message, *arguments)

@@ -1,0 +1,173 @@
+"""Friendly Training (Marullo et al. 2021): every example gets a perturbation of its own, found by gradient steps."""
+
+import math
+
+import keras
+from keras import ops
+
+from nft_keras import backend
+from nft_keras._checks import number
+from nft_keras.base import Plan, SimplifyingModel, as_floats, squared_norms
+
+
+@keras.saving.register_keras_serializable("nft_keras")
+class FriendlyTraining(SimplifyingModel):
+    """Friendly Training (FT): every example gets a perturbation of its own, found by gradient steps from scratch.
+
+    For every minibatch delta starts at 0 and takes up to tau gradient steps of size `step` on the mean loss of the
+    examples that are still being perturbed, with the classifier in inference mode; an example stops as soon as it is
+    classified right with more than `confidence`. Then the classifier is updated on x + delta. A `PerturbationPlan`
+    among the callbacks of `fit` sets tau epoch by epoch.
+
+    The logs of an epoch hold `perturbation` (the mean squared norm of delta) and `perturbation_steps` (the mean number
+    of steps that an example took) beside `loss` and the compiled metrics.
+
+    Args:
+        classifier: `keras.Model` with a logit (or probability) per class as output.
+        step: float > 0, size of a gradient step.
+        confidence: float in [0, 1], the probability of the true class above which an example is left alone.
+        from_logits: bool, whether the classifier's outputs are logits.
+
+    Attributes:
+        max_steps: scalar int32 `keras.Variable`, the present tau.
+
+    Raises:
+        TypeError: if the classifier is not a `keras.Model`.
+        ValueError: for arguments outside these ranges.
+
+    Example:
+
+        model = FriendlyTraining(classifier, step=0.1, confidence=0.98)
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        model.fit(x, y, epochs=200, callbacks=[PerturbationPlan(max_steps=120, simplification_epochs=100)])
+    """
+
+    training_logs = ("perturbation", "perturbation_steps")
+
+    def __init__(self, classifier, step, confidence, from_logits=True, **kwargs):
+        super().__init__(classifier, **kwargs)
+        self.step = number("step", step, "a finite number > 0", lambda n: 0 < n < math.inf, float)
+        self.confidence = number("confidence", confidence, "in [0, 1]", lambda n: 0 <= n <= 1, float)
+        self.from_logits = from_logits
+        self._perturbation = keras.metrics.Mean("perturbation")
+        self._perturbation_steps = keras.metrics.Mean("perturbation_steps")
+        self._aside.max_steps = keras.Variable(0, trainable=False, dtype="int32", name="max_steps")
+
+    @property
+    def max_steps(self):
+        """The most steps that a perturbation takes now, a scalar int32 `keras.Variable`."""
+        return self._aside.max_steps
+
+    def perturb(self, x, y):
+        """Perturbed data x + delta.
+
+        Args:
+            x: tensor or array (batch, ...).
+            y: labels of the batch: class indices (batch,) or (batch, 1), or one-hot (batch, num_classes).
+
+        Returns:
+            perturbed: tensor of the shape of x, of its dtype if that is a floating-point one, else float32.
+            steps: int32 tensor (batch,), the steps that each example took.
+        """
+        x, y = as_floats(x), ops.convert_to_tensor(y)
+        batch = ops.shape(x)[0]
+        axes = (-1, *(1 for _ in x.shape[1:]))
+
+        def unfinished_left(k, delta, unfinished, steps):
+            return ops.logical_and(k < self.max_steps, ops.any(unfinished))
+
+        def one_step(k, delta, unfinished, steps, x, y):
+            take, put = backend.unfinished_rows(unfinished, fixed_shapes=self.jit_compile)
+            x, y, going_on, before = take(x), take(y), take(unfinished), take(delta)
+
+            def forward(delta):
+                y_pred = self(x + delta, training=False)
+                left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
+                weights = ops.cast(left, "float32")
+                weights = weights * ops.cast(ops.shape(x)[0], "float32") / ops.maximum(ops.sum(weights), 1.0)
+                # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
+                return self.optimizer.scale_loss(loss), left
+
+            left, gradient = backend.gradient_at(forward, before)
+            gradient = backend.of_all(gradient, ops.sum(ops.cast(left, "float32")))
+            gradient = gradient / self.optimizer.scale_loss(1.0)
+            move = self.step * ops.where(ops.isfinite(gradient), gradient, 0.0)
+            delta = put(delta, ops.where(ops.reshape(left, axes), before - move, before))
+            unfinished = put(unfinished, left)
+            return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
+
+        start = (ops.zeros((), "int32"), ops.zeros_like(x), ops.ones((batch,), "bool"), ops.zeros((batch,), "int32"))
+        _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
+        return x + delta, steps
+
+    def simplify(self, x, y):
+        """Perturbed data x + delta of `perturb`, without the steps."""
+        return self.perturb(x, y)[0]
+
+    @backend.step
+    def train_step(self, data):
+        """One minibatch (x, y[, sample_weight]): x is perturbed, then w is updated; returns the logs."""
+        if not self.simplifying:
+            return backend.keras_step(self, data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        perturbed, steps = self.perturb(x, y)
+        self._perturbation.update_state(squared_norms(perturbed, x))
+        self._perturbation_steps.update_state(ops.cast(steps, "float32"))
+        return backend.keras_step(self, (perturbed, y, sample_weight))
+
+    def carried_variables(self):
+        """Variables that a training step needs beside those that Keras knows of."""
+        return [self.max_steps]
+
+    def get_config(self):
+        """The configuration that `from_config` builds an equal, untrained model from."""
+        names = ("step", "confidence", "from_logits")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def _is_sure(self, y, y_pred):
+        """Which examples are classified right with more than the confidence, a bool tensor (batch,)."""
+        if len(y_pred.shape) != 2 or y_pred.shape[1] < 2:
+            raise ValueError(f"FriendlyTraining needs an output per class, the classifier has one of {y_pred.shape}")
+        probabilities = ops.softmax(ops.cast(y_pred, "float32")) if self.from_logits else ops.cast(y_pred, "float32")
+        if len(y.shape) == 2 and y.shape[1] > 1:
+            y = ops.argmax(y, axis=1)
+        y = ops.reshape(ops.cast(y, "int32"), (-1,))
+        of_label = ops.sum(probabilities * ops.one_hot(y, probabilities.shape[1], dtype="float32"), axis=1)
+        right = ops.equal(ops.cast(ops.argmax(probabilities, axis=1), "int32"), y)
+        return ops.logical_and(right, of_label > self.confidence)
+
+
+class PerturbationPlan(Plan):
+    """Lowers the number of perturbation steps of Friendly Training epoch by epoch: tau(gamma) of Marullo et al. 2021.
+
+    tau(gamma) = int(max_steps (1 - law(progress))), with the quadratic law int(max_steps [1 - progress]_+^2); the data
+    are altered while it is above 0, from the first epoch on.
+
+    Args:
+        max_steps: int >= 0, tau_max, the number of steps in the first epoch.
+        simplification_epochs: int >= 0, gamma_max_simp, the epoch in which tau has come down to 0.
+        law: as for `DevelopmentalPlan`.
+
+    Raises:
+        ValueError: for arguments outside these ranges, and when training begins with a model without perturbations.
+    """
+
+    model_class = FriendlyTraining
+
+    def __init__(self, max_steps, simplification_epochs, law="quadratic"):
+        super().__init__(simplification_epochs, law)
+        whole = "a whole number >= 0"
+        self.max_steps = number("max_steps", max_steps, whole, lambda n: n >= 0 and not n % 1, int)
+
+    def steps(self, gamma):
+        """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
+        return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the number of steps and says whether the epoch's data are altered."""
+        self.model.max_steps.assign(self.steps(epoch + 1))
+        self.model.simplifying = self.steps(epoch + 1) > 0
+
+
+FriendlyTraining.plan_class = PerturbationPlan

@@ -1,0 +1,51 @@
+"""What the logs of a training show beside Keras' own."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class Number(keras.metrics.Metric):
+    """A number that the logs show as it is.
+
+    Attributes:
+        variable: scalar float32 `keras.Variable`.
+    """
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+        self.variable = keras.Variable(0.0, trainable=False, dtype="float32", name=name)
+
+    def result(self):
+        """The number."""
+        # A copy: JAX takes the memory of a variable's value back in the next step.
+        return ops.copy(ops.convert_to_tensor(self.variable))
+
+    def reset_state(self):
+        """Keeps the number."""
+
+
+class RelativePerturbation(keras.metrics.Metric):
+    """The mean square of an element of delta, divided by the variance of the elements of x."""
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+        self.sums = [
+            self.add_variable((), "zeros", name=of) for of in ("squared_change", "elements", "squares", "number")
+        ]
+
+    def update_state(self, altered, x):
+        """Takes a minibatch x (batch, ...) and its altered form."""
+        x = ops.cast(x, "float32")
+        delta = ops.cast(altered, "float32") - x
+        values = (ops.sum(ops.square(delta)), ops.sum(x), ops.sum(ops.square(x)), math.prod(ops.shape(x)))
+        for total, value in zip(self.sums, values, strict=True):
+            total.assign(total + ops.cast(value, "float32"))
+
+    def result(self):
+        """The quotient; 0 where nothing was altered."""
+        change, elements, squares, number = (ops.convert_to_tensor(total) for total in self.sums)
+        number = ops.maximum(number, 1.0)
+        variance = squares / number - ops.square(elements / number)
+        return ops.where(change > 0, change / number / ops.maximum(variance, 1e-12), 0.0)

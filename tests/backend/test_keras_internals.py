@@ -1,0 +1,131 @@
+"""What Keras and TensorFlow do not promise, and we use: each test says what has changed, and where it is used."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from nft_keras import optimizers
+from nft_keras.backend import keras_internals
+from nft_keras.layers import FusedBatchNormalization
+
+USE = "see its use in nft_keras/backend/keras_internals.py"
+
+
+def small(**compiled):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile(**{"optimizer": "adam", "loss": "mse", "metrics": ["mae"], **compiled})
+    return model
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("_maybe_symbolic_build", ["self", "iterator", "data_batch"]),
+        ("_get_metrics_result_or_logs", ["self", "logs"]),
+        ("_make_function", ["self", "step_function"]),
+        ("_flatten_metrics_in_order", ["self", "logs"]),
+    ],
+)
+def test_keras_model_has_the_methods_that_we_extend(name, parameters):
+    method = getattr(keras.Model, name, None)
+    assert method is not None, f"keras.Model.{name} is gone; {USE}"
+    there = list(inspect.signature(method).parameters)
+    assert there == parameters, f"keras.Model.{name} takes {there} now; {USE}"
+
+
+def test_keras_makes_a_train_function_where_there_is_none():
+    model, functions = small(), {}
+    assert model.train_function is None, f"compile no longer leaves train_function None; {USE}"
+    model.make_train_function()
+    first = model.train_function
+    keras_internals.swap_train_function(model, functions, "a", "b")
+    assert model.train_function is not first, f"make_train_function no longer makes a new function; {USE}"
+    keras_internals.swap_train_function(model, functions, "b", "a")
+    assert model.train_function is first, f"make_train_function replaces a function that is there; {USE}"
+
+
+def test_the_mean_loss_of_keras_is_in_a_metric_called_loss():
+    model = small()
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)))
+    named = [metric.name for metric in model.metrics].count("loss")
+    assert named == 1, f"{named} metrics are called loss; {USE}"
+    assert float(keras_internals.loss_tracker(model).result()) > 0
+
+
+def test_train_on_batch_returns_the_logs_in_the_order_that_we_give():
+    model = small()
+    logs = model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)), return_dict=True)
+    assert keras_internals.as_keras_returns(model, logs) == list(logs.values()), f"the order has changed; {USE}"
+
+
+def test_save_stores_what_a_property_shows_and_the_weights_do_not_hold(tmp_path):
+    @keras.saving.register_keras_serializable("tests")
+    class Holder(keras_internals.Model):
+        def __init__(self):
+            super().__init__()
+            self.aside = keras_internals.Untracked(network=small())
+
+        @property
+        def network(self):
+            return self.aside.network
+
+        def call(self, x):
+            return x
+
+    first, second = Holder(), Holder()
+    assert first.weights == [], f"Keras looks inside plain objects now; {USE}"
+    for model in (first, second):
+        model.build((None, 3))
+    first.save_weights(tmp_path / "all.weights.h5")
+    second.load_weights(tmp_path / "all.weights.h5")
+    for a, b in zip(first.network.get_weights(), second.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=f"save no longer walks dir(model); {USE}")
+
+
+def test_a_loss_scale_optimizer_shows_the_optimizer_inside():
+    inner = keras.optimizers.Adam()
+    assert keras_internals.innermost(keras.optimizers.LossScaleOptimizer(inner)) is inner, USE
+    assert keras_internals.innermost(inner) is inner
+
+
+def test_a_convolution_is_computed_by_the_operation_that_it_is_given():
+    layer = layers.Conv2D(2, 3)
+    layer.build((None, 5, 5, 1))
+    keras_internals.set_convolution(layer, lambda inputs, kernel: keras.ops.zeros((1, 3, 3, 2)))
+    assert float(keras.ops.max(layer(np.ones((1, 5, 5, 1))))) == 0, f"convolution_op is not asked any more; {USE}"
+
+
+def test_of_one_replica_nothing_is_all_reduced():
+    reduce = getattr(keras.optimizers.Adam, "_all_reduce_sum_gradients", None)
+    assert reduce is not None, f"Adam._all_reduce_sum_gradients is gone; {USE}"
+    optimizer, pairs = optimizers.Adam(), [(tf.ones(1), keras.Variable([1.0]))]
+    assert optimizer._all_reduce_sum_gradients(pairs) is pairs
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_adam_in_one_pass_makes_the_updates_of_keras(steps):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(steps, 4, 3)).astype("float32")
+    results = []
+    for make in (optimizers.Adam, keras.optimizers.Adam):
+        optimizer, variable = make(0.01), keras.Variable(start)
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)], [variable])
+        results.append(variable.numpy())
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-6, err_msg=f"Adam's state or rule has changed; {USE}")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_in_one_kernel_is_that_of_keras(training):
+    x = np.random.default_rng(0).normal(2.0, 3.0, (4, 5, 5, 3)).astype("float32")
+    outputs, moving = [], []
+    for make in (FusedBatchNormalization, layers.BatchNormalization):
+        layer = make()
+        outputs.append(np.array(layer(x, training=training)))
+        moving.append(np.concatenate([layer.moving_mean.numpy(), layer.moving_variance.numpy()]))
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5, err_msg=USE)
+    np.testing.assert_allclose(*moving, rtol=1e-4, err_msg=USE)
