@@ -138,6 +138,14 @@ _OWN = {
         (40000, 10000, 10000),
         _PREPARED,
     ),
+    "cifar10-human": Spec(
+        "nft_keras.data.images:cifar10_human",
+        "cifar10 with the labels that people gave, right or wrong (CIFAR-10N)",
+        (32, 32, 3),
+        10,
+        (40000, 10000, 10000),
+        _PREPARED,
+    ),
     "wines": Spec(
         "nft_keras.data.wines:wines",
         "wine reviews of 90 points or more against the others, sentence embeddings",

@@ -6,11 +6,13 @@ import urllib.request
 
 from nft_keras.backend import tensorflow_for_data
 from nft_keras.data import DataError
+from nft_keras.data.origins import by_hand
 
 # tensorflow-datasets tries for minutes before it gives up on a host that is out of reach.
 _HOSTS = {
     "imdb_reviews": "https://ai.stanford.edu",
     "cifar10": "https://www.cs.toronto.edu",
+    "cifar10_n": "https://www.cs.toronto.edu",
     "mnist": "https://storage.googleapis.com",
 }
 _SECONDS = 10
@@ -20,7 +22,7 @@ def open_prepared(name, data_dir):
     """Both parts of a data set of tensorflow-datasets, downloaded into data_dir if they are not there.
 
     Args:
-        name: its name there: "imdb_reviews", "cifar10" or "mnist".
+        name: its name there: "imdb_reviews", "cifar10", "cifar10_n" or "mnist".
         data_dir: `pathlib.Path`, the directory with the prepared `name/`.
 
     Returns:
@@ -43,6 +45,8 @@ def open_prepared(name, data_dir):
             f"{name}/ in {data_dir} is damaged ({type(error).__name__}); delete it and run with network once"
         ) from error
     if not prepared:
+        if missing := by_hand(name, data_dir):
+            raise DataError(f"no prepared {name}/ in {data_dir}, and its labels are not downloaded; {missing}")
         try:
             _reach(_HOSTS[name])
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))

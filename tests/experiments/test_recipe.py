@@ -156,7 +156,7 @@ def test_the_config_of_a_variation_is_a_recipe_for_that_trial_alone(write, tmp_p
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_our_own_recipes_are_right(path):
     trials = load_recipe(path)
-    name = f"small-{path.stem}" if path.parent.name == "small" else path.stem
+    name = path.stem if path.parent.name == "recipes" else f"{path.parent.name}-{path.stem}"
     assert {t.recipe for t in trials} == {name} and {"ct", "nft"} <= {t.method for t in trials}
 
 

@@ -327,7 +327,14 @@ def test_a_bad_encoder_is_refused_by_file(tmp_path, kind):
     check_refused(tmp_path, {"name": "wines", "encoder": "encoder"}, str(encoder), message)
 
 
-@pytest.mark.parametrize(("name", "builder"), [("imdb", "imdb_reviews/plain_text/1.0.0"), ("cifar10", "cifar10/3.0.2")])
+@pytest.mark.parametrize(
+    ("name", "builder"),
+    [
+        ("imdb", "imdb_reviews/plain_text/1.0.0"),
+        ("cifar10", "cifar10/3.0.2"),
+        ("cifar10-human", "cifar10_n/1.0.4"),
+    ],
+)
 def test_a_damaged_prepared_set_is_refused(tmp_path, name, builder):
     folder = tmp_path / "data" / builder
     folder.mkdir(parents=True)
