@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import Document, RecipeError
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
@@ -18,7 +19,7 @@ class Run:
 
     Attributes:
         folder: `pathlib.Path`.
-        config: content of config.yaml.
+        config: content of config.yaml, see `read_config`.
         result: content of result.json.
     """
 
@@ -52,8 +53,24 @@ def read(folder):
     Raises:
         OSError, ValueError: if there is none, or it is damaged.
     """
-    config = Document(folder / "config.yaml").values
+    config = read_config(folder / "config.yaml")
     return Run(folder, config, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+
+
+def read_config(path):
+    """The content of a trial's config.yaml; settings that are newer than the file have their defaults.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RecipeError: if it cannot be read.
+    """
+    try:
+        (trial,) = load_recipe(path)
+    except ValueError:  # of a method or a data set that is not installed any more
+        return Document(path).values
+    return trial.config()
 
 
 def find(folders):
@@ -143,7 +160,7 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
     if not os.path.lexists(path):
         return
     try:
-        there = Document(path).values
+        there = read_config(path)
     except RecipeError as error:
         raise RecipeError(f"{error}; {advice}") from None
     before, now = (dict(flat(config)) for config in (there, trial.config()))
