@@ -34,6 +34,8 @@ class Training(Optimizer):
         batch_size: examples in a minibatch.
         schedule: cosine anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
             until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+        label_smoothing: the share of each training label that all classes get in equal parts, in the loss of every
+            method and in the history's losses.
         augment: crop-and-flip shifts and mirrors every training image at random.
         precision: Keras' dtype policy.
         jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
@@ -43,6 +45,7 @@ class Training(Optimizer):
     epochs: Annotated[int, ">= 1"] = 200
     batch_size: Annotated[int, ">= 1"] = 32
     schedule: Literal["constant", "cosine"] = "constant"
+    label_smoothing: Annotated[float, ">= 0 and < 1"] = 0.0
     augment: Literal["none", "crop-and-flip"] = "none"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None

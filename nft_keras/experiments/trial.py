@@ -16,6 +16,7 @@ from nft_keras.data.batches import batches
 from nft_keras.experiments import distribute, environment, methods, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
+from nft_keras.experiments.losses import crossentropy
 from nft_keras.experiments.recipe import law
 from nft_keras.experiments.settings import CLASSIFIERS, METHODS
 
@@ -234,7 +235,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
             optimizer=methods.build_optimizer(training),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=crossentropy(training.label_smoothing),
             metrics=[error],
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,
