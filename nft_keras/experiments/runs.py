@@ -70,7 +70,14 @@ def read_config(path):
         (trial,) = load_recipe(path)
     except ValueError:  # of a method or a data set that is not installed any more
         return Document(path).values
-    return trial.config()
+    config, training = trial.config(), trial.training
+    if training.schedule == "cosine" and trial.simplification_epochs > 1:
+        if "label_smoothing" not in (Document(path).values.get("training") or {}):
+            # Before there was that setting, cosine began at the end of the plan where data were altered.
+            plan = trial.method_settings.plan
+            ratio = plan.simplification_ratio or plan.simplification_epochs / training.epochs
+            config["training"] |= {"schedule": "constant-then-cosine", "constant_ratio": ratio}
+    return config
 
 
 def find(folders):

@@ -18,7 +18,7 @@ from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.losses import crossentropy
 from nft_keras.experiments.recipe import law
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ratio_of
 
 EVALUATION_BATCH = 250
 
@@ -214,12 +214,13 @@ def check_fits(trial, dataset):
 
 def learning_rate(trial, gamma):
     """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.settings.Training`."""
-    training, last = trial.training, trial.simplification_epochs
-    if training.schedule == "constant" or (last > 1 and gamma <= last):
+    training = trial.training
+    constant, start = 0, training.learning_rate
+    if training.schedule == "constant-then-cosine":
+        constant, start = ratio_of(training.constant_ratio, training.epochs), 0.1 * training.learning_rate
+    if training.schedule == "constant" or gamma <= constant:
         return training.learning_rate
-    start, first = (0.1 * training.learning_rate, last) if last > 1 else (training.learning_rate, 0)
-    progress = (gamma - 1 - first) / (training.epochs - first)
-    return start * (1 + math.cos(math.pi * progress)) / 2
+    return start * (1 + math.cos(math.pi * (gamma - 1 - constant) / (training.epochs - constant))) / 2
 
 
 def build_classifier(trial, dataset):

@@ -31,7 +31,9 @@ methods:
     plan: {eta_max: 10, simplification_epochs: 3}
     auxiliary: {name: mlp, hidden: 5}
     auxiliary_optimizer: {learning_rate: 0.01, weight_decay: 1.0e-4}
-training: {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, schedule: cosine, label_smoothing: 0.1}
+training:
+  {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, label_smoothing: 0.1,
+   schedule: constant-then-cosine, constant_ratio: 0.5}
 seeds: [0, 1, 2]
 test_every: 2
 deterministic: true

@@ -39,7 +39,8 @@ def forget(folder, *keys):
     path.write_text(yaml.safe_dump(config))
 
 
-NEWER = ("training.batch_size", "methods.nft.phases", "methods.nft.plan.law", "dataset.split_seed", "distribute")
+NEWER = ["distribute", "dataset.split_seed", "training.label_smoothing", "training.batch_size"]
+NEWER += ["methods.nft.phases", "methods.nft.plan.law"]
 
 
 def test_a_trial_of_a_version_that_lacks_a_setting_is_one_with_its_default(load, tmp_path):
@@ -66,3 +67,13 @@ def test_a_trial_of_a_package_that_is_not_installed_is_read_as_it_stands(load, t
     (folder / "config.yaml").write_text(text)
     (run,) = runs.find([tmp_path])
     assert run.config == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("length", ["simplification_epochs=3", "simplification_ratio=0.6"])
+def test_cosine_of_a_version_that_knew_but_one_is_constant_then_cosine_where_data_were_altered(load, tmp_path, length):
+    plan = [f"methods.nft.plan={{{length.replace('=', ': ')}}}"]
+    cosine = load(*plan, "training.schedule=cosine")[0]
+    forget(finish(tmp_path, cosine, 1.0), "training.label_smoothing")
+    assert not runs.finished([cosine], tmp_path)
+    as_it_was = load(*plan, "training.schedule=constant-then-cosine", "training.constant_ratio=0.6")[0]
+    assert len(runs.finished([as_it_was], tmp_path)) == 1
