@@ -5,23 +5,25 @@ import shlex
 import statistics
 from pathlib import Path
 
+from nft_keras.experiments import reference
 from nft_keras.experiments.files import whole, write_json
 
 
-def write_report(name, results, out):
+def write_report(name, results, out, references=()):
     """Writes results.json and report.md of a recipe.
 
     Args:
         name: the recipe's name.
         results: list of result.json contents.
         out: the output folder.
+        references: what `nft_keras.experiments.reference.References.entries` has of the recipe's data sets.
 
     Returns:
-        The tables, Markdown.
+        The tables with the references below them, Markdown.
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    tables = "\n\n".join(filter(None, [table(results), against_classic(results)]))
+    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
     data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
     text = "\n\n".join([f"# {name}", tables, *data, *_circumstances(results)])
     with whole(folder / "report.md") as temporary:

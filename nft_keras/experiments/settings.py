@@ -343,7 +343,7 @@ class Trial:
         """The trial as a recipe of its own, complete."""
         return {
             "name": self.recipe,
-            "dataset": _yaml(self.dataset),
+            "dataset": as_plain(self.dataset),
             "classifiers": {self.classifier: plain(self.classifier_settings)},
             "methods": {self.method: plain(self.method_settings)},
             "training": plain(self.training),
@@ -363,10 +363,11 @@ def as_yaml(value):
 
 def plain(settings):
     """A dataclass as a mapping of YAML's own types, unset alternatives left out."""
-    return _yaml(dataclasses.asdict(settings))
+    return as_plain(dataclasses.asdict(settings))
 
 
-def _yaml(value):
+def as_plain(value):
+    """A value of YAML's own types: mappings without what is unset, lists for tuples."""
     if isinstance(value, dict):
-        return {k: _yaml(v) for k, v in value.items() if v is not None}
+        return {k: as_plain(v) for k, v in value.items() if v is not None}
     return list(value) if isinstance(value, tuple) else value
