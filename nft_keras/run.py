@@ -15,6 +15,7 @@ from nft_keras.data.cache import one_at_a_time
 from nft_keras.experiments import distribute
 from nft_keras.experiments.groups import check, groups
 from nft_keras.experiments.recipe import find_recipe, load_recipe
+from nft_keras.experiments.reference import References
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
@@ -43,6 +44,7 @@ def parser():
         metavar="N",
         help="train trials that differ in no shape together, at most N at once (default all); needs KERAS_BACKEND=jax",
     )
+    p.add_argument("--no-reference", action="store_true", help="no logistic regression to compare with")
     p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
     p.add_argument("--dry-run", action="store_true", help="print the trials and their settings, and exit")
     return p
@@ -147,7 +149,9 @@ def _run(trials, of_recipe, options):
     from nft_keras.experiments.screen import Screen
 
     name, failed = trials[0].recipe, 0
-    to_run = []
+    to_run, done_before = [], []
+    in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
+    references = References(options.out / name, in_report, again=trials if options.fresh else ())
     with Screen(trials) as screen:
         for method in dict.fromkeys(t.method for t in trials if t.method != "ct" and t.simplification_epochs <= 1):
             screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
@@ -156,6 +160,7 @@ def _run(trials, of_recipe, options):
                 shutil.rmtree(options.out / trial.folder, ignore_errors=True)
             if not options.fresh and (done := finished([trial], options.out)):
                 screen.finished_before(trial, done[0])
+                done_before.append(trial)
             else:
                 to_run.append(trial)
         if to_run:
@@ -164,18 +169,20 @@ def _run(trials, of_recipe, options):
                 options.cluster.watch()
             distribute.strategy(to_run[0].distribute)
         if options.vectorize is not None:
-            failed += _run_together(to_run, screen, options)
+            failed += _run_together(to_run, screen, options, references)
         for trials_on_it in _by_dataset(to_run) if options.vectorize is None else ():
             dataset = _load(trials_on_it, screen, options, alone=len(trials_on_it) == len(trials))
+            _refer(references, trials_on_it[0], dataset, screen, options)
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, options)
+        for trial in references.missing(done_before) if not options.no_reference and _writes(options) else ():
+            _refer(references, trial, _load_again(trial, screen, options), screen, options)
     if not _writes(options):
         print(f"worker {options.cluster.index} is done; worker 0 has written to {options.out / name}")
         return failed
 
     options.keep_recipe()
-    in_report = {trial.folder: trial for trial in (*of_recipe, *trials)}.values()
-    print(write_report(name, finished(in_report, options.out), options.out))
+    print(write_report(name, finished(in_report, options.out), options.out, references.entries))
     print(f"written to {options.out / name}")
     if failed:
         print(f"{failed} of {len(trials)} trials failed", file=sys.stderr)
@@ -209,13 +216,35 @@ def _load(trials, screen, options, alone):
     return dataset
 
 
+def _load_again(trial, screen, options):
+    """The data set of a trial that was finished before, or None where it cannot be loaded any more."""
+    from nft_keras import data
+
+    import_tensorflow_quietly()
+    screen.note(f"loading {trial.dataset['name']}")
+    try:
+        return data.load(**trial.dataset, data_dir=options.data_dir)
+    except DataError as error:
+        screen.say(f"no reference: {error}", stderr=True)
+        return None
+
+
+def _refer(references, trial, dataset, screen, options):
+    """Adds the reference of a trial's data set, if it was loaded, to those that are there."""
+    if dataset is None or options.no_reference or not _writes(options):
+        return
+    screen.note(f"{trial.dataset['name']}: logistic regression, to compare with")
+    with writing_to(options.out / trial.recipe):
+        references.add(trial, dataset)
+
+
 def _networks(trial):
     """What of a trial decides whether its networks take the data, as a text."""
     of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
     return repr((trial.classifier, trial.classifier_settings, trial.method, of_method, trial.training.augment))
 
 
-def _run_together(trials, screen, options):
+def _run_together(trials, screen, options, references):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
     failed, loaded = 0, {}
     for group in groups(trials, options.vectorize or None):
@@ -225,6 +254,8 @@ def _run_together(trials, screen, options):
             for key, trial in own.items()
         }
         results = [None] * len(group)
+        for key, trial in own.items():
+            _refer(references, trial, loaded[key], screen, options)
         if None not in loaded.values():
             results = _run_group(group, [loaded[str(trial.dataset)] for trial in group], screen, options)
         failed += sum(not isinstance(result, dict) for result in results)

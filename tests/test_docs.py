@@ -17,7 +17,7 @@ import pytest
 
 from nft_keras import data
 from nft_keras._registry import Registry
-from nft_keras.experiments import settings
+from nft_keras.experiments import reference, settings
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.report import write_report
 from nft_keras.experiments.schema import RecipeError
@@ -179,7 +179,7 @@ def test_a_report_in_results_is_that_of_its_results(path, tmp_path):
         path.with_name("report.md").read_text(encoding="utf-8"),
         json.loads(path.read_text(encoding="utf-8")),
     )
-    write_report(path.parent.name, results, tmp_path)
+    write_report(path.parent.name, results, tmp_path, reference.read(path.parent))
     assert (tmp_path / path.parent.name / "report.md").read_text(encoding="utf-8") == text
     for result in results:
         assert re.fullmatch(r"\d\.\d\.\d [0-9a-f]{7,}", result["environment"]["nft_keras"])

@@ -50,8 +50,8 @@ def groups(trials, most=None):
         for key in ("seeds", "vary", "selection"):
             config.pop(key, None)
         config["dataset"].pop("label_noise", None)
-        for key in ("learning_rate", "schedule"):
-            config["training"].pop(key)
+        for key in ("learning_rate", "schedule", "constant_ratio"):
+            config["training"].pop(key, None)
         settings = config["methods"][trial.method]
         settings.pop("plan", None)
         settings.get("auxiliary_optimizer", {}).pop("learning_rate", None)

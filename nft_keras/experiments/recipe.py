@@ -139,9 +139,9 @@ class Space:
 def _open(path, overrides):
     """The recipe as a document, overrides in it, its name, and the keys of the overrides."""
     document = Document(find_recipe(path))
-    by_hand = [document.override(assignment) for assignment in overrides]
-    for key in by_hand:
+    for key in [document.override(assignment) for assignment in overrides]:
         _yield_in_cells(document, key)
+    by_hand = [document.override(assignment) for assignment in overrides]  # of two the first may have had to yield
     document.check_keys(document.values, KEYS, ())
     name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -383,6 +383,11 @@ def _cell(document, classifier, method, dataset):
     if isinstance(settings, NeuralFriendlyTraining):
         auxiliary = settings.auxiliary
         _check_shape(document, auxiliary.name, auxiliary.takes, dataset, (*key, "auxiliary", "name"))
+    if (training.schedule == "constant-then-cosine") != (training.constant_ratio is not None):
+        what = "is missing, a number >= 0 and <= 1: schedule is constant-then-cosine"
+        if training.constant_ratio is not None:
+            what = f"goes with schedule constant-then-cosine, got schedule {training.schedule}"
+        raise document.error((*key, "training", "constant_ratio"), what)
     if training.augment != "none":
         _check_shape(document, training.augment, "images", dataset, (*key, "training", "augment"))
     return settings, training
@@ -428,7 +433,11 @@ def _merge(below, above):
 
 
 def _yield_in_cells(document, key):
-    """Removes from the cells what is set for all of them, a key in parts; errors about it are not about the cell."""
+    """Removes from cells and methods what is set for all of them, a key in parts; errors are not about the cell."""
+    methods = document.values.get("methods")
+    for method, settings in methods.items() if key[0] == "training" and isinstance(methods, dict) else ():
+        _remove(settings, key)
+        document.forget(("methods", method, *key))
     cells = document.values.get("cells")
     for classifier, cell in cells.items() if isinstance(cells, dict) else ():
         for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():

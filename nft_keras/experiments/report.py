@@ -5,23 +5,25 @@ import shlex
 import statistics
 from pathlib import Path
 
+from nft_keras.experiments import reference
 from nft_keras.experiments.files import whole, write_json
 
 
-def write_report(name, results, out):
+def write_report(name, results, out, references=()):
     """Writes results.json and report.md of a recipe.
 
     Args:
         name: the recipe's name.
         results: list of result.json contents.
         out: the output folder.
+        references: what `nft_keras.experiments.reference.References.entries` has of the recipe's data sets.
 
     Returns:
-        The tables, Markdown.
+        The tables with the references below them, Markdown.
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    tables = "\n\n".join(filter(None, [table(results), against_classic(results)]))
+    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
     data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
     text = "\n\n".join([f"# {name}", tables, *data, *_circumstances(results)])
     with whole(folder / "report.md") as temporary:
@@ -50,7 +52,8 @@ def table(results):
         results: list of result.json contents.
 
     Returns:
-        str; where a recipe varies a setting, there is a column for it.
+        str; where a recipe varies a setting, there is a column for it. That of the last epoch is left out where no
+        trial has it, as earlier versions' have not.
     """
     groups = {}
     for result in results:
@@ -67,8 +70,9 @@ def table_of_groups(groups, recipes=()):
         recipes: their recipes' names, to tell rows apart, with the data sets, which come from several.
     """
     head = ["classifier", "method", "test error (%)", "validation error (%)"]
-    head += ["seeds", "epochs", "best epoch", "s per run"]
     groups = list(groups)
+    with_last = any("last_test_error" in run for runs in groups for run in runs)
+    head += ["seeds", "epochs", "best epoch", *["last epoch: test error (%)"] * with_last, "s per run"]
     with_variation = any("varied" in runs[0] for runs in groups)
     rows = []
     for runs, recipe in itertools.zip_longest(groups, recipes):
@@ -78,6 +82,8 @@ def table_of_groups(groups, recipes=()):
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
+        lasts = [run["last_test_error"] for run in runs if "last_test_error" in run]
+        row += [mean_std(lasts) if len(lasts) == len(runs) else "-"] * with_last
         row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
         rows.append(row)
     return markdown(["recipe", "data"] * bool(recipes) + ["varied"] * with_variation + head, rows)
@@ -94,25 +100,29 @@ def against_classic(results):
     Returns:
         str: mean +- standard deviation of the differences, in how many seeds the method was better, and the two-sided
         p of the paired t-test (none for a single seed); "" where no method has a seed in common with CT. A trial with
-        a varied setting is compared with the CT that has it, else with the CT of the recipe itself.
+        a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the last epoch's
+        classifiers there are difference and p too.
     """
-    classic = {
-        (r.get("varied", ""), r["classifier"], r["seed"]): r["test_error"] for r in results if r["method"] == "ct"
-    }
+    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == "ct"}
     pairs = {}
     for r in (r for r in results if r["method"] != "ct"):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
-        error = classic.get(own, classic.get(of_recipe))
-        if error is not None:
-            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r["test_error"], error))
+        ct = classic.get(own, classic.get(of_recipe))
+        if ct is not None:
+            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r, ct))
     with_variation = any(varied for varied, *_ in pairs)
+    with_last = any(_have_last(of) for of in pairs.values())
     rows = []
-    for (varied, classifier, method), errors in pairs.items():
+    for (varied, classifier, method), of in pairs.items():
+        errors = _errors(of, "test_error")
         differences = _differences(errors)
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
         row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
+        last = _errors(of, "last_test_error") if _have_last(of) else ()
+        row += [mean_std(_differences(last), "+") if last else "-", p_value(last)] * with_last
         rows.append([varied] * with_variation + row)
     head = ["varied"] * with_variation + ["classifier", "method", "test error - CT (points)", "seeds better", "p"]
+    head += ["last epoch: - CT (points)", "last epoch: p"] * with_last
     return markdown(head, rows) if rows else ""
 
 
@@ -148,6 +158,16 @@ def p_value(pairs):
 def _differences(pairs):
     """The differences without what rounding to binary fractions adds to them."""
     return [round(ours - ct, 4) for ours, ct in pairs]
+
+
+def _have_last(pairs):
+    """Whether the trials of all pairs kept the last epoch's test error; those of earlier versions did not."""
+    return all("last_test_error" in result for pair in pairs for result in pair)
+
+
+def _errors(pairs, name):
+    """An error of each pair's two trials."""
+    return [(ours[name], ct[name]) for ours, ct in pairs]
 
 
 def _circumstances(results):

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import Document, RecipeError
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
@@ -18,7 +19,7 @@ class Run:
 
     Attributes:
         folder: `pathlib.Path`.
-        config: content of config.yaml.
+        config: content of config.yaml, see `read_config`.
         result: content of result.json.
     """
 
@@ -52,8 +53,31 @@ def read(folder):
     Raises:
         OSError, ValueError: if there is none, or it is damaged.
     """
-    config = Document(folder / "config.yaml").values
+    config = read_config(folder / "config.yaml")
     return Run(folder, config, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+
+
+def read_config(path):
+    """The content of a trial's config.yaml; settings that are newer than the file have their defaults.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RecipeError: if it cannot be read.
+    """
+    try:
+        (trial,) = load_recipe(path)
+    except ValueError:  # of a method or a data set that is not installed any more
+        return Document(path).values
+    config, training = trial.config(), trial.training
+    if training.schedule == "cosine" and trial.simplification_epochs > 1:
+        if "label_smoothing" not in (Document(path).values.get("training") or {}):
+            # Before there was that setting, cosine began at the end of the plan where data were altered.
+            plan = trial.method_settings.plan
+            ratio = plan.simplification_ratio or plan.simplification_epochs / training.epochs
+            config["training"] |= {"schedule": "constant-then-cosine", "constant_ratio": ratio}
+    return config
 
 
 def find(folders):
@@ -143,7 +167,7 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
     if not os.path.lexists(path):
         return
     try:
-        there = Document(path).values
+        there = read_config(path)
     except RecipeError as error:
         raise RecipeError(f"{error}; {advice}") from None
     before, now = (dict(flat(config)) for config in (there, trial.config()))

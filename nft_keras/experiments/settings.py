@@ -32,8 +32,11 @@ class Training(Optimizer):
     Attributes:
         epochs: passes over the training data.
         batch_size: examples in a minibatch.
-        schedule: cosine anneals the learning rate to 0 over the epochs; where the data are altered it stays constant
-            until the drop and goes down from a tenth of it then (Section 3.3 of Marullo et al. 2022).
+        schedule: cosine anneals the learning rate to 0 over all epochs; constant-then-cosine keeps it for the first
+            ones and anneals a tenth of it to 0 over the rest (Section 3.3 of Marullo et al. 2022).
+        constant_ratio: the fraction of the epochs that constant-then-cosine keeps it for; only with that schedule.
+        label_smoothing: the share of each training label that all classes get in equal parts, in the loss of every
+            method and in the history's losses.
         augment: crop-and-flip shifts and mirrors every training image at random.
         precision: Keras' dtype policy.
         jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
@@ -42,7 +45,9 @@ class Training(Optimizer):
 
     epochs: Annotated[int, ">= 1"] = 200
     batch_size: Annotated[int, ">= 1"] = 32
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "constant-then-cosine"] = "constant"
+    constant_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
+    label_smoothing: Annotated[float, ">= 0 and < 1"] = 0.0
     augment: Literal["none", "crop-and-flip"] = "none"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None
@@ -68,8 +73,12 @@ class Plan:
         """gamma_max_simp of a training of so many epochs; a ratio below 1 leaves at least one epoch after the drop."""
         if self.simplification_epochs is not None:
             return self.simplification_epochs
-        rounded = math.floor(self.simplification_ratio * of + 0.5)
-        return min(rounded, of - 1) if self.simplification_ratio < 1 else of
+        return ratio_of(self.simplification_ratio, of)
+
+
+def ratio_of(ratio, epochs):
+    """A fraction of a number of epochs, rounded; one below 1 leaves at least one epoch after it."""
+    return min(math.floor(ratio * epochs + 0.5), epochs - 1) if ratio < 1 else epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,7 +345,7 @@ class Trial:
         """The trial as a recipe of its own, complete."""
         return {
             "name": self.recipe,
-            "dataset": _yaml(self.dataset),
+            "dataset": as_plain(self.dataset),
             "classifiers": {self.classifier: plain(self.classifier_settings)},
             "methods": {self.method: plain(self.method_settings)},
             "training": plain(self.training),
@@ -356,10 +365,11 @@ def as_yaml(value):
 
 def plain(settings):
     """A dataclass as a mapping of YAML's own types, unset alternatives left out."""
-    return _yaml(dataclasses.asdict(settings))
+    return as_plain(dataclasses.asdict(settings))
 
 
-def _yaml(value):
+def as_plain(value):
+    """A value of YAML's own types: mappings without what is unset, lists for tuples."""
     if isinstance(value, dict):
-        return {k: _yaml(v) for k, v in value.items() if v is not None}
+        return {k: as_plain(v) for k, v in value.items() if v is not None}
     return list(value) if isinstance(value, tuple) else value

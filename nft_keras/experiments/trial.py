@@ -16,8 +16,10 @@ from nft_keras.data.batches import batches
 from nft_keras.experiments import distribute, environment, methods, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
+from nft_keras.experiments.losses import crossentropy
 from nft_keras.experiments.recipe import law
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS
+from nft_keras.experiments.runs import Run
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ratio_of
 
 EVALUATION_BATCH = 250
 
@@ -51,8 +53,9 @@ def run_trial(trial, dataset, out, progress):
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
-        best_epoch (gamma, from 1), epochs, seconds, provenance, environment (see `environment.describe`); varied
-        ("key=value") if the recipe varies a setting.
+        best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
+        seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
+        setting.
 
     Raises:
         nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
@@ -66,17 +69,18 @@ def run_trial(trial, dataset, out, progress):
 def _run(trial, dataset, folder, progress, began):
     write_yaml(folder / "config.yaml", trial.config())
     with dtype_policy(trial.training.precision):
-        best_epoch, valid_error, spent = _train(trial, dataset, folder, progress, began)
-    return finish(trial, dataset, folder, best_epoch, valid_error, lambda: spent + time.monotonic() - began)
+        best, last_test_error, spent = _train(trial, dataset, folder, progress, began)
+    return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
 
 
-def finish(trial, dataset, folder, best_epoch, valid_error, seconds):
+def finish(trial, dataset, folder, best, last_test_error, seconds):
     """Evaluates the classifier.keras of a trial that was trained, and writes what is still missing in its folder.
 
     Args:
         trial, dataset: as for `run_trial`.
         folder: `pathlib.Path` of the trial.
-        best_epoch, valid_error: of that classifier.
+        best: (epoch, validation error) of that classifier.
+        last_test_error: float, the test error after the last epoch, in percent.
         seconds: function that returns how long the trial took.
 
     Returns:
@@ -90,8 +94,10 @@ def finish(trial, dataset, folder, best_epoch, valid_error, seconds):
         "method": trial.method,
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
-        "valid_error": valid_error,
-        "best_epoch": best_epoch,
+        "valid_error": best[1],
+        "best_epoch": best[0],
+        "last_test_error": round(last_test_error, 4),
+        "last_valid_error": round(float(Run(folder, {}, {}).rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
@@ -107,7 +113,8 @@ def _train(trial, dataset, folder, progress, began):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
-        The best epoch, its validation error, and the seconds that earlier processes took.
+        (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
+        took.
     """
     if trial.deterministic:
         make_deterministic()
@@ -155,10 +162,11 @@ def _train(trial, dataset, folder, progress, began):
         verbose=0,
         callbacks=callbacks,
     )
+    last_test_error = model.evaluate(test, verbose=0, return_dict=True)["error"]
     with whole(folder / "classifier.keras") as temporary:
         shutil.copyfile(best.path, temporary)
     # Not the callbacks, which would keep both networks and their optimizers.
-    return best.epoch, best.valid_error, checkpoint.spent
+    return (best.epoch, best.valid_error), last_test_error, checkpoint.spent
 
 
 def _check_shares(trial, dataset, folder, strategy):
@@ -213,12 +221,13 @@ def check_fits(trial, dataset):
 
 def learning_rate(trial, gamma):
     """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.settings.Training`."""
-    training, last = trial.training, trial.simplification_epochs
-    if training.schedule == "constant" or (last > 1 and gamma <= last):
+    training = trial.training
+    constant, start = 0, training.learning_rate
+    if training.schedule == "constant-then-cosine":
+        constant, start = ratio_of(training.constant_ratio, training.epochs), 0.1 * training.learning_rate
+    if training.schedule == "constant" or gamma <= constant:
         return training.learning_rate
-    start, first = (0.1 * training.learning_rate, last) if last > 1 else (training.learning_rate, 0)
-    progress = (gamma - 1 - first) / (training.epochs - first)
-    return start * (1 + math.cos(math.pi * progress)) / 2
+    return start * (1 + math.cos(math.pi * (gamma - 1 - constant) / (training.epochs - constant))) / 2
 
 
 def build_classifier(trial, dataset):
@@ -234,7 +243,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
             optimizer=methods.build_optimizer(training),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            loss=crossentropy(training.label_smoothing),
             metrics=[error],
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,

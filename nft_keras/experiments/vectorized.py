@@ -58,10 +58,10 @@ def run_group(trials, datasets, out, progress):
             continue
         with whole(replica.folder / "classifier.keras") as temporary:
             shutil.copyfile(replica.best.path, temporary)
-        best = replica.best
+        best = (replica.best.epoch, replica.best.valid_error)
         each = (time.monotonic() - began) / len(trials)
-        result = finish(replica.trial, dataset, replica.folder, best.epoch, best.valid_error, lambda each=each: each)
-        results.append(result)
+        last = replica.last_test_error
+        results.append(finish(replica.trial, dataset, replica.folder, best, last, lambda each=each: each))
     return results
 
 
@@ -69,7 +69,7 @@ class _Replica:
     """What the plan and the callbacks of a trial take for the model: one replica of those that train together."""
 
     def __init__(self, trial, folder):
-        self.trial, self.folder, self.failed = trial, folder, None
+        self.trial, self.folder, self.failed, self.last_test_error = trial, folder, None, None
         self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.method == "nft" or None
         self.eta, self.max_steps = _Number(), _Number()
         shutil.rmtree(folder / "backup", ignore_errors=True)
@@ -162,7 +162,9 @@ def _train(replicas, datasets, parts, progress):
         if trial.method == "nft" and model.auxiliary is not None and not any(r.auxiliary for r in replicas):
             together.drop_auxiliary()
         progress(epoch + 1, time.monotonic() - began)
-    for replica in replicas:
+    last_errors = together.evaluate(*test, EVALUATION_BATCH)["error"]
+    for replica, error in zip(replicas, last_errors, strict=True):
+        replica.last_test_error = float(error)
         replica.end()
 
 

@@ -16,6 +16,7 @@ from nft_keras import data, run
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.trial import run_trial
 from tests.experiments.finished import repeatable
+from tests.experiments.test_losses import best_valid_loss_apart
 
 DENSE = """\
 name: dense
@@ -30,7 +31,9 @@ methods:
     plan: {eta_max: 10, simplification_epochs: 3}
     auxiliary: {name: mlp, hidden: 5}
     auxiliary_optimizer: {learning_rate: 0.01, weight_decay: 1.0e-4}
-training: {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, schedule: cosine}
+training:
+  {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, label_smoothing: 0.1,
+   schedule: constant-then-cosine, constant_ratio: 0.5}
 seeds: [0, 1, 2]
 test_every: 2
 deterministic: true
@@ -112,19 +115,28 @@ def broken_off(path, folder):
 
 
 def main(folder):
-    """Prints {"trials": {folder: apart}, "broken off": apart, "files": names in the folders of those together}."""
+    """Prints how far trials are apart, alone and together.
+
+    It is {"trials": {folder: apart}, "broken off": apart, "smoothed": how far losses on smoothed labels are from
+    NumPy's, "files": names in the folders of those together}.
+    """
     write_recipes(folder)
     alone, together, found = folder / "alone", folder / "together", {}
     chosen = ("dense", "--methods", "ct", "nft"), ("dense", "--methods", "ft", "--seeds", "1"), ("images",)
     for name, *choice in chosen:
         assert run.main([str(folder / f"{name}.yaml"), "--out", str(alone), *choice]) == 0
+    smoothed = []
     for name in ("dense", "images"):
         assert run.main([str(folder / f"{name}.yaml"), "--out", str(together), "--vectorize"]) == 0
         for trial in load_recipe(folder / f"{name}.yaml"):
             if (alone / trial.folder / "result.json").exists():
                 found[str(trial.folder)] = apart(together / trial.folder, alone / trial.folder)
+            if name == "dense" and trial.training.precision == "float32":
+                of_trial, dataset = together / trial.folder, data.load(**trial.dataset)
+                smoothed.append(best_valid_loss_apart(of_trial, dataset, outcome(of_trial)[2], smoothing=0.1))
     files = sorted({path.name for path in (together / "dense").rglob("seed-*/*")})
-    print(json.dumps({"trials": found, "broken off": broken_off(folder / "dense.yaml", folder / "b"), "files": files}))
+    broken = broken_off(folder / "dense.yaml", folder / "b")
+    print(json.dumps({"trials": found, "broken off": broken, "smoothed": smoothed, "files": files}))
 
 
 if __name__ == "__main__":

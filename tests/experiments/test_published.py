@@ -96,7 +96,9 @@ def test_the_training_is_the_published_one_for_every_method(dataset):
         if dataset == "cifar10-n10":
             assert (training.optimizer, training.learning_rate, training.momentum) == ("sgd", 0.1, 0.9)
             assert (training.weight_decay, training.batch_size) == (5e-4, 128)
-            assert (training.schedule, training.augment) == ("cosine", "crop-and-flip")
+            constant = ("constant-then-cosine", {"eef": 0.1, "ft": 0.1, "nft": 0.7}.get(trial.method))
+            schedule = ("cosine", None) if trial.method == "ct" else constant
+            assert (training.schedule, training.constant_ratio) == schedule and training.augment == "crop-and-flip"
         else:
             assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-4, 1e-4)
             assert (training.batch_size, training.schedule, training.augment) == (32, "constant", "none")

@@ -97,6 +97,30 @@ def test_spaces_around_the_key_of_a_set_do_not_count_in_cells_either(write, assi
     assert {getattr(trial.training, key) for trial in load_recipe(write(text), [assignment])} == {5}
 
 
+def test_set_is_stronger_than_the_training_of_a_method_unless_it_is_set_too(write):
+    text = GOOD.replace("  ct:\n", "  ct: {training: {epochs: 7}}\n")
+    epochs = lambda *overrides: {t.method: t.training.epochs for t in load_recipe(write(text), overrides)}  # noqa: E731
+    assert epochs() == {"ct": 7, "nft": 10}
+    assert epochs("training.epochs=5") == {"ct": 5, "nft": 5}
+    assert epochs("methods.ct.training.epochs=6", "training.epochs=5") == {"ct": 6, "nft": 5}
+    assert epochs("vary={training.epochs: [4]}") == {"ct": 4, "nft": 4}
+
+
+@pytest.mark.parametrize(
+    "training, message",
+    [
+        ("schedule: constant-then-cosine", "is missing, a number >= 0 and <= 1: schedule is constant-then-cosine"),
+        ("constant_ratio: 0.5", "goes with schedule constant-then-cosine, got schedule constant"),
+        ("schedule: cosine, constant_ratio: 0.5", "goes with schedule constant-then-cosine, got schedule cosine"),
+        ("schedule: constant-then-cosine, constant_ratio: 1.5", "must be >= 0 and <= 1, got 1.5"),
+    ],
+)
+def test_a_constant_ratio_goes_with_its_schedule_and_no_other(write, training, message):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(GOOD.replace("  ct:\n", f"  ct: {{training: {{{training}}}}}\n")))
+    assert str(error.value).endswith(f"good.yaml:4: methods.ct.training.constant_ratio: {message}")
+
+
 def test_seeds_on_the_command_line_differ_as_a_recipe_s_do(write):
     with pytest.raises(RecipeError, match="^--seeds: should be one or more different whole numbers, got 0 0$"):
         load_recipe(write(GOOD), seeds=[0, 0])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from nft_keras.experiments import environment
-from nft_keras.experiments.report import against_classic, p_value, write_recipe, write_report
+from nft_keras.experiments.report import against_classic, p_value, table, write_recipe, write_report
 
 
 def result(method, seed, test_error, **more):
@@ -29,6 +29,23 @@ def test_a_method_is_compared_with_classic_training_of_the_same_seed():
         ["fc-a", "NFT", "-2.00 ± 1.00", "3 of 3", f"{p:.3f}"],
         ["fc-a", "FT", "+1.00", "0 of 1", "-"],
     ]
+
+
+def test_the_last_epoch_has_columns_of_its_own():
+    results = [result("ct", seed, 5.0, last_test_error=e) for seed, e in enumerate((8.0, 9.0, 10.0))]
+    results += [result("nft", seed, 4.0, last_test_error=e) for seed, e in enumerate((7.0, 7.0, 7.0))]
+    results += [result("ft", 0, 6.0)]
+    assert [(row[1], row[-2]) for row in rows(table(results))] == [
+        ("CT", "9.00 ± 1.00"), ("NFT", "7.00 ± 0.00"), ("FT", "-")
+    ]  # fmt: skip
+    t = 2 / (1 / math.sqrt(3))
+    p = 1 - t / math.sqrt(2 + t * t)
+    assert [row[1:] for row in rows(against_classic(results))] == [
+        ["NFT", "-1.00 ± 0.00", "3 of 3", "-", "-2.00 ± 1.00", f"{p:.3f}"],
+        ["FT", "+1.00", "0 of 1", "-", "-", "-"],
+    ]
+    before = [result("ct", 0, 5.0), result("nft", 0, 4.0)]
+    assert "last epoch" not in table(before) + against_classic(before)
 
 
 def test_equal_differences_have_no_p():

@@ -31,6 +31,7 @@ methods:
     penalty: mean
 training: {epochs: 5, learning_rate: 0.001, weight_decay: 1.0e-4}
 seeds: [0]
+test_every: 5
 """
 
 
@@ -61,7 +62,8 @@ def test_a_trial_s_folder_holds_what_the_readme_says(images):
 def test_results_are_a_list_with_the_promised_keys(images):
     results = json.loads((images / "results.json").read_text())
     keys = (
-        "dataset classifier method seed test_error valid_error best_epoch epochs seconds provenance environment"
+        "dataset classifier method seed test_error valid_error best_epoch last_test_error last_valid_error epochs "
+        "seconds provenance environment"
     ).split()
     assert [list(r) for r in results] == [keys, keys] and [r["method"] for r in results] == ["ct", "nft"]
     assert all(0 <= r["test_error"] <= 100 and 1 <= r["best_epoch"] <= r["epochs"] == 5 for r in results)
@@ -88,6 +90,15 @@ def test_the_best_epoch_has_the_lowest_validation_error_after_the_drop(images):
         result = json.loads((folder / "result.json").read_text())
         assert result["best_epoch"] == min(eligible, key=eligible.get)
         assert result["valid_error"] == pytest.approx(min(eligible.values()), abs=1e-3)
+
+
+@pytest.mark.xdist_group("run")
+def test_the_last_epoch_s_errors_are_those_of_the_history(images):
+    for result in json.loads((images / "results.json").read_text()):
+        folder = images / "cnn-a" / result["method"] / "seed-0"
+        last = list(csv.DictReader((folder / "history.csv").open()))[-1]
+        for error in ("test_error", "valid_error"):
+            assert result[f"last_{error}"] == pytest.approx(float(last[error]), abs=1e-3)
 
 
 @pytest.mark.xdist_group("run")

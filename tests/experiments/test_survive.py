@@ -39,7 +39,9 @@ methods:
     plan: {eta_max: 500, simplification_ratio: 0.5}
     auxiliary: {name: unet, filters: 4, depth: 1, label_conditioned: true}
     auxiliary_optimizer: {learning_rate: 0.001, weight_decay: 1.0e-4}
-training: {epochs: 8, learning_rate: 0.001, weight_decay: 1.0e-4, schedule: cosine, batch_size: 16}
+training:
+  {epochs: 8, learning_rate: 0.001, weight_decay: 1.0e-4, batch_size: 16, schedule: constant-then-cosine,
+   constant_ratio: 0.5}
 seeds: [0]
 deterministic: true
 test_every: 2

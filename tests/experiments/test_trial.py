@@ -12,7 +12,7 @@ from nft_keras.experiments.trial import _check_shares, learning_rate
 @pytest.fixture
 def trial():
     method = NeuralFriendlyTraining(DevelopmentalPlan(simplification_ratio=0.7), Unet())
-    training = Training(learning_rate=0.1, epochs=250, schedule="cosine")
+    training = Training(learning_rate=0.1, epochs=250, schedule="constant-then-cosine", constant_ratio=0.7)
     return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, False, 0)
 
 
@@ -25,17 +25,27 @@ def test_the_published_schedule_of_resnet18(trial):
         assert rates[gamma] == pytest.approx(0.005 * (1 + math.cos(math.pi * (gamma - 176) / 75)))
 
 
-def test_without_altered_data_the_annealing_takes_all_epochs(trial):
-    never = dataclasses.replace(trial.method_settings, plan=DevelopmentalPlan(simplification_epochs=0))
-    classic = dataclasses.replace(trial, method_settings=never)
-    for gamma in (1, 126, 250):
-        expected = 0.05 * (1 + math.cos(math.pi * (gamma - 1) / 250))
-        assert learning_rate(classic, gamma) == pytest.approx(expected)
+# Learning rates of 0.8 in five epochs, by hand: cos(pi/5) = 0.809017, cos(2 pi/5) = 0.309017; cos(pi/3) = 0.5.
+SCHEDULES = [
+    ("constant", None, [0.8, 0.8, 0.8, 0.8, 0.8]),
+    ("cosine", None, [0.8, 0.7236068, 0.5236068, 0.2763932, 0.0763932]),
+    ("constant-then-cosine", 0.4, [0.8, 0.8, 0.08, 0.06, 0.02]),
+    ("constant-then-cosine", 0.5, [0.8, 0.8, 0.8, 0.08, 0.04]),
+    ("constant-then-cosine", 0.99, [0.8, 0.8, 0.8, 0.8, 0.08]),
+    ("constant-then-cosine", 1.0, [0.8, 0.8, 0.8, 0.8, 0.8]),
+    ("constant-then-cosine", 0.0, [0.08, 0.07236068, 0.05236068, 0.02763932, 0.00763932]),
+]
 
 
-def test_a_constant_rate_is_constant(trial):
-    constant = dataclasses.replace(trial, training=Training(learning_rate=0.1, epochs=250))
-    assert {learning_rate(constant, gamma) for gamma in range(1, 251)} == {0.1}
+@pytest.mark.parametrize("schedule, ratio, expected", SCHEDULES)
+@pytest.mark.parametrize("length", [0, 3])
+def test_the_learning_rate_of_an_epoch_is_that_of_its_schedule_whatever_the_method_does(
+    trial, schedule, ratio, expected, length
+):
+    training = Training(learning_rate=0.8, epochs=5, schedule=schedule, constant_ratio=ratio)
+    settings = dataclasses.replace(trial.method_settings, plan=DevelopmentalPlan(simplification_epochs=length))
+    changed = dataclasses.replace(trial, training=training, method_settings=settings)
+    assert [learning_rate(changed, gamma) for gamma in range(1, 6)] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(

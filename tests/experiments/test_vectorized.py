@@ -48,6 +48,12 @@ def test_replicas_that_train_together_end_as_they_do_alone(trained):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
+def test_replicas_train_on_smoothed_labels(trained):
+    assert len(trained["smoothed"]) == 9 and max(trained["smoothed"]) < 1e-5  # ft and nft, 3 seeds of each setting
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("vectorized")
 def test_replicas_have_the_files_that_reports_read(trained):
     names = ["classifier.keras", "config.yaml", "history.csv", "preprocessing.json", "result.json"]
     assert trained["files"] == names
