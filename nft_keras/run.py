@@ -18,7 +18,7 @@ from nft_keras.experiments.recipe import find_recipe, load_recipe
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.experiments.settings import plain
+from nft_keras.experiments.settings import method_title, plain
 
 
 def parser():
@@ -149,7 +149,7 @@ def _run(trials, of_recipe, options):
     name, failed = trials[0].recipe, 0
     to_run = []
     with Screen(trials) as screen:
-        for method in dict.fromkeys(t.method for t in trials if t.method != "ct" and t.simplification_epochs <= 1):
+        for method in dict.fromkeys(t.method for t in trials if t.kind != "ct" and t.simplification_epochs <= 1):
             screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
         for trial in trials:
             if options.fresh and _writes(options):
@@ -212,7 +212,7 @@ def _load(trials, screen, options, alone):
 def _networks(trial):
     """What of a trial decides whether its networks take the data, as a text."""
     of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
-    return repr((trial.classifier, trial.classifier_settings, trial.method, of_method, trial.training.augment))
+    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, trial.training.augment))
 
 
 def _run_together(trials, screen, options):
@@ -235,7 +235,8 @@ def _run_group(group, datasets, screen, options):
     """Runs the trials of a group; returns a result, or what is none, for each."""
     from nft_keras.experiments.vectorized import run_group
 
-    title = f"{group[0].classifier} {group[0].method.upper()}, {len(group)} together"
+    names = " and ".join(map(method_title, dict.fromkeys(trial.method for trial in group)))
+    title = f"{group[0].classifier} {names}, {len(group)} together"
     epochs, rate = group[0].training.epochs, 0.0
 
     def progress(epoch, seconds):

@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 
 from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.settings import method_title
 
 
 def write_report(name, results, out):
@@ -74,7 +75,7 @@ def table_of_groups(groups, recipes=()):
     for runs, recipe in itertools.zip_longest(groups, recipes):
         first = runs[0]
         row = [recipe, first["dataset"]] if recipes else []
-        row += [first.get("varied", "")] * with_variation + [first["classifier"], first["method"].upper()]
+        row += [first.get("varied", "")] * with_variation + [first["classifier"], method_title(first["method"])]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
@@ -86,7 +87,8 @@ def table_of_groups(groups, recipes=()):
 def against_classic(results):
     """A Markdown table: the test error's difference to CT in the same classifier, seed by seed.
 
-    A seed's two trials start from the same initial weights and see the same data in the same order.
+    CT is the method of that name, or the first one that is CT under another. A seed's two trials start from the same
+    initial weights and see the same data in the same order.
 
     Args:
         results: list of result.json contents.
@@ -96,11 +98,10 @@ def against_classic(results):
         p of the paired t-test (none for a single seed); "" where no method has a seed in common with CT. A trial with
         a varied setting is compared with the CT that has it, else with the CT of the recipe itself.
     """
-    classic = {
-        (r.get("varied", ""), r["classifier"], r["seed"]): r["test_error"] for r in results if r["method"] == "ct"
-    }
+    ct = baseline(results)
+    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r["test_error"] for r in results if r["method"] == ct}
     pairs = {}
-    for r in (r for r in results if r["method"] != "ct"):
+    for r in (r for r in results if r["method"] != ct):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
         error = classic.get(own, classic.get(of_recipe))
         if error is not None:
@@ -110,10 +111,21 @@ def against_classic(results):
     for (varied, classifier, method), errors in pairs.items():
         differences = _differences(errors)
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-        row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
+        row = [classifier, method_title(method), mean_std(differences, "+"), better, p_value(errors)]
         rows.append([varied] * with_variation + row)
-    head = ["varied"] * with_variation + ["classifier", "method", "test error - CT (points)", "seeds better", "p"]
+    difference = f"test error - {method_title(ct or 'ct')} (points)"
+    head = ["varied"] * with_variation + ["classifier", "method", difference, "seeds better", "p"]
     return markdown(head, rows) if rows else ""
+
+
+def baseline(results):
+    """The name of the method that differences are to: `ct`, else the first that is CT under another; None if none is.
+
+    Args:
+        results: iterable of result.json contents.
+    """
+    names = [r["method"] for r in results if r.get("is", r["method"]) == "ct"]
+    return "ct" if "ct" in names else next(iter(names), None)
 
 
 def markdown(head, rows):

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nft_keras.data import noise_in_name
 from nft_keras.experiments.schema import Document, RecipeError
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
@@ -25,6 +26,11 @@ class Run:
     folder: Path
     config: dict
     result: dict
+
+    @property
+    def kind(self):
+        """The method's name in `METHODS`, whatever the recipe calls it."""
+        return self.result.get("is", self.result["method"])
 
     @property
     def simplification_epochs(self):
@@ -81,7 +87,9 @@ def find(folders):
 
 
 def settings(config):
-    """What makes two trials the same experiment: everything but the seed, the name, and what is only shown.
+    """What makes two trials the same experiment: everything but the seed, names, and what is only shown.
+
+    The method is called what it is, and label noise that the data set's name stands for is said as such.
 
     Args:
         config: content of config.yaml.
@@ -89,7 +97,16 @@ def settings(config):
     Returns:
         str, JSON.
     """
-    return json.dumps({k: v for k, v in config.items() if k not in _NOT_SETTINGS}, sort_keys=True)
+    methods = {own.get("is", name): _without(own, "is") for name, own in config["methods"].items()}
+    name, noise = noise_of(config["dataset"])
+    dataset = config["dataset"] | {"name": name, "label_noise": noise}
+    return json.dumps(_without(config | {"methods": methods, "dataset": dataset}, *_NOT_SETTINGS), sort_keys=True)
+
+
+def noise_of(dataset):
+    """The name and the label noise of a trial's data set, ("cifar10", 0.1) also where the name is cifar10-n10."""
+    name, noise = noise_in_name(dataset["name"])
+    return name, noise or dataset.get("label_noise")
 
 
 def experiments(runs):
@@ -160,6 +177,10 @@ def flat(config, prefix=""):
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _without(mapping, *keys):
+    return {key: value for key, value in mapping.items() if key not in keys}
 
 
 def _of_sweep(path):

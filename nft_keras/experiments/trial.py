@@ -17,7 +17,7 @@ from nft_keras.experiments import distribute, environment, methods, monitor
 from nft_keras.experiments.checkpoint import Checkpoint
 from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.recipe import law
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, is_a
 
 EVALUATION_BATCH = 250
 
@@ -52,7 +52,7 @@ def run_trial(trial, dataset, out, progress):
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
         best_epoch (gamma, from 1), epochs, seconds, provenance, environment (see `environment.describe`); varied
-        ("key=value") if the recipe varies a setting.
+        ("key=value") if the recipe varies a setting; is, the method, if the recipe has it under another name.
 
     Raises:
         nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
@@ -88,6 +88,7 @@ def finish(trial, dataset, folder, best_epoch, valid_error, seconds):
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
+        **is_a(trial.variant_of),
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
         "valid_error": valid_error,
@@ -167,7 +168,7 @@ def _check_shares(trial, dataset, folder, strategy):
     last = len(dataset.train) % size
     if size < replicas:
         raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
-    if METHODS[trial.method].fills_replicas and 0 < last < replicas:
+    if METHODS[trial.kind].fills_replicas and 0 < last < replicas:
         raise monitor.TrainingError(
             f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
             f"the last minibatch, which {trial.method} cannot share; choose another"
@@ -229,7 +230,7 @@ def build_classifier(trial, dataset):
 
 def build_method(trial, classifier, dataset, strategy=None):
     """The compiled model that trains the classifier, in a strategy's scope, and the plan that it follows."""
-    method, settings, training = METHODS[trial.method], trial.method_settings, trial.training
+    method, settings, training = METHODS[trial.kind], trial.method_settings, trial.training
     with strategy.scope() if strategy else contextlib.nullcontext():
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
