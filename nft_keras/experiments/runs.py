@@ -4,9 +4,11 @@ import csv
 import dataclasses
 import json
 import os
+import shlex
 from pathlib import Path
 
 from nft_keras.data import noise_in_name
+from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import Document, RecipeError
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
@@ -18,7 +20,7 @@ class Run:
     """A finished trial.
 
     Attributes:
-        folder: `pathlib.Path`.
+        folder: `pathlib.Path`; of one that is kept in results.json alone, where it would be.
         config: content of config.yaml.
         result: content of result.json.
     """
@@ -65,8 +67,10 @@ def read(folder):
 def find(folders):
     """The finished trials below some folders, but for the points of their sweeps.
 
+    A folder with results.json and recipe.yaml, and no trials below it, stands for the trials of that report.
+
     Args:
-        folders: iterable of paths.
+        folders: list of paths.
 
     Returns:
         list of `Run`.
@@ -81,6 +85,9 @@ def find(folders):
             found.append(read(path.parent))
         except (OSError, ValueError) as error:
             raise RecipeError(f"{path}: not a finished trial of ours: {error}") from None
+    for path in sorted({path for folder in folders for path in Path(folder).rglob("results.json")}):
+        if path.with_name("recipe.yaml").exists() and not any(p.is_relative_to(path.parent) for p in paths):
+            found += _kept(path)
     if not found:
         raise RecipeError(f"no result.json below {', '.join(map(str, folders))}: nothing to report")
     return found
@@ -177,6 +184,27 @@ def flat(config, prefix=""):
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _kept(path):
+    """The trials whose results are kept in a results.json beside their recipe."""
+    recipe, head = path.with_name("recipe.yaml"), "# run with --set "
+    try:
+        first = recipe.read_text(encoding="utf-8").partition("\n")[0]
+        overrides = shlex.split(first.removeprefix(head)) if first.startswith(head) else ()
+        results = json.loads(path.read_text(encoding="utf-8"))
+        trials = load_recipe(recipe, overrides, seeds=list({result["seed"]: None for result in results}))
+        trials = [dataclasses.replace(trial, recipe=path.parent.name) for trial in trials]
+        trials = {(t.variation, t.classifier, t.method, t.seed): t for t in trials}
+        keys = [(r.get("varied", ""), *(r[key] for key in ("classifier", "method", "seed"))) for r in results]
+        return [
+            Run(path.parent.parent / trials[key].folder, trials[key].config(), result)
+            for key, result in zip(keys, results, strict=True)
+        ]
+    except KeyError as error:
+        raise RecipeError(f"{path}: not results of {recipe}: {error} is missing") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{path}: not results of {recipe}: {error}") from None
 
 
 def _without(mapping, *keys):

@@ -106,7 +106,7 @@ def test_the_training_is_the_published_one_for_every_method(dataset):
 def test_the_other_noise_levels_have_the_settings_published_for_ten_percent(method):
     published = one_cell("resnet18", "cifar10-n10", method)
     trials = load_recipe(RECIPES / "cifar10-noise.yaml", methods=[method], seeds=[0])
-    assert [t.dataset["label_noise"] for t in trials] == [0.1, 0.2, 0.4, 0.6, 0.8]
+    assert [t.dataset["label_noise"] for t in trials] == [0.1, 0.2, 0.3, 0.5, 0.6, 0.8]
     for trial in trials:
         assert (trial.classifier, trial.dataset["name"]) == ("resnet18", "cifar10")
         assert (trial.method_settings, trial.training) == (published.method_settings, published.training)
