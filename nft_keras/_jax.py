@@ -7,6 +7,7 @@ their memory and brings them back as the rest; nothing that a step depends on is
 """
 
 import contextlib
+import functools
 
 import jax
 import keras
@@ -20,8 +21,8 @@ class Steps:
     @property
     def train_step(self):
         """One step of training: a function of (state, (x, y[, sample_weight])) that returns (logs, state)."""
-        # JAX takes equal functions for one: what is traced while simplifying is another method.
-        return self._pure_altered_step if self.simplifying else super().train_step
+        # JAX takes equal functions, as bound methods are, for one: an altered step is a new function every time.
+        return functools.partial(self._pure_altered_step) if self.simplifying else super().train_step
 
     def test_step(self, state, data):
         """One step of evaluation of the classifier on unaltered data; returns the logs and the new state."""

@@ -69,12 +69,13 @@ class Replicas:
                 del self._values[id(variable)]
         self._functions.clear()
 
-    def train(self, which, simplifying, x, y, rows, batch_size):
+    def train(self, which, simplifying, updating, x, y, rows, batch_size):
         """Trains some of the replicas for an epoch.
 
         Args:
             which: ascending indices of the replicas.
             simplifying: bool, whether these alter the data in this epoch.
+            updating: bool, whether an auxiliary network that does so is updated.
             x: array on the device (n, ...), the examples of all replicas; uint8 is divided by 255.
             y: int array (number, n), the labels of each replica.
             rows: int array (len(which), n), the order of the examples for each of these replicas.
@@ -83,16 +84,20 @@ class Replicas:
         Returns:
             The logs, {name: array (len(which),)}.
         """
+        if simplifying and updating != getattr(self.model, "updates_auxiliary", updating):
+            self.model.updates_auxiliary = updating
+            self._functions.pop(True, None)
         self.model.simplifying = simplifying
         logs = {}
-        if simplifying and getattr(self.model, "phases", None) == "epoch":
+        if simplifying and updating and getattr(self.model, "phases", None) == "epoch":
             first = self.model._first_phase()
             if not first.optimizer.built:
                 first.optimizer.build([])
             self._hold(first)
             of_theta = self._pass(first, "theta", which, x, y, rows, batch_size)
             logs = {"auxiliary_loss": of_theta["auxiliary_loss"]}
-        return {**self._pass(self.model, simplifying, which, x, y, rows, batch_size), **logs}
+        logs = {**self._pass(self.model, simplifying, which, x, y, rows, batch_size), **logs}
+        return {name: log for name, log in logs.items() if name != "loss_reduction"}  # which is of `fit`
 
     def evaluate(self, x, y, batch_size):
         """Evaluates the classifiers of all replicas on unaltered data.

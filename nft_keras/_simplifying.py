@@ -58,6 +58,12 @@ class SimplifyingModel(Steps, keras.Model):
             self.train_function = self._aside.train_functions.get(self._simplifying)
             self.make_train_function()
 
+    def _forget_altered_step(self):
+        """Makes a new function of the step on altered data, which is about to be another one."""
+        self._aside.train_functions.pop(True, None)
+        if self._simplifying:
+            self.make_train_function(force=True)
+
     def call(self, inputs, training=None):
         """Predictions of the classifier: f(x, w)."""
         return self.classifier(inputs, training=training)
@@ -110,6 +116,12 @@ def is_dataset(x):
     """Whether x is a `tf.data.Dataset`; TensorFlow is not imported to tell."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(x, tf.data.Dataset)
+
+
+def one_of(name, value, allowed):
+    """Refuses a value that is not among those allowed, with a `ValueError`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
 
 def each(callbacks):

@@ -6,21 +6,24 @@ import types
 import keras
 from keras import ops
 
-from nft_keras._simplifying import SimplifyingModel, Steps, as_floats, each, is_dataset, squared_norms
+from nft_keras._simplifying import SimplifyingModel, Steps, as_floats, each, is_dataset, one_of, squared_norms
 from nft_keras.plan import DevelopmentalPlan
 
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")
+CLASSIFIER_MODES = ("inference", "training")
+# So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
+COMPARED = 100
 
 
 @keras.saving.register_keras_serializable("nft_keras")
 class FriendlyModel(SimplifyingModel):
     """Neural Friendly Training of a classifier f(., w) with the help of an auxiliary network s(., theta).
 
-    While the data are simplified, theta is updated first, on Eq. 4 with the classifier fixed (no weight, batch-norm
-    statistic or dropout mask of it is at work), then w, on the classification loss of f(s(x)) with the auxiliary
-    network fixed. A `DevelopmentalPlan` among the callbacks of `fit` sets eta, says in which epochs the data are
-    simplified, and drops the auxiliary network. In every other epoch a step is `keras.Model`'s own.
+    While the data are simplified, theta is updated first, on Eq. 4 with w fixed, then w, on the classification loss of
+    f(s(x)) with the auxiliary network fixed. A `DevelopmentalPlan` among the callbacks of `fit` sets eta, says in which
+    epochs the data are simplified and theta is updated, and drops the auxiliary network. In every other epoch a step is
+    `keras.Model`'s own.
 
     To Keras the model *is* its classifier: `model(x)`, `predict`, `evaluate`, `weights`, `losses` and what callbacks
     store and restore are the classifier's, on unaltered data. `save` also stores the auxiliary network and both
@@ -28,7 +31,10 @@ class FriendlyModel(SimplifyingModel):
 
     The logs of an epoch hold, beside `loss` and the compiled metrics (on the simplified data while they are):
     `auxiliary_loss` (Eq. 4 as theta was updated on it; 0 in an epoch without), `perturbation` (the mean squared norm of
-    delta = s(x) - x that the classifier saw) and `eta`.
+    delta = s(x) - x that the classifier saw), `relative_perturbation` (the mean square of an element of delta, divided
+    by the variance of the elements of x: 0 for unaltered data, 1 for data of which nothing is left but their mean),
+    `eta`, and `loss_reduction`: in a simplified epoch the classifier's loss on some of the data minus that on their
+    altered forms, before w is updated; below 0 the altered ones are harder.
 
     Args:
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
@@ -40,14 +46,20 @@ class FriendlyModel(SimplifyingModel):
         phases: "epoch", Algorithm 1: a whole pass over the data for theta, then one for w; `fit` then reads the data
             twice an epoch, from the start each time. "batch": on every minibatch theta, then w. "joint": on every
             minibatch both, from one shared forward pass with both networks in training mode.
+        classifier_mode: how the classifier is held while theta is updated. "inference": all of it is fixed, no
+            batch-norm statistic moves and no dropout mask is at work. "training", as in the authors' code: batch norm
+            by the minibatch, with moving statistics that move, and dropout; the weights do not move. phases="joint" has
+            it in training mode either way.
 
     Attributes:
         eta: scalar float32 `keras.Variable`, the present weight of the penalty.
         simplifying: bool, whether a training step simplifies the data now.
+        updates_auxiliary: bool, whether theta is updated while simplifying (True), or the auxiliary network only
+            transforms the data.
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: for an unknown penalty or phases.
+        ValueError: for an unknown penalty, phases or classifier_mode.
 
     Example:
 
@@ -63,20 +75,21 @@ class FriendlyModel(SimplifyingModel):
         model.classifier.save("classifier.keras")
     """
 
-    training_logs = ("auxiliary_loss", "perturbation", "eta")
+    training_logs = ("auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "eta")
 
-    def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", **kwargs):
+    def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", **kwargs):
         super().__init__(classifier, **kwargs)
         if auxiliary is not None and not isinstance(auxiliary, keras.Model):
             raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
-        if penalty not in PENALTIES:
-            raise ValueError(f"penalty must be one of {PENALTIES}, got {penalty!r}")
-        if phases not in PHASES:
-            raise ValueError(f"phases must be one of {PHASES}, got {phases!r}")
-        self.penalty = penalty
-        self.phases = phases
+        one_of("penalty", penalty, PENALTIES)
+        one_of("phases", phases, PHASES)
+        one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
+        self.penalty, self.phases, self.classifier_mode = penalty, phases, classifier_mode
+        self._updates_auxiliary = True
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
         self._perturbation = keras.metrics.Mean("perturbation")
+        self._relative_perturbation = _RelativePerturbation("relative_perturbation")
+        self._loss_reduction = _Logged("loss_reduction")
         self._eta = _Logged("eta")
         self._aside.auxiliary = auxiliary
         self._aside.first_phase = None
@@ -90,6 +103,18 @@ class FriendlyModel(SimplifyingModel):
     def eta(self):
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
         return self._eta.variable
+
+    @property
+    def updates_auxiliary(self):
+        """Whether theta is updated while the data are simplified."""
+        return self._updates_auxiliary
+
+    @updates_auxiliary.setter
+    def updates_auxiliary(self, value):
+        if bool(value) != self._updates_auxiliary:
+            self._updates_auxiliary = bool(value)
+            if self.phases != "epoch":
+                self._forget_altered_step()
 
     def simplify(self, x, y=None, training=False):
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
@@ -156,15 +181,19 @@ class FriendlyModel(SimplifyingModel):
     def _altered_step(self, data):
         """One step of training on a minibatch (x, y[, sample_weight]) while the data are simplified."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if self.phases == "joint":
+        if self.phases == "joint" and self.updates_auxiliary:
             return self._joint_step(x, y, sample_weight)
-        if self.phases == "batch":
+        if self.phases == "batch" and self.updates_auxiliary:
             eq_4 = self._auxiliary_step(x, y, sample_weight)
             self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
         # Second phase: s(x) is computed before Keras' own step takes gradients, hence cut off from them.
         simplified = self.simplify(x, y)
-        self._perturbation.update_state(squared_norms(simplified, x))
+        self._note_perturbation(simplified, x)
         return self._classic_step((simplified, y, sample_weight))
+
+    def _note_perturbation(self, simplified, x):
+        self._perturbation.update_state(squared_norms(simplified, x))
+        self._relative_perturbation.update_state(simplified, x)
 
     def _auxiliary_step(self, x, y, sample_weight):
         """First phase: theta <- theta - beta times the gradient of Eq. 4, with w fixed; returns the loss."""
@@ -172,7 +201,7 @@ class FriendlyModel(SimplifyingModel):
 
         def forward():
             simplified = self.simplify(x, y, training=True)
-            y_pred = self(simplified, training=False)
+            y_pred = self(simplified, training=self.classifier_mode == "training")
             _, eq_4 = self._risks(x, y, y_pred, sample_weight, simplified)
             return self.auxiliary_optimizer.scale_loss(eq_4), eq_4
 
@@ -195,7 +224,7 @@ class FriendlyModel(SimplifyingModel):
         self._apply(self.auxiliary_optimizer, [g * rescale for g in gradients[len(w) :]], theta)
         self._apply(self.optimizer, gradients[: len(w)], w)
         self._auxiliary_loss.update_state(eq_4 * self._replicas, ops.shape(x)[0])
-        self._perturbation.update_state(squared_norms(simplified, x))
+        self._note_perturbation(simplified, x)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss * self._replicas, ops.shape(x)[0])
@@ -270,6 +299,8 @@ class FriendlyModel(SimplifyingModel):
                     data, validation_data = _split_off(data, validation_split)
                     validation_split = 0.0
                 callbacks = [*each(callbacks), _FirstPhase(data)]
+            # After the plan, which says what the epoch is, and after the first phase, before w is updated.
+            callbacks = [*each(callbacks), _Comparison(_some_examples(data["x"], data["y"]))]
         return super().fit(
             **data,
             epochs=epochs,
@@ -284,11 +315,19 @@ class FriendlyModel(SimplifyingModel):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
-        if not self.simplifying or self.phases != "epoch":
+        if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
             return super().train_on_batch(**batch, return_dict=return_dict)
         of_theta = self._first_phase().train_on_batch(**batch, return_dict=True)
         logs = {**super().train_on_batch(**batch, return_dict=True), "auxiliary_loss": of_theta["auxiliary_loss"]}
         return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    def _reduction(self, x, y):
+        """The classifier's loss on x minus that on s(x), both networks in inference mode."""
+        losses = [
+            self.compute_loss(x=each, y=y, y_pred=self(each, training=False), training=False)
+            for each in (as_floats(x), self.simplify(x, y))
+        ]
+        return float(losses[0]) - float(losses[1])
 
     def _first_phase(self):
         if self._aside.first_phase is None:
@@ -322,8 +361,11 @@ class FriendlyModel(SimplifyingModel):
 
     def get_config(self):
         """The configuration that `from_config` builds an equal, untrained model from."""
-        auxiliary = keras.saving.serialize_keras_object(self.auxiliary)
-        return {**super().get_config(), "auxiliary": auxiliary, "penalty": self.penalty, "phases": self.phases}
+        return {
+            **super().get_config(),
+            "auxiliary": keras.saving.serialize_keras_object(self.auxiliary),
+            **{name: getattr(self, name) for name in ("penalty", "phases", "classifier_mode")},
+        }
 
     def get_compile_config(self):
         """What `compile` was called with, serialized."""
@@ -376,6 +418,29 @@ class _Logged(keras.metrics.Metric):
         pass
 
 
+class _RelativePerturbation(keras.metrics.Metric):
+    """The mean square of an element of delta, divided by the variance of the elements of x."""
+
+    def __init__(self, name):
+        super().__init__(name=name, dtype="float32")
+        self.sums = [
+            self.add_variable((), "zeros", name=of) for of in ("squared_change", "elements", "squares", "number")
+        ]
+
+    def update_state(self, altered, x):
+        x = ops.cast(x, "float32")
+        delta = ops.cast(altered, "float32") - x
+        values = (ops.sum(ops.square(delta)), ops.sum(x), ops.sum(ops.square(x)), math.prod(ops.shape(x)))
+        for total, value in zip(self.sums, values, strict=True):
+            total.assign(total + ops.cast(value, "float32"))
+
+    def result(self):
+        change, elements, squares, number = (ops.convert_to_tensor(total) for total in self.sums)
+        number = ops.maximum(number, 1.0)
+        variance = squares / number - ops.square(elements / number)
+        return ops.where(change > 0, change / number / ops.maximum(variance, 1e-12), 0.0)
+
+
 class _FirstPhase(keras.callbacks.Callback):
     """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
 
@@ -384,9 +449,32 @@ class _FirstPhase(keras.callbacks.Callback):
         self.data = data
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.model.simplifying:
+        if self.model.simplifying and self.model.updates_auxiliary:
             history = self.model._first_phase().fit(**self.data, verbose=0).history
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
+
+
+class _Comparison(keras.callbacks.Callback):
+    """Sees whether the altered data are easier for the classifier as it is when an epoch's second phase begins."""
+
+    def __init__(self, examples):
+        super().__init__()
+        self.examples = examples
+
+    def on_epoch_begin(self, epoch, logs=None):
+        wanted = self.model.simplifying and self.examples is not None
+        self.model._loss_reduction.variable.assign(self.model._reduction(*self.examples) if wanted else 0.0)
+
+
+def _some_examples(x, y):
+    """A few (x, y) out of what `fit` is given; None where they cannot be had without taking them away."""
+    if is_dataset(x):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+    elif isinstance(x, keras.utils.PyDataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+    elif not hasattr(x, "shape"):
+        return None
+    return keras.tree.map_structure(lambda array: array[:COMPARED], (x, y))
 
 
 def _split_off(data, fraction):

@@ -30,6 +30,8 @@ def cosine(progress):
     return (1.0 - math.cos(math.pi * progress)) / 2.0
 
 
+# Of the variance of the data: with more than that still altered at the drop, the classifier meets other data.
+MOST_LEFT = 0.1
 LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
 
 
@@ -82,15 +84,23 @@ class Plan(keras.callbacks.Callback):
 class DevelopmentalPlan(Plan):
     """Raises eta epoch by epoch and drops the auxiliary network when the data have come back (Eq. 5, Algorithm 1).
 
-    In epoch 1 the data are as they are; for 1 < gamma <= simplification_epochs they are simplified; after epoch
-    simplification_epochs the auxiliary network is dropped. Everything is a function of the epoch gamma alone, so that
-    training may stop and go on with `initial_epoch`.
+    For first_simplified_epoch <= gamma <= simplification_epochs the data are simplified, in all other epochs they are
+    as they are; the auxiliary network is updated in every simplified epoch but epoch 1, and dropped after epoch
+    simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and go on with
+    `initial_epoch`.
+
+    At the drop two things are logged as warnings: that more than a tenth of the variance of the data is still altered,
+    so that the classifier now meets other data; and that the altered data were harder than the real ones in most
+    simplified epochs.
 
     Args:
         eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
         simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 no data are ever altered.
         law: "quadratic" (Eq. 5), "linear", "cosine", or a function from progress in [0, 1] to a fraction of eta_max
             in [0, 1].
+        first_simplified_epoch: int >= 1. 2, Algorithm 1 as printed (line 3): in epoch 1 the classifier sees the data as
+            they are. 1, the authors' code: in epoch 1 it already sees s(x) of the still untrained auxiliary network, so
+            that it meets real data for the first time after the drop.
 
     Raises:
         ValueError: for arguments outside these ranges, when training begins with a model that is no `FriendlyModel`,
@@ -102,9 +112,13 @@ class DevelopmentalPlan(Plan):
         model.fit(x, y, epochs=200, callbacks=[plan])
     """
 
-    def __init__(self, eta_max, simplification_epochs, law="quadratic"):
+    def __init__(self, eta_max, simplification_epochs, law="quadratic", first_simplified_epoch=2):
         super().__init__(simplification_epochs, law)
         self.eta_max = number("eta_max", eta_max, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
+        self.first_simplified_epoch = number(
+            "first_simplified_epoch", first_simplified_epoch, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int
+        )
+        self._reductions = []  # loss_reduction of this training's simplified epochs
 
     def eta(self, gamma):
         """eta in epoch gamma (Eq. 5): eta_max times the law at gamma's progress.
@@ -118,13 +132,18 @@ class DevelopmentalPlan(Plan):
         return self.eta_max * self.fraction(gamma)
 
     def active(self, gamma):
-        """Whether the data are simplified in epoch gamma: 1 < gamma <= simplification_epochs (Algorithm 1, line 3)."""
-        return 1 < gamma <= self.simplification_epochs
+        """Whether the data are simplified in epoch gamma (Algorithm 1, line 3); in a plan of one epoch none are."""
+        return self.simplification_epochs > 1 and self.first_simplified_epoch <= gamma <= self.simplification_epochs
+
+    def updates_auxiliary(self, gamma):
+        """Whether theta is updated in epoch gamma: in the simplified ones but epoch 1."""
+        return gamma > 1 and self.active(gamma)
 
     def on_train_begin(self, logs=None):
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         if not hasattr(self.model, "drop_auxiliary"):
             raise ValueError(f"DevelopmentalPlan needs a FriendlyModel, got a {type(self.model).__name__}")
+        self._reductions = []
         epochs = (self.params or {}).get("epochs", self.simplification_epochs)
         if epochs < self.simplification_epochs and self.model.auxiliary is not None:
             # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
@@ -147,12 +166,46 @@ class DevelopmentalPlan(Plan):
                 "or build a new FriendlyModel"
             )
         self.model.eta.assign(self.eta(gamma))
+        if self.active(gamma):
+            self.model.updates_auxiliary = self.updates_auxiliary(gamma)
         self.model.simplifying = self.active(gamma)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Drops the auxiliary network after epoch simplification_epochs."""
-        if epoch + 1 >= self.simplification_epochs:
+        """Drops the auxiliary network after epoch simplification_epochs, and warns of what then is to be known."""
+        gamma, logs = epoch + 1, logs or {}
+        if self.active(gamma) and "loss_reduction" in logs:
+            self._reductions.append(float(logs["loss_reduction"]))
+        if gamma == self.simplification_epochs and self.active(gamma):
+            for line in at_the_drop(float(logs.get("relative_perturbation", 0.0)), self._reductions):
+                logging.getLogger(__name__).warning(line)
+        if gamma >= self.simplification_epochs:
             self.model.drop_auxiliary()
+
+
+def at_the_drop(relative_perturbation, reductions):
+    """What is to be known of a plan that is over.
+
+    Args:
+        relative_perturbation: float, of the last simplified epoch.
+        reductions: list of floats, `loss_reduction` of the simplified epochs.
+
+    Returns:
+        list of str, a sentence each: none if the data came back and were easier.
+    """
+    lines = []
+    if relative_perturbation > MOST_LEFT:
+        lines.append(
+            f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary "
+            "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary "
+            "network, a larger eta_max, more epochs, or a larger network"
+        )
+    harder = sum(reduction < 0 for reduction in reductions)
+    if 2 * harder > len(reductions):
+        lines.append(
+            f"in {harder} of {len(reductions)} simplified epochs the classifier's loss was higher on altered data than "
+            "on real data: they were not easier but strange"
+        )
+    return lines
 
 
 class PerturbationPlan(Plan):

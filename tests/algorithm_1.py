@@ -2,31 +2,60 @@
 
 import numpy as np
 
+MOMENTUM, EPSILON = 0.9, 1e-3  # of batch normalization
+
 
 class Dense:
-    """x -> tanh(x W1 + b1) W2 + b2, with its gradient and Adam (Kingma and Ba 2015; Keras' epsilon) by hand."""
+    """x -> B(tanh(x W1 + b1)) W2 + b2, with its gradient and Adam (Kingma and Ba 2015; Keras' epsilon) by hand.
+
+    B is batch normalization (Ioffe and Szegedy 2015) where `weights` has eight arrays, in Keras' order: W1, b1, gamma,
+    beta, moving mean, moving variance, W2, b2; with the four of W1, b1, W2, b2 it is the identity.
+    """
 
     def __init__(self, weights, learning_rate):
         self.weights = [w.astype("float64") for w in weights]
-        self.moments = [[np.zeros_like(w), np.zeros_like(w)] for w in self.weights]
+        self.batch_norm = len(weights) == 8
+        self.trainable = [w for i, w in enumerate(self.weights) if not (self.batch_norm and i in (4, 5))]
+        self.moments = [[np.zeros_like(w), np.zeros_like(w)] for w in self.trainable]
         self.learning_rate = learning_rate
         self.t = 0
 
-    def forward(self, x):
-        w1, b1, w2, b2 = self.weights
-        hidden = np.tanh(x @ w1 + b1)
-        return hidden @ w2 + b2, (x, hidden)
+    def forward(self, x, training=False):
+        """Outputs and what `backward` needs; in training mode the moving statistics move."""
+        hidden = np.tanh(x @ self.weights[0] + self.weights[1])
+        normal, deviation = hidden, None
+        if self.batch_norm:
+            gamma, beta, *moving = self.weights[2:6]
+            now = (hidden.mean(0), hidden.var(0)) if training else tuple(moving)
+            deviation = np.sqrt(now[1] + EPSILON)
+            normal = (hidden - now[0]) / deviation
+            if training:
+                for average, value in zip(moving, now, strict=True):
+                    average *= MOMENTUM
+                    average += (1 - MOMENTUM) * value
+            inner = normal * gamma + beta
+        else:
+            inner = hidden
+        return inner @ self.weights[-2] + self.weights[-1], (x, hidden, normal, deviation, inner, training)
 
     def backward(self, cache, gradient):
-        """Gradients of the weights and of the input, from the gradient of the output."""
-        w1, _, w2, _ = self.weights
-        x, hidden = cache
-        inner = gradient @ w2.T * (1 - hidden**2)
-        return [x.T @ inner, inner.sum(0), hidden.T @ gradient, gradient.sum(0)], inner @ w1.T
+        """Gradients of the trainable weights and of the input, from the gradient of the output."""
+        x, hidden, normal, deviation, inner, training = cache
+        of_output = [inner.T @ gradient, gradient.sum(0)]
+        gradient = gradient @ self.weights[-2].T
+        of_batch_norm = []
+        if self.batch_norm:
+            of_batch_norm = [(gradient * normal).sum(0), gradient.sum(0)]
+            gradient = gradient * self.weights[2]
+            if training:
+                gradient = gradient - gradient.mean(0) - normal * (gradient * normal).mean(0)
+            gradient = gradient / deviation
+        gradient = gradient * (1 - hidden**2)
+        return [x.T @ gradient, gradient.sum(0), *of_batch_norm, *of_output], gradient @ self.weights[0].T
 
     def update(self, gradients):
         self.t += 1
-        for w, g, moments in zip(self.weights, gradients, self.moments, strict=True):
+        for w, g, moments in zip(self.trainable, gradients, self.moments, strict=True):
             moments[0] = 0.9 * moments[0] + 0.1 * g
             moments[1] = 0.999 * moments[1] + 0.001 * g**2
             first, second = moments[0] / (1 - 0.9**self.t), moments[1] / (1 - 0.999**self.t)
@@ -43,19 +72,33 @@ def cross_entropy(logits, y):
     return loss, p / n
 
 
-def friendly_training(classifier, auxiliary, x, y, batch_size, epochs, simplification_epochs, eta_max, penalty, phases):
+def friendly_training(
+    classifier,
+    auxiliary,
+    x,
+    y,
+    batch_size,
+    epochs,
+    simplification_epochs,
+    eta_max,
+    penalty,
+    phases,
+    first_simplified_epoch=2,
+    classifier_mode="inference",
+):
     """Runs Algorithm 1 on unshuffled minibatches; the two networks are changed in place.
 
     Returns:
-        {"auxiliary_loss": [...], "perturbation": [...], "loss": [...]}, a value per epoch.
+        {"auxiliary_loss": [...], "perturbation": [...], "relative_perturbation": [...], "loss": [...]}, a value per
+        epoch.
     """
-    history = {"auxiliary_loss": [], "perturbation": [], "loss": []}
+    history = {"auxiliary_loss": [], "perturbation": [], "relative_perturbation": [], "loss": []}
     elements = x.shape[1] if penalty == "mean" else 1
     starts = range(0, len(x), batch_size)
 
-    def gradients(xb, yb, eta):
+    def gradients(xb, yb, eta, training):
         simplified, auxiliary_cache = auxiliary.forward(xb)
-        logits, cache = classifier.forward(simplified)
+        logits, cache = classifier.forward(simplified, training)
         loss, gradient = cross_entropy(logits, yb)
         of_w, of_simplified = classifier.backward(cache, gradient)
         delta = simplified - xb
@@ -65,20 +108,21 @@ def friendly_training(classifier, auxiliary, x, y, batch_size, epochs, simplific
         return of_w, of_theta, loss, loss + eta * penalty_value
 
     for gamma in range(1, epochs + 1):
-        active = 1 < gamma <= simplification_epochs
+        active = first_simplified_epoch <= gamma <= simplification_epochs
+        updated = active and gamma > 1
         eta = eta_max * (1 - max(1 - (gamma - 1) / (simplification_epochs - 1), 0) ** 2)
         sums = {"auxiliary_loss": 0.0, "perturbation": 0.0, "loss": 0.0}
 
         def first_phase(start, eta=eta, sums=sums):
             xb, yb = x[start : start + batch_size], y[start : start + batch_size]
-            _, of_theta, _, eq_4 = gradients(xb, yb, eta)
+            _, of_theta, _, eq_4 = gradients(xb, yb, eta, classifier_mode == "training")
             auxiliary.update(of_theta)
             sums["auxiliary_loss"] += eq_4 * len(xb)
 
         def second_phase(start, active=active, sums=sums):
             xb, yb = x[start : start + batch_size], y[start : start + batch_size]
             simplified = auxiliary.forward(xb)[0] if active else xb
-            logits, cache = classifier.forward(simplified)
+            logits, cache = classifier.forward(simplified, True)
             loss, gradient = cross_entropy(logits, yb)
             classifier.update(classifier.backward(cache, gradient)[0])
             sums["loss"] += loss * len(xb)
@@ -86,23 +130,24 @@ def friendly_training(classifier, auxiliary, x, y, batch_size, epochs, simplific
 
         def both(start, eta=eta, sums=sums):
             xb, yb = x[start : start + batch_size], y[start : start + batch_size]
-            of_w, of_theta, loss, eq_4 = gradients(xb, yb, eta)
+            of_w, of_theta, loss, eq_4 = gradients(xb, yb, eta, True)
             sums["perturbation"] += ((auxiliary.forward(xb)[0] - xb) ** 2).sum()
             auxiliary.update(of_theta)
             classifier.update(of_w)
             sums["loss"] += loss * len(xb)
             sums["auxiliary_loss"] += eq_4 * len(xb)
 
-        if active and phases == "epoch":
+        if updated and phases == "epoch":
             for start in starts:
                 first_phase(start)
         for start in starts:
-            if active and phases == "joint":
+            if updated and phases == "joint":
                 both(start)
                 continue
-            if active and phases == "batch":
+            if updated and phases == "batch":
                 first_phase(start)
             second_phase(start)
-        for name in history:
-            history[name].append(sums[name] / len(x))
+        for name, total in sums.items():
+            history[name].append(total / len(x))
+        history["relative_perturbation"].append(sums["perturbation"] / x.size / x.var())
     return history

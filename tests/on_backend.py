@@ -61,8 +61,8 @@ def same_everywhere(*networks):
         weight.assign((weight.name == "gamma") + size * rng.normal(size=weight.shape))
 
 
-def friendly(network, auxiliary, penalty="sum", phases="epoch", **compiled):
-    model = FriendlyModel(network, auxiliary, penalty, phases)
+def friendly(network, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", **compiled):
+    model = FriendlyModel(network, auxiliary, penalty, phases, classifier_mode)
     compiled = {"optimizer": optimizers.Adam(1e-2, l2=1e-3), "loss": LOSS, "metrics": ["accuracy"], **compiled}
     model.compile(auxiliary_optimizer=optimizers.Adam(1e-2), **compiled)
     return model
@@ -73,12 +73,13 @@ def fit(model, plan, x, y, epochs=3, **kwargs):
     return model.fit(data, epochs=epochs, verbose=0, shuffle=False, callbacks=[plan], **kwargs).history
 
 
-def train_friendly(phases, penalty):
-    model = friendly(classifier(), mlp(FEATURES, 8, num_classes=CLASSES), penalty, phases)
+def train_friendly(phases, penalty, classifier_mode="inference", first=2):
+    model = friendly(classifier(), mlp(FEATURES, 8, num_classes=CLASSES), penalty, phases, classifier_mode)
     auxiliary = model.auxiliary
     same_everywhere(model.classifier, auxiliary)
     x, y = examples((FEATURES,))
-    return fit(model, DevelopmentalPlan(2.0, 3), x, y, validation_data=(x, y)), (model.classifier, auxiliary)
+    plan = DevelopmentalPlan(2.0, 3, first_simplified_epoch=first)
+    return fit(model, plan, x, y, validation_data=(x, y)), (model.classifier, auxiliary)
 
 
 def train_images():
@@ -115,6 +116,10 @@ TRAININGS = {
         f"{phases}-{penalty}": lambda phases=phases, penalty=penalty: train_friendly(phases, penalty)
         for phases in ("epoch", "batch", "joint")
         for penalty in ("sum", "mean")
+    },
+    **{
+        f"{phases}-as-coded": lambda phases=phases: train_friendly(phases, "mean", "training", 1)
+        for phases in ("epoch", "batch", "joint")
     },
     "images": train_images,
     "ft": train_ft,

@@ -32,14 +32,16 @@ def examples(n=40):
     return rng.normal(size=(n, FEATURES)).astype("float32"), rng.integers(CLASSES, size=n).astype("int32")
 
 
-def friendly(classifier=None, auxiliary=None, penalty="sum", phases="epoch", metrics=("accuracy",), **compile):
-    model = FriendlyModel(classifier or dense(CLASSES), auxiliary or dense(FEATURES), penalty=penalty, phases=phases)
+def friendly(classifier=None, auxiliary=None, metrics=("accuracy",), **arguments):
+    named = ("penalty", "phases", "classifier_mode")
+    of_model = {name: arguments.pop(name) for name in named if name in arguments}
+    model = FriendlyModel(classifier or dense(CLASSES), auxiliary or dense(FEATURES), **of_model)
     model.compile(
         optimizer=keras.optimizers.Adam(0.01),
         auxiliary_optimizer=keras.optimizers.Adam(0.02),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=list(metrics),
-        **compile,
+        **arguments,
     )
     return model
 
@@ -66,15 +68,27 @@ def assert_same(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
+FORMS = {
+    "as printed": {},
+    "as coded": {"first_simplified_epoch": 1, "classifier_mode": "training"},
+    "classifier in training mode": {"classifier_mode": "training"},
+    "simplified from epoch 1": {"first_simplified_epoch": 1},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("penalty", ["sum", "mean"])
 @pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
-def test_five_epochs_agree_with_algorithm_1_in_numpy(phases, penalty):
+def test_five_epochs_agree_with_algorithm_1_in_numpy(phases, penalty, form):
     x, y = examples()
-    model = friendly(penalty=penalty, phases=phases)
+    first = FORMS[form].get("first_simplified_epoch", 2)
+    mode = FORMS[form].get("classifier_mode", "inference")
+    model = friendly(dense(CLASSES, batch_norm=True), penalty=penalty, phases=phases, classifier_mode=mode)
     auxiliary = model.auxiliary
     f, s = Dense(model.classifier.get_weights(), 0.01), Dense(auxiliary.get_weights(), 0.02)
-    history = fit(model, x, y)
-    expected = friendly_training(f, s, x.astype("float64"), y, 16, 5, 4, 2.0, penalty, phases)
+    plan = DevelopmentalPlan(2.0, 4, first_simplified_epoch=first)
+    history = fit(model, x, y, plan=plan)
+    expected = friendly_training(f, s, x.astype("float64"), y, 16, 5, 4, 2.0, penalty, phases, **FORMS[form])
     assert_close(model.classifier.get_weights(), f.weights)
     assert_close(auxiliary.get_weights(), s.weights)
     for name, series in expected.items():

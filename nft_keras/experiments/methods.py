@@ -49,13 +49,14 @@ def ft_plan(settings, dataset, **plan):
 def nft(settings, classifier, dataset):
     """Neural Friendly Training."""
     auxiliary = build_auxiliary(settings.auxiliary, dataset)
-    model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases)
+    model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases, settings.classifier_mode)
     return model, {"auxiliary_optimizer": build_optimizer(settings.auxiliary_optimizer)}
 
 
 def nft_plan(settings, dataset, **plan):
     """How eta rises, and when the auxiliary network is dropped."""
-    return DevelopmentalPlan(settings.plan.eta_max, **plan)
+    first = settings.plan.first_simplified_epoch
+    return DevelopmentalPlan(settings.plan.eta_max, first_simplified_epoch=first, **plan)
 
 
 def build_auxiliary(settings, dataset):

@@ -85,6 +85,8 @@ class History(keras.callbacks.Callback):
         "test_error": "test_error",
         "auxiliary_loss": "auxiliary_loss",
         "perturbation": "perturbation",
+        "relative_perturbation": "relative_perturbation",
+        "loss_reduction": "loss_reduction",
         "perturbation_steps": "perturbation_steps",
         "eta": "eta",
     }

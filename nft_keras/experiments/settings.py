@@ -77,6 +77,7 @@ class DevelopmentalPlan(Plan):
     """`nft_keras.DevelopmentalPlan`."""
 
     eta_max: Annotated[float, ">= 0"] = 1000.0
+    first_simplified_epoch: Annotated[int, ">= 1"] = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +192,7 @@ class NeuralFriendlyTraining:
     auxiliary_optimizer: Optimizer = Optimizer()
     penalty: Literal["sum", "mean"] = "sum"
     phases: Literal["epoch", "batch", "joint"] = "epoch"
+    classifier_mode: Literal["inference", "training"] = "inference"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,7 @@ class _Replica:
 
     def __init__(self, trial, folder):
         self.trial, self.folder, self.failed = trial, folder, None
-        self.simplifying, self.auxiliary = False, trial.kind == "nft" or None
+        self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.kind == "nft" or None
         self.eta, self.max_steps = _Number(), _Number()
         shutil.rmtree(folder / "backup", ignore_errors=True)
         write_yaml(folder / "config.yaml", trial.config())
@@ -146,7 +146,8 @@ def _train(replicas, datasets, parts, progress):
             which = [i for i, replica in enumerate(replicas) if replica.simplifying == simplifying]
             if which:
                 rows = np.stack([order(n, [replicas[i].trial.seed, epoch]).numpy() for i in which])
-                of_these = together.train(which, simplifying, x, y, rows, trial.training.batch_size)
+                updating = replicas[which[0]].updates_auxiliary  # a function of the epoch alone
+                of_these = together.train(which, simplifying, updating, x, y, rows, trial.training.batch_size)
                 for at, i in enumerate(which):
                     logs[i].update({name: log[at] for name, log in of_these.items()})
         for name, log in together.evaluate(*valid, EVALUATION_BATCH).items():
