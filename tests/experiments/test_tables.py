@@ -79,6 +79,25 @@ def test_ours_stand_beside_the_bars_of_figure_3_level_by_level(tmp_path, capsys)
     assert "## Other runs" not in figure_3
 
 
+def test_nft_as_coded_has_columns_of_its_own_where_it_was_run(runs, capsys):
+    report.main([str(runs)])
+    assert "as-coded -" not in capsys.readouterr().out.replace("nft-as-coded --seeds", "")
+    for trial, error in zip(
+        load_recipe("imdb", methods=["ct", "nft", "nft-as-coded"], seeds=[0]), (13, 14, 12), strict=True
+    ):
+        finish(runs / "whole", trial, float(error))
+    report.main([str(runs)])
+    table_1, table_2 = capsys.readouterr().out.partition("## Figure 3")[0].split("## Table 2")
+    assert "| nft-as-coded" not in table_1
+    (head,) = [line for line in table_2.splitlines() if line.startswith("| classifier ")]
+    names = [text.strip() for text in head.strip("| ").split(" | ")]
+    row = dict(zip(names, line_of(table_2, "fc-b", "imdb"), strict=True))
+    assert names[2:9] == ["CT", "EEF", "FT", "NFT", "nft-as-coded", "NFT - CT", "nft-as-coded - CT"]
+    assert (row["NFT"], row["nft-as-coded"]) == ("14.00 (1)", "**12.00 (1)**")
+    assert (row["NFT - CT"], row["nft-as-coded - CT"], row["NFT - CT published"]) == ("+1.00", "-1.00", "-1.34")
+    assert "--methods nft-as-coded --seeds 1 2\n" in table_2
+
+
 def test_the_head_of_a_recipe_says_the_published_figures_of_its_data_set():
     published = yaml.safe_load((Path(tables.__file__).parent / "published.yaml").read_text())
     assert [sum(map(len, published[name].values())) for name in published] == [20, 4, 6]
