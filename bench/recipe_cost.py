@@ -63,8 +63,9 @@ def cost(path, data_dir, methods):
     """{classifier: {method: seconds per epoch}} of a recipe."""
     selected = load_recipe(path, methods=methods, seeds=[0])
     dataset = data.load(**selected[0].dataset, data_dir=data_dir)
-    changes = [f"methods.{m}.plan.simplification_ratio=null" for m in CHANGES if m in {t.method for t in selected}]
-    changes += [f"methods.{m}.plan.{c}" for m in CHANGES if m in {t.method for t in selected} for c in CHANGES[m]]
+    kinds = {trial.method: trial.kind for trial in selected if trial.kind in CHANGES}
+    changes = [f"methods.{name}.plan.simplification_ratio=null" for name in kinds]
+    changes += [f"methods.{name}.plan.{change}" for name, kind in kinds.items() for change in CHANGES[kind]]
     rows = {}
     for trial in load_recipe(path, changes, methods, seeds=[0]):
         row = rows.setdefault(trial.classifier, {})
@@ -82,7 +83,7 @@ def seconds_per_epoch(trial, dataset):
     clock = Clock()
     train = batches(part, trial.training.batch_size, 0, tf.Variable(0))
     model.fit(train, epochs=3, verbose=0, callbacks=[clock, plan])
-    return clock.seconds[MEASURED_EPOCH[trial.method]] * len(dataset.train) / len(part)
+    return clock.seconds[MEASURED_EPOCH[trial.kind]] * len(dataset.train) / len(part)
 
 
 if __name__ == "__main__":

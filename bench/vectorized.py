@@ -123,7 +123,7 @@ def together(options, number, product, x, y):
 
     def epoch():
         rows = np.stack([rng.permutation(len(x)) for _ in range(number)])
-        replicas.train(list(range(number)), options.method == "nft", on_device, labels, rows, options.batch)
+        replicas.train(list(range(number)), options.method == "nft", True, on_device, labels, rows, options.batch)
 
     return epoch
 

@@ -9,7 +9,7 @@ from nft_keras.experiments.schema import RecipeError
 
 
 def main(arguments=None):
-    """Prints Table 1 and Table 2 of the paper with our figures, and writes them as Markdown and CSV.
+    """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
     Args:
         arguments: list of str, default `sys.argv[1:]`.
@@ -20,13 +20,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m nft_keras.report", description="Our figures beside the published ones."
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
     parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
     options = parser.parse_args(arguments)
     return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
-
-
-_ONE_ROW = "`python -m nft_keras.run recipes/DATASET.yaml --classifiers CLASSIFIER`"
 
 
 def _report(folders, out):
@@ -36,18 +33,20 @@ def _report(folders, out):
     paper, others = tables.cells(runs.find(folders))
     parts = [
         "Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data; -: not "
-        "run, or of the paper's figures not transcribed."
+        "run, or not published. The paper's Figure 3, read off its bars: ± 0.2."
     ]
     rows_of = {}
     for name, cells in paper.items():
         begun = [cell for cell in cells if any(cell.runs.values())]
-        rows_of[name] = rows = [cell.row() for cell in cells]
+        variants = dict.fromkeys(m for cell in cells for m, of in cell.runs.items() if of and m not in cell.methods)
+        rows_of[name] = rows = [cell.row(variants) for cell in cells]
         parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows])]
         missing = tables.what_is_missing(begun)
         if missing:
             parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]
         if len(begun) < len(cells):
-            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; one takes {_ONE_ROW}.")
+            command = next(cell.command for cell in cells if cell not in begun)
+            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; the first takes `{command}`.")
     if others:
         results = [[run.result for run in experiment] for experiment in others]
         recipes = [experiment[0].config["name"] for experiment in others]

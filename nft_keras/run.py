@@ -19,7 +19,7 @@ from nft_keras.experiments.reference import References
 from nft_keras.experiments.report import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, flat
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.experiments.settings import plain
+from nft_keras.experiments.settings import method_title, plain
 
 
 def parser():
@@ -153,7 +153,7 @@ def _run(trials, of_recipe, options):
     in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
     references = References(options.out / name, in_report, again=trials if options.fresh else ())
     with Screen(trials) as screen:
-        for method in dict.fromkeys(t.method for t in trials if t.method != "ct" and t.simplification_epochs <= 1):
+        for method in dict.fromkeys(t.method for t in trials if t.kind != "ct" and t.simplification_epochs <= 1):
             screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
         for trial in trials:
             if options.fresh and _writes(options):
@@ -241,7 +241,7 @@ def _refer(references, trial, dataset, screen, options):
 def _networks(trial):
     """What of a trial decides whether its networks take the data, as a text."""
     of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
-    return repr((trial.classifier, trial.classifier_settings, trial.method, of_method, trial.training.augment))
+    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, trial.training.augment))
 
 
 def _run_together(trials, screen, options, references):
@@ -266,7 +266,8 @@ def _run_group(group, datasets, screen, options):
     """Runs the trials of a group; returns a result, or what is none, for each."""
     from nft_keras.experiments.vectorized import run_group
 
-    title = f"{group[0].classifier} {group[0].method.upper()}, {len(group)} together"
+    names = " and ".join(map(method_title, dict.fromkeys(trial.method for trial in group)))
+    title = f"{group[0].classifier} {names}, {len(group)} together"
     epochs, rate = group[0].training.epochs, 0.0
 
     def progress(epoch, seconds):

@@ -230,6 +230,18 @@ def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
     assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {"ct", "nft"}
 
 
+def test_the_variants_in_the_reference_are_as_the_text_says(tmp_path):
+    (text,) = [block for block in blocks("recipes.md", "yaml") if "is: nft" in block]
+    (tmp_path / "variants.yaml").write_text(text)
+    ct, short, nft, joint = load_recipe(tmp_path / "variants.yaml", seeds=[0])
+    assert (short.method, short.kind, joint.method, joint.kind) == ("ct-short", "ct", "nft-joint", "nft")
+    assert (ct.training.epochs, short.training.epochs, joint.training) == (12, 6, nft.training)
+    assert (nft.method_settings.plan.eta_max, joint.method_settings.plan.eta_max) == (20, 40)
+    assert joint.method_settings.phases == "joint" and joint.method_settings.auxiliary == nft.method_settings.auxiliary
+    changed = load_recipe(tmp_path / "variants.yaml", ["methods.nft-joint.plan.eta_max=10"], ["nft-joint"], seeds=[0])
+    assert changed[0].method_settings.plan.eta_max == 10
+
+
 def test_the_page_of_commands_has_them_all():
     names = {(file.parent if file.stem == "__main__" else file).stem for file in commands()}
     assert names == set(COMMANDS)

@@ -19,7 +19,7 @@ def check(trials):
     if backend_name() != "jax":
         raise RecipeError(f"--vectorize needs JAX: set KERAS_BACKEND=jax (it is {backend_name()})")
     for trial in trials:
-        if not METHODS[trial.method].vectorizes:
+        if not METHODS[trial.kind].vectorizes:
             able = ", ".join(name for name in METHODS if METHODS[name].vectorizes)
             raise RecipeError(
                 f"--vectorize: {trial.method} does not train in one compiled program with others, {able} do; leave it "
@@ -34,8 +34,8 @@ def check(trials):
 def groups(trials, most=None):
     """Trials that train together: the same classifier, method and whatever else fixes a shape or the program.
 
-    They may differ in seed, plan (eta_max, max_steps, length, law), learning rates and their schedule, selection and
-    label noise.
+    They may differ in the name that the recipe has for the method, in seed, plan (eta_max, max_steps, length, law),
+    learning rates and their schedule, selection and label noise.
 
     Args:
         trials: list of `Trial`.
@@ -53,6 +53,8 @@ def groups(trials, most=None):
         for key in ("learning_rate", "schedule", "constant_ratio"):
             config["training"].pop(key, None)
         settings = config["methods"][trial.method]
+        settings.pop("is", None)
+        config["methods"] = {trial.kind: settings}
         settings.pop("plan", None)
         settings.get("auxiliary_optimizer", {}).pop("learning_rate", None)
         found.setdefault(repr(config), []).append(trial)

@@ -1,17 +1,18 @@
 """Figures 1 and 3 to 6 of Marullo et al. (2022), drawn from finished trials of ours."""
 
+import itertools
 import json
 import statistics
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from nft_keras.data import noise_in_name
 from nft_keras.experiments import figures
 from nft_keras.experiments.figures import plt
-from nft_keras.experiments.runs import settings
+from nft_keras.experiments.report import baseline
+from nft_keras.experiments.runs import noise_of, settings
 from nft_keras.experiments.schema import RecipeError
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ordered
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, method_title, ordered
 
 # Told apart without colour too: by marker, by dashes and by how dark they are.
 STYLES = {
@@ -20,7 +21,10 @@ STYLES = {
     "ft": {"color": "#4895ef", "marker": "^", "linestyle": "--"},
     "nft": {"color": "#c1121f", "marker": "D", "linestyle": "-."},
 }
-OTHER_STYLE = {"color": "#6a994e", "marker": "v", "linestyle": (0, (5, 1))}
+# In turn, so that sixty others differ in one of the three.
+OTHER_COLOURS = ("#6a994e", "#9d4edd", "#e76f51", "#118ab2", "#8d6e63")
+OTHER_MARKERS = ("v", "P", "X", "*")
+OTHER_DASHES = ((0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 SENSITIVITY = {
     "methods.nft.plan.eta_max": r"$\eta_{max}$",
     "methods.nft.plan.simplification_ratio": r"$\gamma_{max\_simp}$ / $\gamma_{max}$",
@@ -29,14 +33,25 @@ SENSITIVITY = {
 }
 
 
-def style(method):
-    """How the lines of a method look, also of one that is not ours."""
-    return STYLES.get(method, OTHER_STYLE)
+def styles(methods):
+    """How the lines of methods look: ours always the same, all others as they come in their order.
+
+    Args:
+        methods: iterable of names, some of them several times.
+
+    Returns:
+        {name: keyword arguments of matplotlib}.
+    """
+    others = zip(*map(itertools.cycle, (OTHER_COLOURS, OTHER_MARKERS, OTHER_DASHES)), strict=True)
+    return {
+        method: STYLES.get(method) or dict(zip(("color", "marker", "linestyle"), next(others), strict=True))
+        for method in ordered(methods, METHODS)
+    }
 
 
 def two_moons(runs):
     """Figure 1: decision boundary and simplified points at six moments, NFT, the first seed."""
-    kept = [run for run in _kept(runs) if run.result["method"] == "nft" and run.result["dataset"] == "two-moons"]
+    kept = [run for run in _kept(runs) if run.kind == "nft" and run.result["dataset"] == "two-moons"]
     if not kept:
         raise _nothing("a run of NFT on two-moons", "recipes/two-moons.yaml")
     return figures.two_moons(kept[0].folder / "snapshots.npz")
@@ -50,8 +65,7 @@ def label_noise(runs):
     lines, recipes = {}, {}
     for run in runs:
         config = run.config["dataset"]
-        dataset, noise = noise_in_name(config["name"])
-        noise = noise or config["label_noise"]
+        dataset, noise = noise_of(config)
         line = settings(run.config | {"dataset": config | {"name": dataset, "label_noise": None}})
         errors = lines.setdefault(line, {}).setdefault(round(100 * noise, 6), {})
         errors.setdefault(run.result["seed"], run.result["test_error"])
@@ -65,11 +79,12 @@ def label_noise(runs):
             panels[place] = longest
     if not panels:
         raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
+    looks = styles(method for by_method in panels.values() for method in by_method)
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, (place, by_method) in zip(axes, panels.items(), strict=True):
         for method in ordered(by_method, METHODS):
             noise, errors = zip(*sorted(lines[by_method[method]].items()), strict=True)
-            error_bars(axis, method, noise, [list(by_seed.values()) for by_seed in errors])
+            error_bars(axis, method, noise, [list(by_seed.values()) for by_seed in errors], looks[method])
         axis.set_title(", ".join(place), fontsize=10)
         axis.legend()
     return figure
@@ -81,17 +96,18 @@ def simplification(runs):
     The moment is the first one that was kept, the end of the first epoch in which NFT alters the data; delta is scaled
     to its largest value, which is said.
     """
-    kept, dataset = {}, None
+    kept, kinds, dataset = {}, {}, None
     for run in _kept(runs):
         key = (run.result["classifier"], run.result["method"])
         dataset = dataset or run.result["dataset"]
         snapshots = np.load(run.folder / "snapshots.npz", allow_pickle=False)
-        if run.result["dataset"] == dataset and key[1] in ("ft", "nft") and snapshots["x"].ndim == 4:
+        if run.result["dataset"] == dataset and run.kind in ("ft", "nft") and snapshots["x"].ndim == 4:
             kept.setdefault(key, snapshots)
+            kinds[key[1]] = run.kind
     if not kept:
         raise _nothing("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
     classifiers = ordered((classifier for classifier, _ in kept), CLASSIFIERS)
-    methods = [method for method in ("ft", "nft") if any((c, method) in kept for c in classifiers)]
+    methods = sorted(ordered(kinds, METHODS), key=kinds.get)
     n = len(next(iter(kept.values()))["x"])
     figure = plt.figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
     blocks = figure.subfigures(len(methods), len(classifiers), squeeze=False)
@@ -99,7 +115,7 @@ def simplification(runs):
         block = blocks[methods.index(method), classifiers.index(classifier)]
         x, simplified, gamma = snapshots["x"], snapshots["simplified"][0], snapshots["gammas"][0]
         scale = max(float(np.abs(simplified - x).max()), 1e-6)
-        block.suptitle(rf"{method.upper()}, {classifier}, $\gamma$ = {gamma}", fontsize=9)
+        block.suptitle(rf"{method_title(method)}, {classifier}, $\gamma$ = {gamma}", fontsize=9)
         axes = block.subplots(3, n, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
         figures.image_row(axes[0], x, "$x$")
         figures.image_row(axes[1], simplified - x, rf"$\delta$ (±{scale:.2g})", scale)
@@ -110,31 +126,34 @@ def simplification(runs):
 def curves(runs):
     """Figure 5: training and test error epoch by epoch, CT and NFT, the first seed; the drop is marked.
 
+    NFT under other names has lines of its own, as CT is the one that differences are to.
     Without test errors in the history (`test_every: 1` in the recipe) it shows validation errors and says so.
     """
     panels = {}
     for run in sorted(runs, key=lambda run: run.result["seed"]):
         key = (run.config["name"], run.result["dataset"], run.result.get("varied", ""), run.result["classifier"])
         panels.setdefault(key, {}).setdefault(run.result["method"], run)
-    panels = {key: by_method for key, by_method in panels.items() if {"ct", "nft"} <= set(by_method)}
+    panels = {key: _ct_and_nft(by_method) for key, by_method in panels.items()}
+    panels = {key: by_method for key, by_method in panels.items() if by_method}
     if not panels:
         what = "runs of CT and NFT with the same classifier of one recipe"
         raise _nothing(what, "recipes/mnist-back-image.yaml --set test_every=1")
     classifiers = ordered((classifier for *_, classifier in panels), CLASSIFIERS)
     panels = dict(sorted(panels.items(), key=lambda item: (item[0][:-1], classifiers.index(item[0][-1]))))
+    looks = styles(method for by_method in panels.values() for method in by_method)
     figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
     for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
-        for method in ("ct", "nft"):
-            rows = by_method[method].rows()
+        for method, run in by_method.items():
+            rows = run.rows()
             held_out = "test" if any(row.get("test_error") for row in rows) else "validation"
             columns = {"training": "error", "test": "test_error", "validation": "valid_error"}
             for part, dashes in (("training", "--"), (held_out, "-")):
                 points = [(int(row["epoch"]), float(row[columns[part]])) for row in rows if row.get(columns[part])]
-                line = style(method) | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
-                axis.plot(*zip(*points, strict=True), label=f"{method.upper()}, {part}", **line)
-        dropped = by_method["nft"].simplification_epochs
-        axis.axvline(dropped, color="0.5", linestyle=":", linewidth=1.2, label=f"drop after epoch {dropped}")
-        seeds = sorted({by_method[method].result["seed"] for method in ("ct", "nft")})
+                line = looks[method] | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
+                axis.plot(*zip(*points, strict=True), label=f"{method_title(method)}, {part}", **line)
+        for dropped in dict.fromkeys(run.simplification_epochs for run in by_method.values() if run.kind == "nft"):
+            axis.axvline(dropped, color="0.5", linestyle=":", linewidth=1.2, label=f"drop after epoch {dropped}")
+        seeds = sorted({run.result["seed"] for run in by_method.values()})
         axis.set_title(", ".join(filter(None, key)) + f", seed {' and '.join(map(str, seeds))}", fontsize=10)
         axis.set_ylim(bottom=0)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -143,15 +162,27 @@ def curves(runs):
 
 
 def sensitivity(runs):
-    """Figure 6: test error of NFT, one hyper-parameter changed at a time, mean and standard deviation over seeds."""
-    nft = [run for run in runs if run.result["method"] == "nft"]
-    found = [(key, curve) for key in SENSITIVITY if (curve := _one_changed(nft, key))]
+    """Figure 6: test error of NFT, one hyper-parameter changed at a time, mean and standard deviation over seeds.
+
+    NFT under another name has lines of its own.
+    """
+    nft = {}
+    for run in (run for run in runs if run.kind == "nft"):
+        nft.setdefault(run.result["method"], []).append(run)
+    nft = {method: nft[method] for method in ordered(nft, METHODS)}
+    found = [(key, {m: curve for m, of in nft.items() if (curve := _one_changed(of, key))}) for key in SENSITIVITY]
+    found = [(key, curves) for key, curves in found if curves]
     if not found:
         raise _nothing("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
+    looks = styles(nft)
     figure, axes = grid(len(found), "", "test error (%)", share=True)
-    for axis, (key, curve) in zip(axes, found, strict=True):
-        error_bars(axis, "nft", range(len(curve)), list(curve.values()))
-        axis.set_xticks(range(len(curve)), [f"{value:g}" for value in curve])
+    for axis, (key, curves) in zip(axes, found, strict=True):
+        values = sorted({value for curve in curves.values() for value in curve})
+        for method, curve in curves.items():
+            error_bars(axis, method, map(values.index, curve), list(curve.values()), looks[method])
+        axis.set_xticks(range(len(values)), [f"{value:g}" for value in values])
+        if len(nft) > 1:
+            axis.legend(fontsize=8)
         axis.set_xlabel(SENSITIVITY[key])
         axis.margins(x=0.15)
     return figure
@@ -189,7 +220,7 @@ def grid(n, x_label, y_label, share=False):
     return figure, axes.flat[:n]
 
 
-def error_bars(axis, method, positions, errors):
+def error_bars(axis, method, positions, errors, look):
     """Draws a line through means, with bars of one standard deviation where there are several seeds.
 
     Args:
@@ -197,12 +228,20 @@ def error_bars(axis, method, positions, errors):
         method: its name.
         positions: iterable of n numbers, where on the x axis.
         errors: n lists of errors, one per seed.
+        look: of the method, as `styles` has it.
     """
     means = [statistics.mean(e) for e in errors]
     spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
     seeds = sorted({len(e) for e in errors})
-    label = f"{method.upper()} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
-    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **style(method))
+    label = f"{method_title(method)} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
+    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **look)
+
+
+def _ct_and_nft(by_method):
+    """Of {method: run} the CT that differences are to, and all NFT; {} where one of them is not there."""
+    ct = baseline(run.result for run in by_method.values())
+    nft = [method for method in ordered(by_method, METHODS) if by_method[method].kind == "nft"]
+    return {method: by_method[method] for method in (ct, *nft)} if ct and nft else {}
 
 
 def _kept(runs):

@@ -14,6 +14,7 @@ from nft_keras import data
 from nft_keras._checks import near
 from nft_keras.experiments.schema import Document, RecipeError
 from nft_keras.experiments.settings import CLASSIFIERS, METHODS, NeuralFriendlyTraining, Optimizer, Training, Trial
+from nft_keras.experiments.variants import ancestries, layers, merged
 
 MOST_POINTS = 10_000
 LAWS = ("quadratic", "linear", "cosine")
@@ -22,14 +23,15 @@ KEYS = {
     "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
     "dataset": "needed: a data set's name, or a mapping of `name` and options",
     "classifiers": "needed: a list of names, or a mapping of names to settings",
-    "methods": "needed: a mapping of `ct`, `eef`, `ft`, `nft` or a method of your own to settings, or a list of names",
+    "methods": "needed: a mapping of names to settings, or a list of names: `ct`, `eef`, `ft`, `nft`, a method of your "
+    "own, or any name with `is: METHOD`",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
     "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
-    "cells": "settings for one classifier and method, which go before `methods` and `training`",
+    "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft_keras.sweep` tries every combination",
 }
@@ -61,9 +63,10 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     variations = [(key, value) for key, values in lists.items() for value in values]
     trials = []
     for varied in (None, *variations):
-        touched = _touched(key for key, _ in variations) if varied is None else _touched([varied[0]])
+        keys = [key for key, _ in variations] if varied is None else [varied[0]]
         varying = _with(document, [varied], "vary") if varied else document
-        trials += [t for t in _trials(varying, name, varied, seeds) if (t.method in touched) == (varied is not None)]
+        of_all = _trials(varying, name, varied, seeds)
+        trials += [t for t in of_all if _touched(t.method, keys) == (varied is not None)]
     return _chosen(trials, methods, classifiers)
 
 
@@ -94,9 +97,9 @@ def load_sweep(path, overrides=(), methods=None, classifiers=None):
     cells = {(t.classifier, t.method): None for t in _chosen(trials, methods, classifiers)}
     spaces = []
     for classifier, method in cells:
-        own = {key: values for key, values in lists.items() if method in _touched([key])}
+        own = {key: values for key, values in lists.items() if _touched(method, [key])}
         if own:
-            spaces.append(Space(_one_cell(document, classifier, method), name, classifier, method, own))
+            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own))
     if not spaces:
         raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
     return spaces
@@ -133,15 +136,17 @@ class Space:
         Raises:
             nft_keras.experiments.schema.RecipeError: if a value is not allowed.
         """
-        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None)
+        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
 
 
 def _open(path, overrides):
     """The recipe as a document, overrides in it, its name, and the keys of the overrides."""
     document = Document(find_recipe(path))
-    for key in [document.override(assignment) for assignment in overrides]:
-        _yield_in_cells(document, key)
-    by_hand = [document.override(assignment) for assignment in overrides]  # of two the first may have had to yield
+    by_hand = [document.override(assignment) for assignment in overrides]
+    for key in by_hand:
+        _yield(document, key)
+    for assignment in overrides:  # once more: one by hand does not yield to another
+        document.override(assignment)
     document.check_keys(document.values, KEYS, ())
     name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -161,8 +166,8 @@ def _chosen(trials, methods, classifiers):
     ]
 
 
-def _trials(document, name, varied, seeds):
-    """The trials of all cells and seeds of a recipe, or of one variation of it."""
+def _trials(document, name, varied, seeds, only=None):
+    """The trials of all cells and seeds of a recipe, or of one variation of it; `only`: of one method."""
     values = document.values
     for key in ("dataset", "classifiers", "methods"):
         if values.get(key) is None:
@@ -170,10 +175,10 @@ def _trials(document, name, varied, seeds):
     dataset = _dataset(document, values["dataset"])
     settings = _classifiers(document, values["classifiers"], dataset)
     by_method = _by_name(document, values["methods"], ("methods",))
-    document.check_keys(by_method, METHODS, ("methods",))
     if not by_method:
         raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
-    cells = _mapping(document, values.get("cells"), ("cells",))
+    ancestry = ancestries(document, by_method)
+    cells = document.read_mapping(values.get("cells"), ("cells",))
     document.check_keys(cells, settings, ("cells",))
     recipe_seeds = document.read(Annotated[tuple[int, ...], ">= 0"], values.get("seeds", (0, 1, 2)), ("seeds",))
     if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
@@ -185,10 +190,10 @@ def _trials(document, name, varied, seeds):
     distribute = document.read(Literal["none", "mirrored", "multi-worker"], distribute, ("distribute",))
     trials = []
     for classifier, classifier_settings in settings.items():
-        of_classifier = _mapping(document, cells.get(classifier), ("cells", classifier))
+        of_classifier = document.read_mapping(cells.get(classifier), ("cells", classifier))
         document.check_keys(of_classifier, by_method, ("cells", classifier))
-        for method in by_method:
-            method_settings, training = _cell(document, classifier, method, dataset)
+        for method in by_method if only is None else [only]:
+            method_settings, training = _cell(document, classifier, ancestry[method], dataset)
             if deterministic and training.jit_compile:
                 raise document.error(
                     ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
@@ -219,6 +224,7 @@ def _trials(document, name, varied, seeds):
                     seed=seed,
                     distribute=distribute,
                     varied=varied,
+                    variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
                 )
                 trials.append(trial)
     return trials
@@ -226,7 +232,7 @@ def _trials(document, name, varied, seeds):
 
 def _lists(document, name):
     """{key: list of values} of everything that the recipe's `vary` or `sweep` lists."""
-    lists = _mapping(document, document.values.get(name), (name,), "keys to lists of values")
+    lists = document.read_mapping(document.values.get(name), (name,), "keys to lists of values")
     methods = _by_name(document, document.values.get("methods") or {}, ("methods",))
     for key, values in lists.items():
         where = (name, str(key))
@@ -242,30 +248,29 @@ def _lists(document, name):
     return lists
 
 
-def _touched(keys):
-    """The methods that keys have to do with: one below methods.NAME is for that method, all else for all."""
+def _touched(method, keys):
+    """Whether a key has to do with a method: one below methods.NAME is for NAME alone, all else for all."""
     parts = [key.split(".") for key in keys]
-    return {method for method in METHODS for key in parts if key[0] != "methods" or key[1:2] == [method]}
+    return any(key[0] != "methods" or key[1] == method for key in parts)
 
 
 def _with(document, settings, source):
     """The document with other settings, (key, value) pairs that stand in its list `source`."""
-    changed = copy.deepcopy(document)
+    changed, settings = copy.deepcopy(document), list(settings)
+    for key, _ in settings:
+        _yield(changed, tuple(key.split(".")))
     for key, value in settings:
-        parts = tuple(key.split("."))
-        _yield_in_cells(changed, parts)
-        changed.put(parts, value, (source, key))
+        changed.put(tuple(key.split(".")), value, (source, key))
     return changed
 
 
-def _one_cell(document, classifier, method):
-    """The document without all other classifiers and methods."""
+def _one_classifier(document, classifier):
+    """The document without all other classifiers."""
     alone = copy.deepcopy(document)
     values = alone.values
-    for key, name in (("classifiers", classifier), ("methods", method)):
-        values[key] = {name: _by_name(document, values[key], (key,))[name]}
-    cell = ((values.get("cells") or {}).get(classifier) or {}).get(method)
-    values["cells"] = {classifier: {method: cell}} if cell else {}
+    values["classifiers"] = {classifier: _by_name(document, values["classifiers"], ("classifiers",))[classifier]}
+    cell = (values.get("cells") or {}).get(classifier)
+    values["cells"] = {classifier: cell} if cell else {}
     return alone
 
 
@@ -353,22 +358,16 @@ def _classifiers(document, value, dataset):
     return {name: document.read(CLASSIFIERS[name].settings, v, (*key, name)) for name, v in value.items()}
 
 
-def _cell(document, classifier, method, dataset):
-    """Settings of a method and of the training in one cell: what `cells` says lies over the recipe's defaults."""
-    values = document.values
-    default, key = ("methods", method), ("cells", classifier, method)
-    own = ((values.get("cells") or {}).get(classifier) or {}).get(method)
-    own = _mapping(document, own, key)
-    below = _mapping(document, values["methods"][method] if isinstance(values["methods"], dict) else None, default)
-    for settings, where in ((below, default), (own, key)):
-        _mapping(document, settings.get("training"), (*where, "training"))
-    document.look_also(key, default)
-    document.look_also((*key, "training"), (*default, "training"), ("training",))
-    settings = _merge(below, own)
-    training = _mapping(document, values.get("training"), ("training",))
-    training = _merge(training, settings.pop("training", None) or {})
+def _cell(document, classifier, ancestry, dataset):
+    """Settings of a method and of the training in one cell."""
+    key = ("cells", classifier, ancestry[-1])
+    settings, places = layers(document, classifier, ancestry)
+    document.look_also(key, *places[1:])
+    document.look_also((*key, "training"), *((*place, "training") for place in places[1:]), ("training",))
+    training = document.read_mapping(document.values.get("training"), ("training",))
+    training = merged(training, settings.pop("training", None) or {})
     training = document.read(Training, training, (*key, "training"))
-    settings = document.read(METHODS[method].settings, settings, key)
+    settings = document.read(METHODS[ancestry[0]].settings, settings, key)
     of_method = {name: value for name, value in vars(settings).items() if isinstance(value, Optimizer)}
     for name, optimizer in {"training": training, **of_method}.items():
         if optimizer.momentum and optimizer.optimizer != "sgd":
@@ -393,13 +392,6 @@ def _cell(document, classifier, method, dataset):
     return settings, training
 
 
-def _mapping(document, value, key, of="settings"):
-    """A mapping; nothing is an empty one."""
-    if value is not None and not isinstance(value, dict):
-        raise document.error(key, f"should be a mapping of {of}, got {value!r}")
-    return value or {}
-
-
 def _check_shape(document, what, takes, dataset, key):
     """Refuses what is for images where the data set has vectors, and the reverse."""
     shape = data.find(dataset["name"]).input_shape
@@ -421,30 +413,18 @@ def _check_choice(flag, chosen, allowed):
             raise RecipeError(f"{flag} {name}: not in this recipe; it has {', '.join(allowed)}{near(name, allowed)}")
 
 
-def _merge(below, above):
-    """Mappings laid one over the other, key by key."""
-    merged = copy.deepcopy(below)
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = copy.deepcopy(value)
-    return merged
-
-
-def _yield_in_cells(document, key):
-    """Removes from cells and methods what is set for all of them, a key in parts; errors are not about the cell."""
-    methods = document.values.get("methods")
-    for method, settings in methods.items() if key[0] == "training" and isinstance(methods, dict) else ():
-        _remove(settings, key)
-        document.forget(("methods", method, *key))
-    cells = document.values.get("cells")
+def _yield(document, key):
+    """Removes what is set for all of them, a key in parts, from cells and methods; errors are not about these."""
+    cells, methods = document.values.get("cells"), document.values.get("methods")
     for classifier, cell in cells.items() if isinstance(cells, dict) else ():
         for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
             below = key if key[0] == "training" else key[2:] if key[:2] == ("methods", method) else ()
             if below:
                 _remove(settings, below)
                 document.forget(("cells", classifier, method, *below))
+    for method, settings in methods.items() if isinstance(methods, dict) and key[0] == "training" else ():
+        _remove(settings, key)
+        document.forget(("methods", method, *key))
 
 
 def _remove(mapping, key):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nft_keras.experiments import reference
 from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.settings import method_title
 
 
 def write_report(name, results, out, references=()):
@@ -78,7 +79,7 @@ def table_of_groups(groups, recipes=()):
     for runs, recipe in itertools.zip_longest(groups, recipes):
         first = runs[0]
         row = [recipe, first["dataset"]] if recipes else []
-        row += [first.get("varied", "")] * with_variation + [first["classifier"], first["method"].upper()]
+        row += [first.get("varied", "")] * with_variation + [first["classifier"], method_title(first["method"])]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
@@ -92,7 +93,8 @@ def table_of_groups(groups, recipes=()):
 def against_classic(results):
     """A Markdown table: the test error's difference to CT in the same classifier, seed by seed.
 
-    A seed's two trials start from the same initial weights and see the same data in the same order.
+    CT is the method of that name, or the first one that is CT under another. A seed's two trials start from the same
+    initial weights and see the same data in the same order.
 
     Args:
         results: list of result.json contents.
@@ -103,9 +105,10 @@ def against_classic(results):
         a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the last epoch's
         classifiers there are difference and p too.
     """
-    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == "ct"}
+    name = baseline(results)
+    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
     pairs = {}
-    for r in (r for r in results if r["method"] != "ct"):
+    for r in (r for r in results if r["method"] != name):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
         ct = classic.get(own, classic.get(of_recipe))
         if ct is not None:
@@ -117,13 +120,24 @@ def against_classic(results):
         errors = _errors(of, "test_error")
         differences = _differences(errors)
         better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-        row = [classifier, method.upper(), mean_std(differences, "+"), better, p_value(errors)]
+        row = [classifier, method_title(method), mean_std(differences, "+"), better, p_value(errors)]
         last = _errors(of, "last_test_error") if _have_last(of) else ()
         row += [mean_std(_differences(last), "+") if last else "-", p_value(last)] * with_last
         rows.append([varied] * with_variation + row)
-    head = ["varied"] * with_variation + ["classifier", "method", "test error - CT (points)", "seeds better", "p"]
-    head += ["last epoch: - CT (points)", "last epoch: p"] * with_last
+    difference = f"test error - {method_title(name or 'ct')} (points)"
+    head = ["varied"] * with_variation + ["classifier", "method", difference, "seeds better", "p"]
+    head += [f"last epoch: - {method_title(name or 'ct')} (points)", "last epoch: p"] * with_last
     return markdown(head, rows) if rows else ""
+
+
+def baseline(results):
+    """The name of the method that differences are to: `ct`, else the first that is CT under another; None if none is.
+
+    Args:
+        results: iterable of result.json contents.
+    """
+    names = [r["method"] for r in results if r.get("is", r["method"]) == "ct"]
+    return "ct" if "ct" in names else next(iter(names), None)
 
 
 def markdown(head, rows):

@@ -149,7 +149,7 @@ def attack_trial(run, examples, settings):
 
     Returns:
         What `measure` returns, after folder, recipe, dataset, classifier, method, seed, provenance, and varied if the
-        recipe varies a setting.
+        recipe varies a setting, is as in result.json.
 
     Raises:
         ExportError: if there is no classifier, or it is damaged.
@@ -160,7 +160,7 @@ def attack_trial(run, examples, settings):
         shapes = f"takes {classifier.input_shape[1:]}, its test examples are {examples.x.shape[1:]}"
         raise DataError(f"{run.folder / 'classifier.keras'} {shapes}")
     compute_in_float32(classifier)
-    names = ("dataset", "varied", "classifier", "method", "seed", "provenance")
+    names = ("dataset", "varied", "classifier", "method", "is", "seed", "provenance")
     trial = {name: run.result[name] for name in names if name in run.result}
     return {
         "folder": str(run.folder),

@@ -7,10 +7,10 @@ from pathlib import Path
 from nft_keras.experiments import figures
 from nft_keras.experiments.files import whole, write_json
 from nft_keras.experiments.norms import NORMS
-from nft_keras.experiments.paper_figures import error_bars, grid, style
-from nft_keras.experiments.report import markdown, mean_std
+from nft_keras.experiments.paper_figures import error_bars, grid, styles
+from nft_keras.experiments.report import baseline, markdown, mean_std
 from nft_keras.experiments.robustness import ATTACKS, CHECKS, warnings
-from nft_keras.experiments.settings import METHODS, ordered
+from nft_keras.experiments.settings import METHODS, method_title, ordered
 
 _WARNING = "⚠"
 
@@ -78,13 +78,14 @@ def figure(trials):
     """
     places = [(key, of_group, norm) for key, of_group in _groups(trials).items() for norm in of_group[0]["norms"]]
     drawn, axes = grid(len(places), "", "error (%)")
+    looks = styles(trial["method"] for trial in trials)
     for axis, ((*names, _), of_group, norm) in zip(axes, places, strict=True):
         radii = [0.0, *of_group[0]["norms"][norm]["radii"]]
         for method, of_method in _by_method(of_group).items():
             fgsm, pgd = (list(zip(*(_curve(t, norm, a) for t in of_method), strict=True)) for a in ("fgsm", "pgd"))
-            error_bars(axis, method, radii, pgd)
+            error_bars(axis, method, radii, pgd, looks[method])
             small = {"markerfacecolor": "white", "linewidth": 0.7, "markersize": 3.5, "zorder": 3}
-            axis.plot(radii, [statistics.mean(e) for e in fgsm], **style(method) | small)
+            axis.plot(radii, [statistics.mean(e) for e in fgsm], **looks[method] | small)
         axis.set_xscale("symlog", linthresh=radii[1], linscale=0.5)
         axis.set_xticks(radii, map(_number, radii))
         axis.minorticks_off()
@@ -119,19 +120,21 @@ def _error_rows(trials, norm):
         mark = f" {_WARNING}" if any(warnings(trial, norm) for trial in of_method) else ""
         for attack in ATTACKS:
             curves = zip(*(_curve(trial, norm, attack) for trial in of_method), strict=True)
-            yield [method.upper() + mark, _name(attack), str(len(of_method)), *map(mean_std, curves)]
+            yield [method_title(method) + mark, _name(attack), str(len(of_method)), *map(mean_std, curves)]
 
 
 def _difference_rows(trials, norm):
     """Paired differences to CT: of the trials that have one of CT with the same seed."""
     by_seed = {m: {trial["seed"]: trial for trial in of} for m, of in _by_method(trials).items()}
-    classic = by_seed.pop("ct", {})
+    ct = baseline(trials)
+    classic = by_seed.pop(ct, {})
     for method, of_method in by_seed.items():
         seeds = sorted(set(of_method) & set(classic))
         for attack in ("fgsm", "pgd") if seeds else ():
             pairs = [(_curve(of_method[s], norm, attack), _curve(classic[s], norm, attack)) for s in seeds]
             differences = zip(*([a - b for a, b in zip(*pair, strict=True)] for pair in pairs), strict=True)
-            yield [f"{method.upper()} - CT", _name(attack), str(len(seeds)), *(mean_std(d, "+") for d in differences)]
+            difference = f"{method_title(method)} - {method_title(ct)}"
+            yield [difference, _name(attack), str(len(seeds)), *(mean_std(d, "+") for d in differences)]
 
 
 def _check_rows(trials):
@@ -143,7 +146,7 @@ def _check_rows(trials):
                 v if checks[name]["passed"] else f"{v} {_WARNING}" for name, v in zip(CHECKS, values, strict=True)
             ]
             names = [", ".join(filter(None, [trial["recipe"], trial.get("varied")])), trial["classifier"]]
-            yield [*names, trial["method"].upper(), str(trial["seed"]), NORMS[norm], *marked]
+            yield [*names, method_title(trial["method"]), str(trial["seed"]), NORMS[norm], *marked]
 
 
 def _rows(trials):

@@ -4,8 +4,10 @@ import csv
 import dataclasses
 import json
 import os
+import shlex
 from pathlib import Path
 
+from nft_keras.data import noise_in_name
 from nft_keras.experiments.recipe import load_recipe
 from nft_keras.experiments.schema import Document, RecipeError
 
@@ -18,7 +20,7 @@ class Run:
     """A finished trial.
 
     Attributes:
-        folder: `pathlib.Path`.
+        folder: `pathlib.Path`; of one that is kept in results.json alone, where it would be.
         config: content of config.yaml, see `read_config`.
         result: content of result.json.
     """
@@ -26,6 +28,11 @@ class Run:
     folder: Path
     config: dict
     result: dict
+
+    @property
+    def kind(self):
+        """The method's name in `METHODS`, whatever the recipe calls it."""
+        return self.result.get("is", self.result["method"])
 
     @property
     def simplification_epochs(self):
@@ -83,8 +90,10 @@ def read_config(path):
 def find(folders):
     """The finished trials below some folders, but for the points of their sweeps.
 
+    A folder with results.json and recipe.yaml, and no trials below it, stands for the trials of that report.
+
     Args:
-        folders: iterable of paths.
+        folders: list of paths.
 
     Returns:
         list of `Run`.
@@ -99,13 +108,18 @@ def find(folders):
             found.append(read(path.parent))
         except (OSError, ValueError) as error:
             raise RecipeError(f"{path}: not a finished trial of ours: {error}") from None
+    for path in sorted({path for folder in folders for path in Path(folder).rglob("results.json")}):
+        if path.with_name("recipe.yaml").exists() and not any(p.is_relative_to(path.parent) for p in paths):
+            found += _kept(path)
     if not found:
         raise RecipeError(f"no result.json below {', '.join(map(str, folders))}: nothing to report")
     return found
 
 
 def settings(config):
-    """What makes two trials the same experiment: everything but the seed, the name, and what is only shown.
+    """What makes two trials the same experiment: everything but the seed, names, and what is only shown.
+
+    The method is called what it is, and label noise that the data set's name stands for is said as such.
 
     Args:
         config: content of config.yaml.
@@ -113,7 +127,16 @@ def settings(config):
     Returns:
         str, JSON.
     """
-    return json.dumps({k: v for k, v in config.items() if k not in _NOT_SETTINGS}, sort_keys=True)
+    methods = {own.get("is", name): _without(own, "is") for name, own in config["methods"].items()}
+    name, noise = noise_of(config["dataset"])
+    dataset = config["dataset"] | {"name": name, "label_noise": noise}
+    return json.dumps(_without(config | {"methods": methods, "dataset": dataset}, *_NOT_SETTINGS), sort_keys=True)
+
+
+def noise_of(dataset):
+    """The name and the label noise of a trial's data set, ("cifar10", 0.1) also where the name is cifar10-n10."""
+    name, noise = noise_in_name(dataset["name"])
+    return name, noise or dataset.get("label_noise")
 
 
 def experiments(runs):
@@ -184,6 +207,31 @@ def flat(config, prefix=""):
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _kept(path):
+    """The trials whose results are kept in a results.json beside their recipe."""
+    recipe, head = path.with_name("recipe.yaml"), "# run with --set "
+    try:
+        first = recipe.read_text(encoding="utf-8").partition("\n")[0]
+        overrides = shlex.split(first.removeprefix(head)) if first.startswith(head) else ()
+        results = json.loads(path.read_text(encoding="utf-8"))
+        trials = load_recipe(recipe, overrides, seeds=list({result["seed"]: None for result in results}))
+        trials = [dataclasses.replace(trial, recipe=path.parent.name) for trial in trials]
+        trials = {(t.variation, t.classifier, t.method, t.seed): t for t in trials}
+        keys = [(r.get("varied", ""), *(r[key] for key in ("classifier", "method", "seed"))) for r in results]
+        return [
+            Run(path.parent.parent / trials[key].folder, trials[key].config(), result)
+            for key, result in zip(keys, results, strict=True)
+        ]
+    except KeyError as error:
+        raise RecipeError(f"{path}: not results of {recipe}: {error} is missing") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{path}: not results of {recipe}: {error}") from None
+
+
+def _without(mapping, *keys):
+    return {key: value for key, value in mapping.items() if key not in keys}
 
 
 def _of_sweep(path):

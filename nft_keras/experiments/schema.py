@@ -184,6 +184,12 @@ class Document:
                 arguments[name] = parameter.default
         return arguments
 
+    def read_mapping(self, value, key, of="settings"):
+        """A value that should be a mapping; nothing is an empty one."""
+        if value is not None and not isinstance(value, dict):
+            raise self.error(key, f"should be a mapping of {of}, got {value!r}")
+        return value or {}
+
     def check_keys(self, value, allowed, key):
         """Refuses a value that is no mapping, or has a key that is not allowed."""
         if not isinstance(value, dict):

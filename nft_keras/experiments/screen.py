@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nft_keras.experiments.settings import method_title
+
 _OFTEN = 60  # seconds
 
 
@@ -85,7 +87,7 @@ class Screen:
 
     def _title(self, trial):
         varied = f" {trial.variation}" if trial.varied else ""
-        return f"[{self.number}/{self.total}] {trial.classifier} {trial.method.upper()}{varied} seed {trial.seed}"
+        return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
 
 
 def _outcome(result):

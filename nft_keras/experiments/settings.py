@@ -287,6 +287,16 @@ def ordered(names, registry):
     return [*(name for name in registry if name in names), *(name for name in names if name not in registry)]
 
 
+def is_a(method):
+    """What a recipe and a result say of a method under another name, {"is": method}; {} for None."""
+    return {"is": method} if method else {}
+
+
+def method_title(method):
+    """A method as tables and pictures show it: in capitals, one under a name of a recipe's own as it is written."""
+    return method.upper() if method in METHODS else method
+
+
 @dataclasses.dataclass(frozen=True)
 class Trial:
     """One run: one cell (classifier x method) of a recipe with one seed.
@@ -295,7 +305,7 @@ class Trial:
         recipe: the recipe's name.
         dataset: arguments of `nft_keras.data.load`, with its name.
         classifier, classifier_settings: name and settings of the classifier.
-        method, method_settings: name and settings of the training method.
+        method, method_settings: name of the training method in the recipe, and its settings.
         training: `Training`.
         selection: "after-drop" or "all", the epochs among which the best one is chosen.
         test_every: int, epochs between two looks at the test error that the history shows; 0 for none.
@@ -303,6 +313,7 @@ class Trial:
         seed: int, of initial weights and shuffling.
         distribute: "none", "mirrored" (over the GPUs of this machine) or "multi-worker" (over those of TF_CONFIG).
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
+        variant_of: the method in `METHODS` that it is, where the recipe has it under another name, else None.
     """
 
     recipe: str
@@ -318,6 +329,12 @@ class Trial:
     seed: int
     distribute: str = "none"
     varied: tuple | None = None
+    variant_of: str | None = None
+
+    @property
+    def kind(self):
+        """The method's name in `METHODS`."""
+        return self.variant_of or self.method
 
     @property
     def folder(self):
@@ -347,7 +364,7 @@ class Trial:
             "name": self.recipe,
             "dataset": as_plain(self.dataset),
             "classifiers": {self.classifier: plain(self.classifier_settings)},
-            "methods": {self.method: plain(self.method_settings)},
+            "methods": {self.method: {**is_a(self.variant_of), **plain(self.method_settings)}},
             "training": plain(self.training),
             "seeds": [self.seed],
             "selection": self.selection,

@@ -16,6 +16,7 @@ from nft_keras.experiments.queue import Queue
 from nft_keras.experiments.report import markdown, write_report
 from nft_keras.experiments.runs import Run, check_free, finished
 from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.settings import method_title
 
 PAUSE = 1.0
 ENDS = ("validation error (%)", "state", "folder")
@@ -157,7 +158,7 @@ class Search:
     def _say(self, queue, attempt, text):
         done = sum(trial.state.is_finished() for trial in queue.latest())
         of = len(queue.points) if queue.points else queue.number
-        cell = f"{self.space.classifier} {self.space.method.upper()}"
+        cell = f"{self.space.classifier} {method_title(self.space.method)}"
         sys.stdout.write(f"[{done}/{of}] {cell} {short(attempt.user_attrs['point'])}  {text}\n")
         sys.stdout.flush()
 
@@ -240,14 +241,15 @@ def write_tables(searches, others, out):
     for search in searches:
         head = [*search.space.lists, *ENDS]
         cell = {"classifier": search.space.classifier, "method": search.space.method}
+        shown = f"{search.space.classifier} {method_title(search.space.method)}"
         table = sorted(_table(search), key=lambda row: (row[-3] == "", row[-3] and float(row[-3])))
         rows += [cell | dict(zip(head, row, strict=True)) for row in table]
-        parts += [f"## {search.space.classifier} {search.space.method.upper()}", markdown(head, table)]
+        parts += [f"## {shown}", markdown(head, table)]
         trials = search.chosen()
         if trials:
             best = search.points.best().user_attrs["point"]
             settings = " ".join(f"{key}={value}" for key, value in best.items())
-            chosen.append(f"Chosen for {search.space.classifier} {search.space.method.upper()}: `--set {settings}`")
+            chosen.append(f"Chosen for {shown}: `--set {settings}`")
             parts.append(chosen[-1])
             others = [*others, *trials]
     with whole(Path(out, recipe, "sweep.md")) as path:

@@ -1,4 +1,4 @@
-"""Our figures beside the published ones: Table 1 and Table 2 of Marullo et al. (2022) from the folders of trials."""
+"""Our figures beside the published ones: Tables 1 and 2 and Figure 3 of Marullo et al. (2022) from our runs."""
 
 import dataclasses
 from pathlib import Path
@@ -7,9 +7,12 @@ import yaml
 
 from nft_keras.experiments.recipe import load_recipe, shipped_recipes
 from nft_keras.experiments.report import mean_std
-from nft_keras.experiments.runs import experiments, settings
+from nft_keras.experiments.runs import experiments, noise_of, settings
+from nft_keras.experiments.settings import method_title
 
-PUBLISHED = ("ct", "eef", "ft", "nft")
+# The recipe of a whole table; else each data set has its own.
+RECIPES = {"Figure 3": "cifar10-noise"}
+METHODS = {"Table 1": ("ct", "eef", "ft", "nft"), "Table 2": ("ct", "eef", "ft", "nft"), "Figure 3": ("ct", "nft")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +21,11 @@ class Cell:
 
     Attributes:
         classifier, dataset: names.
-        published: {method: [mean, standard deviation] or None}.
+        published: {method: [mean, standard deviation], or [mean] of a figure}.
         runs: {method: list of result.json contents} of our runs with exactly the recipe's settings, of any seed.
         missing: {method: list of int}, the seeds of the recipe that were not run.
+        methods: names of those that the table has.
+        command: what runs the row.
     """
 
     classifier: str
@@ -28,23 +33,31 @@ class Cell:
     published: dict
     runs: dict
     missing: dict
+    methods: tuple
+    command: str
 
-    def row(self):
-        """The row's texts: ours, the published ones, and the difference NFT - CT of both."""
+    def row(self, variants=()):
+        """The row's texts: ours, the published ones, and the differences to CT of NFT and its variants.
+
+        Args:
+            variants: names of our methods beside those of the table, to have columns too.
+        """
         generated = any("generated" in run["provenance"] for runs in self.runs.values() for run in runs)
-        ours = {m: _mean(self.runs[m]) for m in PUBLISHED}
-        theirs = {m: (self.published.get(m) or [None])[0] for m in PUBLISHED}
+        shown = (*self.methods, *variants)
+        ours = {m: _mean(self.runs.get(m)) for m in shown}
+        theirs = {m: self.published[m][0] if m in self.published else None for m in self.methods}
         texts = {
             m: f"{mean_std([r['test_error'] for r in runs])} ({len(runs)})" for m, runs in self.runs.items() if runs
         }
-        printed = {m: f"{v[0]:.2f} ± {v[1]:.2f}" for m, v in self.published.items() if v}
+        digits = min(map(len, self.published.values()))  # a figure's bars are read to one
+        printed = {m: " ± ".join(f"{number:.{digits}f}" for number in v) for m, v in self.published.items()}
         return {
             "classifier": self.classifier,
             "data": self.dataset + (" †" if generated else ""),
-            **{m.upper(): _bold(texts.get(m), m, ours) for m in PUBLISHED},
-            "NFT - CT": _difference(ours),
-            **{f"{m.upper()} published": _bold(printed.get(m), m, theirs) for m in PUBLISHED},
-            "NFT - CT published": _difference(theirs),
+            **{method_title(m): _bold(texts.get(m), m, ours) for m in shown},
+            **{f"{method_title(m)} - CT": _difference(ours, m) for m in ("nft", *variants)},
+            **{f"{method_title(m)} published": _bold(printed.get(m), m, theirs) for m in self.methods},
+            "NFT - CT published": _difference(theirs, "nft", digits),
         }
 
 
@@ -63,15 +76,22 @@ def cells(runs):
         tables[name] = []
         for classifier, datasets in classifiers.items():
             for dataset, figures in datasets.items():
-                results, missing = {m: [] for m in PUBLISHED}, {}
-                for trial in load_recipe(shipped_recipes() / f"{dataset}.yaml", classifiers=[classifier]):
+                results, missing, recipe = {}, {}, RECIPES.get(name, dataset)
+                command = f"python -m nft_keras.run recipes/{recipe}.yaml --classifiers {classifier}"
+                for trial in load_recipe(shipped_recipes() / f"{recipe}.yaml", classifiers=[classifier]):
+                    if noise_of(trial.dataset) != noise_of({"name": dataset, "label_noise": 0.0}):
+                        continue
+                    if trial.varied:
+                        key, value = trial.varied
+                        command = f"{command.partition(' --set')[0]} --set 'vary={{{key}: [{value}]}}'"
                     experiment = settings(trial.config())
                     used.add(experiment)
                     by_seed = ours.get(experiment, {})
                     results[trial.method] = [by_seed[seed].result for seed in sorted(by_seed)]
                     if trial.seed not in by_seed:
                         missing.setdefault(trial.method, []).append(trial.seed)
-                tables[name].append(Cell(classifier, dataset, figures, results, missing))
+                cell = Cell(classifier, dataset, figures, results, missing, METHODS[name], command)
+                tables[name].append(cell)
     others = [list(by_seed.values()) for experiment, by_seed in ours.items() if experiment not in used]
     return tables, others
 
@@ -81,10 +101,7 @@ def what_is_missing(rows):
     lines = []
     for cell in rows:
         for method, seeds in cell.missing.items():
-            lines.append(
-                f"python -m nft_keras.run recipes/{cell.dataset}.yaml --classifiers {cell.classifier} "
-                f"--methods {method} --seeds {' '.join(map(str, seeds))}"
-            )
+            lines.append(f"{cell.command} --methods {method} --seeds {' '.join(map(str, seeds))}")
     return lines
 
 
@@ -97,5 +114,5 @@ def _bold(text, method, means):
     return "-" if text is None else f"**{text}**" if better else text
 
 
-def _difference(means):
-    return "-" if None in (means["ct"], means["nft"]) else f"{means['nft'] - means['ct']:+.2f}"
+def _difference(means, method, digits=2):
+    return "-" if None in (means["ct"], means[method]) else f"{means[method] - means['ct']:+.{digits}f}"

@@ -19,7 +19,7 @@ from nft_keras.experiments.files import whole, write_json, write_yaml
 from nft_keras.experiments.losses import crossentropy
 from nft_keras.experiments.recipe import law
 from nft_keras.experiments.runs import Run
-from nft_keras.experiments.settings import CLASSIFIERS, METHODS, ratio_of
+from nft_keras.experiments.settings import CLASSIFIERS, METHODS, is_a, ratio_of
 
 EVALUATION_BATCH = 250
 
@@ -55,7 +55,7 @@ def run_trial(trial, dataset, out, progress):
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
         best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
         seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
-        setting.
+        setting; is, the method, if the recipe has it under another name.
 
     Raises:
         nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
@@ -92,6 +92,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
+        **is_a(trial.variant_of),
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
         "valid_error": best[1],
@@ -175,7 +176,7 @@ def _check_shares(trial, dataset, folder, strategy):
     last = len(dataset.train) % size
     if size < replicas:
         raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
-    if METHODS[trial.method].fills_replicas and 0 < last < replicas:
+    if METHODS[trial.kind].fills_replicas and 0 < last < replicas:
         raise monitor.TrainingError(
             f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
             f"the last minibatch, which {trial.method} cannot share; choose another"
@@ -238,7 +239,7 @@ def build_classifier(trial, dataset):
 
 def build_method(trial, classifier, dataset, strategy=None):
     """The compiled model that trains the classifier, in a strategy's scope, and the plan that it follows."""
-    method, settings, training = METHODS[trial.method], trial.method_settings, trial.training
+    method, settings, training = METHODS[trial.kind], trial.method_settings, trial.training
     with strategy.scope() if strategy else contextlib.nullcontext():
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(

@@ -70,7 +70,7 @@ class _Replica:
 
     def __init__(self, trial, folder):
         self.trial, self.folder, self.failed, self.last_test_error = trial, folder, None, None
-        self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.method == "nft" or None
+        self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.kind == "nft" or None
         self.eta, self.max_steps = _Number(), _Number()
         shutil.rmtree(folder / "backup", ignore_errors=True)
         write_yaml(folder / "config.yaml", trial.config())
@@ -159,7 +159,7 @@ def _train(replicas, datasets, parts, progress):
         for replica, of_epoch in zip(replicas, logs, strict=True):
             if not replica.failed:
                 replica.on_epoch_end(epoch, {name: float(log) for name, log in of_epoch.items()})
-        if trial.method == "nft" and model.auxiliary is not None and not any(r.auxiliary for r in replicas):
+        if trial.kind == "nft" and model.auxiliary is not None and not any(r.auxiliary for r in replicas):
             together.drop_auxiliary()
         progress(epoch + 1, time.monotonic() - began)
     last_errors = together.evaluate(*test, EVALUATION_BATCH)["error"]

@@ -4,6 +4,8 @@ import json
 
 import yaml
 
+from nft_keras.experiments.settings import is_a
+
 
 def finish(out, trial, test_error, **result):
     """Writes config.yaml and result.json of a trial below `out`; returns its folder."""
@@ -14,6 +16,7 @@ def finish(out, trial, test_error, **result):
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
+        **is_a(trial.variant_of),
         "seed": trial.seed,
         "test_error": test_error,
         "valid_error": 1.0,

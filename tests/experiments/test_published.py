@@ -48,6 +48,8 @@ FT = {
     ("cnn-b", "cifar10"): (0.98, 10, 0.25, 0.01),
     ("resnet18", "cifar10-n10"): (0.85, 10, 0.1, 10),
 }
+# Form of NFT: how many times the code adds the penalty, the first epoch with altered data, the classifier's mode then
+FORMS = {"nft": (1, 2, "inference"), "nft-as-coded": (2, 1, "training")}
 EPOCHS = {"imdb": 30, "wines": 30, "cifar10-n10": 250}
 
 
@@ -57,11 +59,14 @@ def one_cell(classifier, dataset, method):
     return trials[0]
 
 
+@pytest.mark.parametrize("method", FORMS)
 @pytest.mark.parametrize("cell", [*IMAGES, *TEXT], ids="-".join)
-def test_nft_cells_have_the_published_settings(cell):
-    trial = one_cell(*cell, "nft")
+def test_nft_cells_have_the_published_settings_in_both_forms(cell, method):
+    trial = one_cell(*cell, method)
     settings, plan, auxiliary = trial.method_settings, trial.method_settings.plan, trial.method_settings.auxiliary
-    found = (plan.eta_max, plan.simplification_ratio, settings.auxiliary_optimizer.learning_rate)
+    times, *form = FORMS[method]
+    assert [trial.kind, plan.first_simplified_epoch, settings.classifier_mode] == ["nft", *form]
+    found = (plan.eta_max / times, plan.simplification_ratio, settings.auxiliary_optimizer.learning_rate)
     if cell in IMAGES:
         assert auxiliary.name == "unet"
         assert (*found, auxiliary.depth, auxiliary.filters, auxiliary.label_conditioned) == IMAGES[cell]
@@ -104,19 +109,20 @@ def test_the_training_is_the_published_one_for_every_method(dataset):
             assert (training.batch_size, training.schedule, training.augment) == (32, "constant", "none")
 
 
-@pytest.mark.parametrize("method", ["ct", "nft"])
+@pytest.mark.parametrize("method", ["ct", *FORMS])
 def test_the_other_noise_levels_have_the_settings_published_for_ten_percent(method):
     published = one_cell("resnet18", "cifar10-n10", method)
     trials = load_recipe(RECIPES / "cifar10-noise.yaml", methods=[method], seeds=[0])
-    assert [t.dataset["label_noise"] for t in trials] == [0.1, 0.2, 0.4, 0.6, 0.8]
+    assert [t.dataset["label_noise"] for t in trials] == [0.1, 0.2, 0.3, 0.5, 0.6, 0.8]
     for trial in trials:
         assert (trial.classifier, trial.dataset["name"]) == ("resnet18", "cifar10")
         assert (trial.method_settings, trial.training) == (published.method_settings, published.training)
 
 
-def test_the_sensitivity_recipe_changes_one_setting_of_the_published_cell_at_a_time():
-    published = one_cell("cnn-a", "mnist-back-image", "nft").config()
-    trials = load_recipe(RECIPES / "sensitivity.yaml", methods=["nft"], seeds=[0])
+@pytest.mark.parametrize("method", FORMS)
+def test_the_sensitivity_recipe_changes_one_setting_of_the_published_cell_at_a_time(method):
+    published = one_cell("cnn-a", "mnist-back-image", method).config()
+    trials = load_recipe(RECIPES / "sensitivity.yaml", methods=[method], seeds=[0])
     assert len({trial.variation for trial in trials}) == 9
     for trial in trials:
         config = {k: v for k, v in trial.config().items() if k not in ("name", "vary")}

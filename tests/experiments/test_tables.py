@@ -1,8 +1,14 @@
 import csv
+import json
+import re
+import statistics
+from pathlib import Path
 
 import pytest
+import yaml
 
 from nft_keras import report
+from nft_keras.experiments import tables
 from nft_keras.experiments.recipe import load_recipe
 from tests.experiments.finished import finish
 from tests.experiments.test_published import RECIPES
@@ -35,10 +41,135 @@ def test_ours_stand_beside_the_published_figures(runs, capsys):
     assert (runs / "paper.md").read_text() == text
 
 
-def test_what_is_not_legible_is_a_dash(runs, capsys):
+def line_of(text, classifier, data):
+    """The cells of a row of the paper's tables."""
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {classifier} ") and f" {data} " in line]
+    return [text.strip() for text in line.strip("| ").split(" | ")]
+
+
+def test_what_was_neither_run_nor_published_is_a_dash(runs, capsys):
     report.main([str(runs)])
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| fc-a ") and "convex" in line]
-    assert [text.strip() for text in line.strip("| ").split(" | ")] == ["fc-a", "convex", *["-"] * 10]
+    assert line_of(capsys.readouterr().out.partition("## Other runs")[0], "fc-b", "imdb") == [
+        "fc-b", "imdb", *["-"] * 5, "13.27 ± 0.19", "-", "13.66 ± 0.69", "**11.93 ± 0.09**", "-1.34",
+    ]  # fmt: skip
+
+
+def test_ours_stand_beside_the_bars_of_figure_3_level_by_level(tmp_path, capsys):
+    noise = "vary={dataset.label_noise: [0.2]}"
+    for seed, errors in enumerate([(20.0, 10.0), (22.0, 12.0)]):
+        for trial, error in zip(
+            load_recipe("cifar10-noise", [noise], ["ct", "nft"], seeds=[seed]), errors, strict=True
+        ):
+            finish(tmp_path, trial, error, varied=trial.variation)
+    (trial,) = load_recipe("cifar10-n10", methods=["nft"], seeds=[0])
+    finish(tmp_path, trial, 7.0)
+    report.main([str(tmp_path)])
+    table_2, figure_3 = capsys.readouterr().out.split("## Table 2")[1].split("## Figure 3")
+    assert line_of(figure_3, "resnet18", "cifar10-n20")[2:] == [
+        "21.00 ± 1.41 (2)", "**11.00 ± 1.41 (2)**", "-10.00", "14.9", "**9.0**", "-5.9",
+    ]  # fmt: skip
+    assert (
+        line_of(figure_3, "resnet18", "cifar10-n10")[3] == line_of(table_2, "resnet18", "cifar10-n10")[5] == "7.00 (1)"
+    )
+    command = (
+        "python -m nft_keras.run recipes/cifar10-noise.yaml --classifiers resnet18 --set 'vary={dataset.label_noise:"
+    )
+    assert f"{command} [0.2]}}' --methods ct --seeds 2\n" in figure_3
+    assert "4 of 6 rows were not begun" in figure_3 and f"{command} [0.3]}}'`" in figure_3
+    assert "## Other runs" not in figure_3
+
+
+def test_nft_as_coded_has_columns_of_its_own_where_it_was_run(runs, capsys):
+    report.main([str(runs)])
+    assert "as-coded -" not in capsys.readouterr().out.replace("nft-as-coded --seeds", "")
+    for trial, error in zip(
+        load_recipe("imdb", methods=["ct", "nft", "nft-as-coded"], seeds=[0]), (13, 14, 12), strict=True
+    ):
+        finish(runs / "whole", trial, float(error))
+    report.main([str(runs)])
+    table_1, table_2 = capsys.readouterr().out.partition("## Figure 3")[0].split("## Table 2")
+    assert "| nft-as-coded" not in table_1
+    (head,) = [line for line in table_2.splitlines() if line.startswith("| classifier ")]
+    names = [text.strip() for text in head.strip("| ").split(" | ")]
+    row = dict(zip(names, line_of(table_2, "fc-b", "imdb"), strict=True))
+    assert names[2:9] == ["CT", "EEF", "FT", "NFT", "nft-as-coded", "NFT - CT", "nft-as-coded - CT"]
+    assert (row["NFT"], row["nft-as-coded"]) == ("14.00 (1)", "**12.00 (1)**")
+    assert (row["NFT - CT"], row["nft-as-coded - CT"], row["NFT - CT published"]) == ("+1.00", "-1.00", "-1.34")
+    assert "--methods nft-as-coded --seeds 1 2\n" in table_2
+
+
+def test_the_head_of_a_recipe_says_the_published_figures_of_its_data_set():
+    published = yaml.safe_load((Path(tables.__file__).parent / "published.yaml").read_text())
+    assert [sum(map(len, published[name].values())) for name in published] == [20, 4, 6]
+    for name in ("Table 1", "Table 2"):
+        for classifier, datasets in published[name].items():
+            for dataset, figures in datasets.items():
+                head = (RECIPES / f"{dataset}.yaml").read_text().partition("dataset:")[0]
+                (line,) = re.findall(rf"^#   {classifier.upper() if name == 'Table 1' else ''}.*±.*$", head, re.M)
+                assert re.findall(r"\d+\.\d\d ± \d\.\d\d", line) == [f"{m:.2f} ± {s:.2f}" for m, s in figures.values()]
+    bars = published["Figure 3"]["resnet18"].values()
+    head = (RECIPES / "cifar10-noise.yaml").read_text()
+    for method in ("ct", "nft"):
+        (line,) = re.findall(rf"^#   {method.upper()} +(.*)$", head, re.M)
+        assert [[float(number)] for number in line.split()] == [bar[method] for bar in bars]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A folder as those of results/: of three trials of two methods, run with --set, recipe and results alone."""
+    (tmp_path / "kept" / "moons").mkdir(parents=True)
+    text = (RECIPES / "two-moons.yaml").read_text()
+    (tmp_path / "kept" / "moons" / "recipe.yaml").write_text(
+        f"# run with --set training.epochs=3 'seeds=[1, 2]'\n{text}"
+    )
+    results = [
+        {"dataset": "two-moons", "classifier": "fc-a", "method": method, "seed": seed, "test_error": error, "epochs": 3,
+         "valid_error": 1.0, "best_epoch": 1, "seconds": 2.0, "provenance": "drawn"}
+        for method, seed, error in (("ct", 1, 10.0), ("ct", 7, 14.0), ("nft", 1, 9.0))
+    ]  # fmt: skip
+    (tmp_path / "kept" / "moons" / "results.json").write_text(json.dumps(results))
+    return tmp_path / "kept"
+
+
+def test_results_that_are_kept_without_their_trials_count(kept, tmp_path, capsys):
+    assert report.main([str(kept), "--out", str(tmp_path)]) == 0
+    rows = [(r["recipe"], r["method"], r["test error (%)"], r["seeds"]) for r in of_others(capsys.readouterr().out)]
+    assert rows == [("moons", "CT", "12.00 ± 2.83", "2"), ("moons", "NFT", "9.00", "1")]
+
+
+def test_trials_go_before_the_results_that_are_kept_of_them(kept, tmp_path, capsys):
+    (trial,) = load_recipe("two-moons", ["name=moons", "training.epochs=3"], ["ct"], seeds=[1])
+    finish(kept, trial, 50.0)
+    assert report.main([str(kept), "--out", str(tmp_path)]) == 0
+    assert [row["test error (%)"] for row in of_others(capsys.readouterr().out)] == ["50.00"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "[", '[{"seed": 1}]', '[{"seed": []}]', "null", '[{"seed": "a"}]'])
+def test_damaged_results_are_told_in_one_line(kept, capsys, content):
+    path = kept / "moons" / "results.json"
+    path.write_text(content)
+    assert report.main([str(kept)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and (str(path) in error or content == "{}" and "nothing to report" in error)
+
+
+def test_results_of_another_recipe_are_told_in_one_line(kept, capsys):
+    path = kept / "moons" / "results.json"
+    path.write_text(path.read_text().replace('"nft"', '"ft"'))
+    assert report.main([str(kept)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{path}: not results of {path.parent / 'recipe.yaml'}: ") and "'ft'" in error
+
+
+def test_our_own_results_stand_beside_the_published_ones(tmp_path, capsys):
+    assert report.main([str(RECIPES.parent / "results"), "--out", str(tmp_path)]) == 0
+    paper, others = capsys.readouterr().out.split("## Other runs")
+    results = json.loads((RECIPES.parent / "results" / "imdb" / "results.json").read_text())
+    shown = line_of(paper, "fc-b", "imdb")
+    for method, text in (("ct", shown[2]), ("nft", shown[5])):
+        errors = [r["test_error"] for r in results if r["method"] == method]
+        assert text.strip("*").startswith(f"{statistics.mean(errors):.2f} ") and f"({len(errors)})" in text
+    assert "\n| small-wines " in others and "\n| two-moons " in others and "\n| imdb " not in others
 
 
 def test_what_is_missing_is_said_with_the_command_that_fills_it(runs, capsys):

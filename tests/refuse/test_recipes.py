@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from nft_keras import report
 from nft_keras.experiments.recipe import load_recipe
 from tests.experiments.test_recipe import GOOD, RECIPES
+from tests.experiments.test_variants import RECIPE as VARIANTS
 from tests.refuse.conftest import COUNTS, command, tree
 
-BASES = [GOOD, *(path.read_text(encoding="utf-8") for path in RECIPES)]
+BASES = [GOOD, VARIANTS, *(path.read_text(encoding="utf-8") for path in RECIPES)]
 NUMBERS = st.one_of(
     st.integers(-3, 0),
     st.integers(10**6, 10**300),
@@ -143,6 +144,11 @@ BY_HAND = {
     "a line break in a key": (GOOD.encode() + b'"a\\nb": 3\n', ":16: a b: unknown key"),
     "no methods": (good_with(METHODS, "methods: {}\n"), ": methods: should name at least one of ct, eef, ft, nft"),
     "an empty list of methods": (good_with(METHODS, "methods: []\n"), ": methods: should name at least one of ct"),
+    "a variant that climbs": (good_with("  ct:\n", "  ../../up: {is: ct}\n"), ":4: methods.../../up: should be"),
+    "a variant without a name": (good_with("  ct:\n", "  '': {is: ct}\n"), ":4: methods.: should be letters, digits"),
+    "a variant of nothing": (good_with("  ct:\n", "  a: {is: []}\n"), r":4: methods.a.is: unknown method \[\]; al"),
+    "variants in a circle": (good_with("  ct:\n", "  a: {is: b}\n  b: {is: a}\n"), ":5: methods.b.is: goes in a circ"),
+    "a method of another name": (good_with("  ct:\n", "  ct: {is: nft}\n"), ":4: methods.ct.is: ct is a method itself"),
     "no name of a law": (good_with("ratio: 0.5}", 'ratio: 0.5, law: "..."}'), ":6: methods.nft.plan.law: unknown la"),
     "a law that starts a program": (good_with("ratio: 0.5}", "ratio: 0.5, law: __main__}"), "unknown law '__main__'"),
     "a float of channels": (
