@@ -4,8 +4,6 @@ import keras
 
 from nft_keras.base import as_floats, is_dataset
 
-# Of the variance of the data: with more than that still altered at the drop, the classifier meets other data.
-MOST_LEFT = 0.1
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
 COMPARED = 100
 
@@ -46,29 +44,3 @@ def some_examples(x, y):
     elif not hasattr(x, "shape"):
         return None
     return keras.tree.map_structure(lambda array: array[:COMPARED], (x, y))
-
-
-def at_the_drop(relative_perturbation, reductions):
-    """What is to be known of a plan that is over.
-
-    Args:
-        relative_perturbation: float, of the last simplified epoch.
-        reductions: list of floats, `loss_reduction` of the simplified epochs.
-
-    Returns:
-        list of str, a sentence each: none if the data came back and were easier.
-    """
-    lines = []
-    if relative_perturbation > MOST_LEFT:
-        lines.append(
-            f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary "
-            "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary "
-            "network, a larger eta_max, more epochs, or a larger network"
-        )
-    harder = sum(reduction < 0 for reduction in reductions)
-    if 2 * harder > len(reductions):
-        lines.append(
-            f"in {harder} of {len(reductions)} simplified epochs the classifier's loss was higher on altered data than "
-            "on real data: they were not easier but strange"
-        )
-    return lines

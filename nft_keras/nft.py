@@ -32,8 +32,9 @@ from nft_keras.base import (
     squared_norms,
     warn,
 )
-from nft_keras.callbacks import Comparison, at_the_drop
+from nft_keras.callbacks import Comparison
 from nft_keras.metrics import Number, RelativePerturbation
+from nft_keras.verdict import at_the_drop
 
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")

@@ -8,6 +8,7 @@ from pathlib import Path
 from nft_keras.experiments import reference
 from nft_keras.experiments.files import whole, write_json
 from nft_keras.experiments.settings import method_title
+from nft_keras.verdict import MOST_LEFT
 
 
 def write_report(name, results, out, references=()):
@@ -26,7 +27,7 @@ def write_report(name, results, out, references=()):
     write_json(folder / "results.json", results)
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
     data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
-    text = "\n\n".join([f"# {name}", tables, *data, *_circumstances(results)])
+    text = "\n\n".join([f"# {name}", tables, *_sections(at_the_drop(results)), *data, *_circumstances(results)])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return tables
@@ -138,6 +139,43 @@ def baseline(results):
     """
     names = [r["method"] for r in results if r.get("is", r["method"]) == "ct"]
     return "ct" if "ct" in names else next(iter(names), None)
+
+
+def at_the_drop(results):
+    """A Markdown table: what the data were like until the auxiliary network was dropped.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str; "" where no trial has altered its data by an auxiliary network.
+    """
+    groups = {}
+    for result in (r for r in results if "drop" in r):
+        groups.setdefault((result.get("varied", ""), result["classifier"], result["method"]), []).append(result["drop"])
+    with_variation = any(varied for varied, *_ in groups)
+    rows = []
+    for (varied, classifier, method), drops in groups.items():
+        left = [100 * drop["relative_perturbation"] for drop in drops]
+        harder, of = (sum(drop.get(key, 0) for drop in drops) for key in ("harder_epochs", "simplified_epochs"))
+        verdict = "came back" if statistics.mean(left) <= 100 * MOST_LEFT else "did not come back"
+        verdict += ", were not easier but strange" if 2 * harder > of else ", were easier" if of else ""
+        rows.append([varied] * with_variation + [classifier, method_title(method), mean_std(left)])
+        rows[-1] += [f"{harder} of {of}" if of else "-", verdict]
+    head = ["varied"] * with_variation + ["classifier", "method", "perturbation left (% of the variance)"]
+    return markdown([*head, "epochs harder than real data", "the altered data"], rows) if rows else ""
+
+
+def _sections(drop):
+    """The lines of a report about the drop."""
+    if not drop:
+        return []
+    meaning = (
+        "Perturbation left: the mean squared change in the last simplified epoch, divided by the variance of the data; "
+        f"with more than {MOST_LEFT:.0%} the classifier meets other data after the drop. Harder: the classifier's loss "
+        "on some training examples was higher in their altered form."
+    )
+    return ["## At the drop", drop, meaning]
 
 
 def markdown(head, rows):

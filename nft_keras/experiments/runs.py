@@ -40,6 +40,20 @@ class Run:
         altered = [int(row["epoch"]) for row in self.rows() if row["phase"] == "simplified"]
         return max(altered, default=0)
 
+    def at_the_drop(self):
+        """What the data were like until the auxiliary network was dropped, from the history; None where none was.
+
+        Returns:
+            dict: relative_perturbation, float, of the last simplified epoch; harder_epochs and simplified_epochs, ints:
+            in how many of how many epochs altered data were harder than real ones (left out where that was not seen).
+        """
+        rows = [row for row in self.rows() if row["phase"] == "simplified" and row.get("relative_perturbation")]
+        if not rows:
+            return None
+        reductions = [float(row["loss_reduction"]) for row in rows if row["loss_reduction"]]
+        seen = {"harder_epochs": sum(r < 0 for r in reductions), "simplified_epochs": len(reductions)}
+        return {"relative_perturbation": float(rows[-1]["relative_perturbation"]), **(seen if reductions else {})}
+
     def rows(self):
         """The rows of history.csv, {column: str}.
 

@@ -55,7 +55,7 @@ def run_trial(trial, dataset, out, progress):
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
         best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
         seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
-        setting; is, the method, if the recipe has it under another name.
+        setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
 
     Raises:
         nft_keras.experiments.monitor.TrainingError: if the training cannot go on.
@@ -88,6 +88,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     """
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
+    run = Run(folder, {}, {})
     result = {
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
@@ -98,8 +99,9 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "valid_error": best[1],
         "best_epoch": best[0],
         "last_test_error": round(last_test_error, 4),
-        "last_valid_error": round(float(Run(folder, {}, {}).rows()[-1]["valid_error"]), 4),
+        "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
+        **({"drop": drop} if (drop := run.at_the_drop()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
         "environment": environment.describe(),

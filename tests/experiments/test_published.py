@@ -93,15 +93,32 @@ def test_ft_cells_have_the_published_settings(cell):
     assert found == FT[cell] and settings.plan.law == "quadratic"
 
 
+# What a gain has to beat: as many epochs of real data as NFT has, NFT's learning rates, smoothed labels.
+CONTROLS = ("ct-short", "ct-smooth", "ct-nft-schedule")
+
+
+@pytest.mark.parametrize("dataset", ["imdb", "cifar10-n10", "cifar10-noise"])
+def test_the_controls_differ_from_ct_in_what_they_control_alone(dataset):
+    by_name = {t.method: t for t in load_recipe(RECIPES / f"{dataset}.yaml", seeds=[0])}
+    nft, ct = by_name["nft"], vars(by_name["ct"].training)
+    changed = {
+        "ct-short": {"epochs": nft.training.epochs - nft.simplification_epochs},
+        "ct-smooth": {"label_smoothing": 0.1},
+        "ct-nft-schedule": {key: vars(nft.training)[key] for key in ("schedule", "constant_ratio")},
+    }
+    for name in CONTROLS if dataset != "imdb" else CONTROLS[:2]:
+        assert vars(by_name[name].training) == {**ct, **changed[name]} and by_name[name].kind == "ct"
+
+
 @pytest.mark.parametrize("dataset", sorted({dataset for _, dataset in (*IMAGES, *TEXT)}))
 def test_the_training_is_the_published_one_for_every_method(dataset):
-    for trial in load_recipe(RECIPES / f"{dataset}.yaml"):
+    for trial in (t for t in load_recipe(RECIPES / f"{dataset}.yaml") if t.method not in CONTROLS):
         training = trial.training
         assert training.epochs == EPOCHS.get(dataset, 200) and trial.selection == "after-drop"
         if dataset == "cifar10-n10":
             assert (training.optimizer, training.learning_rate, training.momentum) == ("sgd", 0.1, 0.9)
             assert (training.weight_decay, training.batch_size) == (5e-4, 128)
-            constant = ("constant-then-cosine", {"eef": 0.1, "ft": 0.1, "nft": 0.7}.get(trial.method))
+            constant = ("constant-then-cosine", {"eef": 0.1, "ft": 0.1, "nft": 0.7}.get(trial.kind))
             schedule = ("cosine", None) if trial.method == "ct" else constant
             assert (training.schedule, training.constant_ratio) == schedule and training.augment == "crop-and-flip"
         else:

@@ -71,6 +71,21 @@ def test_a_varied_setting_is_compared_with_its_own_classic_training_or_else_with
     ]
 
 
+def test_the_report_says_what_is_left_at_the_drop_and_whether_the_data_were_easier(tmp_path):
+    came = {"relative_perturbation": 0.05, "harder_epochs": 1, "simplified_epochs": 6}
+    strange = {"relative_perturbation": 0.5, "harder_epochs": 4, "simplified_epochs": 6}
+    results = [result("ct", 0, 5.0), result("nft", 0, 4.0, drop=came)]
+    results += [result("nft-as-coded", seed, 4.0, drop=strange, **{"is": "nft"}) for seed in (0, 1)]
+    write_report("mine", results, tmp_path)
+    text = (tmp_path / "mine" / "report.md").read_text()
+    assert "| 5.00                                   | 1 of 6                       | came back, were easier" in text
+    assert (
+        "| 50.00 ± 0.00                           | 8 of 12                      | did not come back, were not" in text
+    )
+    write_report("classic", results[:1], tmp_path)
+    assert "At the drop" not in (tmp_path / "classic" / "report.md").read_text()
+
+
 def test_without_classic_training_there_is_nothing_to_compare(tmp_path):
     results = [result("nft", 0, 9.0)]
     assert against_classic(results) == ""
