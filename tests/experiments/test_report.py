@@ -77,11 +77,9 @@ def test_the_report_says_what_is_left_at_the_drop_and_whether_the_data_were_easi
     results = [result("ct", 0, 5.0), result("nft", 0, 4.0, drop=came)]
     results += [result("nft-as-coded", seed, 4.0, drop=strange, **{"is": "nft"}) for seed in (0, 1)]
     write_report("mine", results, tmp_path)
-    text = (tmp_path / "mine" / "report.md").read_text()
-    assert "| 5.00                                   | 1 of 6                       | came back, were easier" in text
-    assert (
-        "| 50.00 ± 0.00                           | 8 of 12                      | did not come back, were not" in text
-    )
+    text = " ".join((tmp_path / "mine" / "report.md").read_text().split())
+    assert "| 5.00 | 1 of 6 | came back, were easier" in text
+    assert "| 50.00 ± 0.00 | 8 of 12 | did not come back, were not easier but strange" in text
     write_report("classic", results[:1], tmp_path)
     assert "At the drop" not in (tmp_path / "classic" / "report.md").read_text()
 
