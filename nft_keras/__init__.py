@@ -37,7 +37,10 @@ __all__ = [*_HOME, "__version__"]
 
 def __getattr__(name):
     if name == "__version__":
-        return importlib.metadata.version("nft_keras")
+        try:
+            return importlib.metadata.version("nft_keras")
+        except importlib.metadata.PackageNotFoundError:  # it lies in the path and was not installed
+            return "unknown"
     if name not in _HOME:
         raise AttributeError(f"module 'nft_keras' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
