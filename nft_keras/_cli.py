@@ -70,11 +70,12 @@ def _visible(text):
 
 
 @contextlib.contextmanager
-def writing_to(folder):
+def writing_to(folder, option="--out"):
     """Makes an output folder; what keeps the block from writing there is an error of one line.
 
     Args:
         folder: `pathlib.Path`.
+        option: the one that chooses it, for the error.
 
     Raises:
         OutputError: saying what it is.
@@ -84,7 +85,7 @@ def writing_to(folder):
         yield
     except OSError as error:
         why = error.strerror or error
-        raise OutputError(f"{folder} cannot be written to: {why}; choose another --out") from error
+        raise OutputError(f"{folder} cannot be written to: {why}; choose another {option}") from error
 
 
 def end(main, interrupted="interrupted"):

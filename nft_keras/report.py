@@ -11,6 +11,8 @@ from nft_keras.experiments.schema import RecipeError
 def main(arguments=None):
     """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
+    With --keep it writes what is to be kept of one recipe's run instead.
+
     Args:
         arguments: list of str, default `sys.argv[1:]`.
 
@@ -22,8 +24,27 @@ def main(arguments=None):
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
     parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
+    )
     options = parser.parse_args(arguments)
+    if options.keep is not None:
+        return answer(RecipeError, _keep, options)
     return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
+
+
+def _keep(options):
+    from nft_keras.experiments import keep
+
+    if len(options.folders) > 1 or options.out:
+        raise RecipeError("--keep takes the folder of one recipe's run, OUT/RECIPE, and no --out")
+    files = keep.kept(options.folders[0])
+    with writing_to(options.keep, "--keep"):
+        keep.write(files, options.keep)
+    print(f"{', '.join(files)} written to {options.keep}")
 
 
 def _report(folders, out):

@@ -1,0 +1,65 @@
+"""What is kept of a recipe's run where its trials' folders are too large: report, results, recipe and histories."""
+
+import csv
+import gzip
+import io
+import json
+import os
+from pathlib import Path
+
+from nft_keras.experiments import reference
+from nft_keras.experiments.files import whole
+from nft_keras.experiments.runs import Run
+from nft_keras.experiments.schema import RecipeError
+
+FILES = ("report.md", "results.json", "recipe.yaml")
+HISTORIES = "histories.csv.gz"
+TRIAL = ("variation", "classifier", "method", "seed")
+
+
+def kept(run):
+    """The files that are kept of a run.
+
+    Args:
+        run: the recipe's folder below an output folder, with the folders of the trials of its results.json.
+
+    Returns:
+        {name: bytes}: `FILES`, reference.json where there is one, and `HISTORIES`, a CSV of all rows of the trials'
+        history.csv, with the columns `TRIAL` before them. The same trials give the same bytes.
+
+    Raises:
+        RecipeError: if it is no such folder, or a trial's history is missing.
+    """
+    run = Path(run)
+    missing = [name for name in FILES if not os.path.isfile(run / name)]
+    if missing:
+        raise RecipeError(f"{run} has no {missing[0]}: --keep takes what a run left of one recipe, OUT/RECIPE")
+    there = [name for name in (*FILES, reference.FILE) if (run / name).is_file()]
+    return {name: (run / name).read_bytes() for name in there} | {HISTORIES: _histories(run)}
+
+
+def write(files, folder):
+    """Writes the files into a folder; a reference.json that is not among them goes.
+
+    Args:
+        files: what `kept` returns.
+        folder: `pathlib.Path`.
+    """
+    for name, content in files.items():
+        with whole(folder / name) as temporary:
+            temporary.write_bytes(content)
+    if reference.FILE not in files:
+        (folder / reference.FILE).unlink(missing_ok=True)
+
+
+def _histories(run):
+    rows = []
+    for result in json.loads((run / "results.json").read_text(encoding="utf-8")):
+        trial = dict(zip(TRIAL, (result.get("varied", ""), *(result[name] for name in TRIAL[1:])), strict=True))
+        folder = run / trial["variation"] / trial["classifier"] / trial["method"] / f"seed-{trial['seed']}"
+        rows += [trial | row for row in Run(folder, {}, {}).rows()]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys([*TRIAL, *(name for row in rows for name in row)]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return gzip.compress(text.getvalue().encode(), mtime=0)
