@@ -3,10 +3,13 @@
 Sections: steps (CT and NFT, the three phases, the floor), drop (after the drop against `keras.Model.fit`), others (FT
 and EEF), kernels (what a step is made of), profile (where a step's time goes), memory (and start-up), scaling (batch
 size, width, number of examples), pipeline. They need `pip install -e '.[bench]'`.
+
+python -m bench calibrate measures no cost, but how hard the generated data sets are; see its --help.
 """
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,6 +24,11 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of the results (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny networks, a round each: does it run? Never a time")
     parser.add_argument("--threads", type=int, help="of TensorFlow and of PyTorch each; default: one for each core")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["calibrate"]:
+        from bench import calibrate
+
+        return calibrate.main(arguments[1:])
     options = parser.parse_args(arguments)
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
@@ -40,4 +48,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ import numpy as np
 
 from nft_keras.data import Dataset, Part, split
 from nft_keras.data.generate import over, patches
+from nft_keras.data.photographs import SCIKIT_LEARN, grey
 from nft_keras.data.preprocessing import Images, of_arrays
 
 
@@ -49,7 +50,9 @@ def digits_back_image(data_dir, split_seed):
     digits = load_digits()
     ink = np.pad(digits.images / 16.0, ((0, 0), (1, 1), (1, 1)))
     ink = zoom(ink, (1, 2.8, 2.8), order=1).clip(0, 1)
-    x = over(ink, patches(len(ink), np.random.default_rng(split_seed)))[..., None].astype("float32")
+    rng = np.random.default_rng(split_seed)
+    backgrounds = patches(len(ink), rng, list(map(grey, SCIKIT_LEARN)), least_deviation=0.1)
+    x = over(ink, backgrounds)[..., None].astype("float32")
     everything = Part(x, digits.target.astype("int32"))
     train, rest = split(everything, 1000, split_seed)
     valid, test = split(rest, 297, split_seed)

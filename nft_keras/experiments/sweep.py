@@ -13,6 +13,7 @@ from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
 from nft_keras.experiments.files import whole, write_yaml
 from nft_keras.experiments.queue import Queue
+from nft_keras.experiments.reference import References
 from nft_keras.experiments.report import markdown, write_report
 from nft_keras.experiments.runs import Run, check_free, finished
 from nft_keras.experiments.schema import RecipeError
@@ -259,7 +260,8 @@ def write_tables(searches, others, out):
         writer.writeheader()
         writer.writerows(rows)
     results = finished(others, out)
-    return "\n\n".join([*([write_report(recipe, results, out)] if results else []), *chosen])
+    references = References(Path(out, recipe), others).entries
+    return "\n\n".join([*([write_report(recipe, results, out, references)] if results else []), *chosen])
 
 
 def _table(search):
