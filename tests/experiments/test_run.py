@@ -270,7 +270,8 @@ def test_a_typing_error_is_one_line_exit_code_2_and_leaves_nothing(arguments, me
 
 def test_help_and_wrong_recipes_never_import_keras():
     program = (
-        "import sys; sys.orig_argv[1:] = ['-m', 'nft_keras']; from nft_keras import run; run.main(['recipes/imdb.yaml', '--dry-run']); "
+        "import sys; sys.orig_argv[1:] = ['-m', 'nft_keras']; from nft_keras import run; "
+        "run.main(['recipes/imdb.yaml', '--dry-run']); "
         "print(sorted({'keras', 'tensorflow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
