@@ -1,8 +1,8 @@
 """Are the generated data sets as hard as the published ones? python -m bench calibrate [SET ...]
 
-Three classifiers on each set that `nft_keras.data.generate` draws: an SVM (RBF kernel, C 10, gamma 0.02) of the first
-6,000 training images; FC-A and CNN-A as the set's recipe trains them, classically, with seed 0. The published errors
-are those of CT in Table 1 of Marullo et al. (2022), for the SVM those of SVM-RBF in Table 1 of Larochelle et al.
+Three classifiers on each set that `nft_keras.data.sources.generate` draws: an SVM (RBF kernel, C 10, gamma 0.02) of the
+first 6,000 training images; FC-A and CNN-A as the set's recipe trains them, classically, with seed 0. The published
+errors are those of CT in Table 1 of Marullo et al. (2022), for the SVM those of SVM-RBF in Table 1 of Larochelle et al.
 (2007), who chose C and gamma by validation and trained on the validation part too: a lower bound for ours.
 
 What is finished is kept in the output folder, so the same command goes on where it was killed. With KERAS_BACKEND=jax
@@ -16,11 +16,12 @@ from pathlib import Path
 import keras
 
 from bench.report import Table
-from nft_keras import data, run
-from nft_keras._cli import add_data_dir, positive
-from nft_keras.data import larochelle
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.cli.options import add_data_dir, positive
+from nft_keras.data.sources import larochelle
 from nft_keras.experiments.files import whole, write_json
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.runs import finished
 
 PUBLISHED = {

@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from nft_keras.experiments.environment import processor
+from nft_keras.experiments.train.environment import processor
 
 
 def in_turns(runners, seconds, least=3, most=25, warm=True):

@@ -20,9 +20,9 @@ from bench.floor import forward  # noqa: E402
 from nft_keras import data  # noqa: E402
 from nft_keras.base import LAWS, progress  # noqa: E402
 from nft_keras.experiments import methods  # noqa: E402
-from nft_keras.experiments import trial as trials  # noqa: E402
-from nft_keras.experiments.recipe import load_recipe, shipped_recipes  # noqa: E402
-from nft_keras.experiments.report import markdown  # noqa: E402
+from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes  # noqa: E402
+from nft_keras.experiments.report.tables import markdown  # noqa: E402
+from nft_keras.experiments.train import trial as trials  # noqa: E402
 
 METHODS = ("ct", "eef", "ft", "nft", "nft-as-coded")
 

@@ -16,9 +16,9 @@ import tensorflow as tf  # noqa: E402
 
 from nft_keras import data  # noqa: E402
 from nft_keras.data.batches import batches  # noqa: E402
-from nft_keras.experiments import trial as trials  # noqa: E402
-from nft_keras.experiments.recipe import load_recipe  # noqa: E402
-from nft_keras.experiments.report import markdown  # noqa: E402
+from nft_keras.experiments.recipe.reading import load_recipe  # noqa: E402
+from nft_keras.experiments.report.tables import markdown  # noqa: E402
+from nft_keras.experiments.train import trial as trials  # noqa: E402
 
 STEPS = 10
 MEASURED_EPOCH = {"ct": 3, "eef": 3, "ft": 2, "nft": 3}

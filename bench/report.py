@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from bench import measure
-from nft_keras.experiments.environment import describe
 from nft_keras.experiments.files import whole, write_json
-from nft_keras.experiments.report import markdown
+from nft_keras.experiments.report.tables import markdown
+from nft_keras.experiments.train.environment import describe
 
 
 @dataclasses.dataclass

@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 
 from bench.floor import forward  # noqa: E402
 from nft_keras import DevelopmentalPlan, FriendlyModel, auxiliaries, classifiers, optimizers  # noqa: E402
-from nft_keras._replicas import Replicas, initial_values  # noqa: E402
+from nft_keras.experiments.train.together.members import Replicas, initial_values  # noqa: E402
 
 CELLS = {
     "fc": ((784,), lambda shape: classifiers.fc_b(shape, 10, (256, 128)), lambda shape: auxiliaries.mlp(784, 128)),

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from nft_keras import data
 from nft_keras._registry import imported
-from nft_keras.experiments import recipe, settings
-from nft_keras.experiments.report import markdown, mean_std, p_value
+from nft_keras.experiments.recipe import reading as recipe
+from nft_keras.experiments.recipe import settings
+from nft_keras.experiments.report.tables import markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the tables have a column for that.
@@ -65,7 +66,7 @@ def keys():
 
 
 def settings_table(name):
-    """The settings of a dataclass of `nft_keras.experiments.settings`."""
+    """The settings of a dataclass of `nft_keras.experiments.recipe.settings`."""
     dataclass = getattr(settings, name)
     meanings = _meanings(dataclass)
     hints = typing.get_type_hints(dataclass, include_extras=True)
@@ -110,11 +111,11 @@ def data_options():
     return "\n\n".join(f"### {', '.join(alike)}\n\n{table}" for table, alike in names.items())
 
 
-def command_help(module):
+def command_help(verb):
     """What a command answers to --help."""
     environment = {**os.environ, "XDG_CACHE_HOME": "~/.cache", "COLUMNS": "100"}
     environment.pop("NFT_DATA_DIR", None)
-    command = [sys.executable, "-m", f"nft_keras.{module}", "--help"]
+    command = [sys.executable, "-m", "nft_keras", verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return f"```text\n{done.stdout.rstrip()}\n```"
 

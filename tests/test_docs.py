@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from nft_keras import data
+from nft_keras import cli, data
 from nft_keras._registry import Registry
-from nft_keras.experiments import reference, settings
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.report import write_report
-from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.recipe import settings
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.report import reference
+from nft_keras.experiments.report.tables import write_report
 from tests.test_wheel import COMMANDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -246,7 +247,7 @@ def test_the_page_of_commands_has_them_all():
     names = {(file.parent if file.stem == "__main__" else file).stem for file in commands()}
     assert names == set(COMMANDS)
     assert set(re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)) == names
-    assert hooks.command_help("predict").startswith("```text\nusage: python -m nft_keras.predict ")
+    assert hooks.command_help("predict").startswith("```text\nusage: python -m nft_keras predict ")
 
 
 def test_the_map_of_the_code_names_what_is_there():
@@ -299,7 +300,7 @@ def run(command):
     """What a command line, run in this process, says on stderr."""
     words = shlex.split(command)
     _, _, module, *arguments = words[words.index("python") :]
-    main = importlib.import_module(module.replace("nft_keras.data", "nft_keras.data.__main__")).main
+    main = cli.main if module == "nft_keras" else importlib.import_module(module).main
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         code = main(arguments)
@@ -322,7 +323,7 @@ def trained(tmp_path_factory):
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("heading, text", entries().items(), ids=lambda value: value.partition("\n")[0])
 def test_a_command_of_the_page_prints_the_message_below_it(heading, text, trained, tmp_path, monkeypatch):
-    from nft_keras.data.cache import one_at_a_time
+    from nft_keras.data.io.cache import one_at_a_time
 
     if heading == "a package that is not installed":
         for package in ("onnx", "tf2onnx", "optuna"):

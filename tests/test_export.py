@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from nft_keras import FriendlyModel, auxiliaries, classifiers, run
-from nft_keras.export import FORMATS, ExportError, export, main
+from nft_keras import FriendlyModel, auxiliaries, classifiers
+from nft_keras.cli import run
+from nft_keras.cli.export import FORMATS, ExportError, export, main
 
 pytestmark = pytest.mark.xdist_group("export")
 RECIPE = """\

@@ -9,7 +9,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from nft_keras.data import cache, generate, larochelle
+from nft_keras.data.io import cache
+from nft_keras.data.sources import generate, larochelle
 from notebooks.save import HERE, execute
 
 SMALL = {

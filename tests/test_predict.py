@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse
 import yaml
 
-from nft_keras import data, run
-from nft_keras.export import ExportError
-from nft_keras.predict import main, predict
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.cli.export import ExportError
+from nft_keras.cli.predict import main, predict
 
 pytestmark = pytest.mark.xdist_group("predict")
 TRAINING = """

@@ -78,7 +78,7 @@ def test_a_program_adds_an_entry_for_itself():
             "dataclass with a plan",
         ),
         (
-            "from nft_keras.experiments.settings import Classifier\nnumber = Classifier('a:b', takes='sounds')",
+            "from nft_keras.experiments.recipe.settings import Classifier\nnumber = Classifier('a:b', takes='sounds')",
             "takes must be 'images', 'vectors' or None, got 'sounds'",
         ),
     ],
@@ -91,7 +91,7 @@ def test_what_a_recipe_cannot_read_is_refused_where_it_is_declared(install, prog
 
 def test_the_list_of_data_sets_shows_the_others_beside_one_that_is_broken(install, tmp_path, monkeypatch, capsys):
     from nft_keras import data
-    from nft_keras.data import __main__ as cli
+    from nft_keras.cli import data as cli
 
     install("numbers_broken", "two", "raise RuntimeError('broken')")
     monkeypatch.setattr(cli, "SPECS", Registry("numbers", data.Spec, {"two-moons": data.SPECS["two-moons"]}))

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("jax")
 
-from nft_keras._replicas import can_be_shifted, shifted_convolution  # noqa: E402
+from nft_keras.experiments.train.together.members import can_be_shifted, shifted_convolution  # noqa: E402
 
 LAYERS = [
     {"padding": padding, "strides": strides, "dilation_rate": dilation, "groups": groups}

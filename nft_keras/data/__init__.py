@@ -54,12 +54,12 @@ class Spec:
         return imported(self.origin)(name, Path(data_dir)) if self.origin else "a file of yours"
 
 
-_ALWAYS = "nft_keras.data.origins:always"
-_PREPARED = "nft_keras.data.origins:prepared"
-_LAROCHELLE = "nft_keras.data.larochelle:origin"
+_ALWAYS = "nft_keras.data.io.origins:always"
+_PREPARED = "nft_keras.data.io.origins:prepared"
+_LAROCHELLE = "nft_keras.data.sources.larochelle:origin"
 _OWN = {
     "two-moons": Spec(
-        "nft_keras.data.toy:two_moons",
+        "nft_keras.data.sources.toy:two_moons",
         "two interleaved half circles in the plane",
         (2,),
         2,
@@ -67,7 +67,7 @@ _OWN = {
         _ALWAYS,
     ),
     "digits-back-image": Spec(
-        "nft_keras.data.toy:digits_back_image",
+        "nft_keras.data.sources.toy:digits_back_image",
         "scikit-learn's handwritten digits over patches of its sample photographs",
         (28, 28, 1),
         10,
@@ -75,7 +75,7 @@ _OWN = {
         _ALWAYS,
     ),
     "mnist-rot": Spec(
-        "nft_keras.data.larochelle:mnist_rot",
+        "nft_keras.data.sources.larochelle:mnist_rot",
         "handwritten digits rotated by any angle",
         (28, 28, 1),
         10,
@@ -83,7 +83,7 @@ _OWN = {
         _LAROCHELLE,
     ),
     "mnist-back-image": Spec(
-        "nft_keras.data.larochelle:mnist_back_image",
+        "nft_keras.data.sources.larochelle:mnist_back_image",
         "handwritten digits over patches of photographs",
         (28, 28, 1),
         10,
@@ -91,7 +91,7 @@ _OWN = {
         _LAROCHELLE,
     ),
     "mnist-rot-back-image": Spec(
-        "nft_keras.data.larochelle:mnist_rot_back_image",
+        "nft_keras.data.sources.larochelle:mnist_rot_back_image",
         "rotated handwritten digits over patches of photographs",
         (28, 28, 1),
         10,
@@ -99,7 +99,7 @@ _OWN = {
         _LAROCHELLE,
     ),
     "rectangles-image": Spec(
-        "nft_keras.data.larochelle:rectangles_image",
+        "nft_keras.data.sources.larochelle:rectangles_image",
         "wide or tall rectangles, patches of photographs inside and around",
         (28, 28, 1),
         2,
@@ -107,7 +107,7 @@ _OWN = {
         _LAROCHELLE,
     ),
     "convex": Spec(
-        "nft_keras.data.larochelle:convex",
+        "nft_keras.data.sources.larochelle:convex",
         "convex or non-convex white regions",
         (28, 28, 1),
         2,
@@ -115,7 +115,7 @@ _OWN = {
         _LAROCHELLE,
     ),
     "imdb": Spec(
-        "nft_keras.data.text:imdb",
+        "nft_keras.data.sources.text:imdb",
         "polarity of film reviews, TF-IDF features",
         (20000,),
         2,
@@ -123,7 +123,7 @@ _OWN = {
         _PREPARED,
     ),
     "mnist": Spec(
-        "nft_keras.data.images:mnist",
+        "nft_keras.data.sources.images:mnist",
         "handwritten digits as they are",
         (28, 28, 1),
         10,
@@ -131,7 +131,7 @@ _OWN = {
         _PREPARED,
     ),
     "cifar10": Spec(
-        "nft_keras.data.images:cifar10",
+        "nft_keras.data.sources.images:cifar10",
         "small photographs of ten kinds of things; cifar10-n<percent> with permuted training labels",
         (32, 32, 3),
         10,
@@ -139,7 +139,7 @@ _OWN = {
         _PREPARED,
     ),
     "cifar10-human": Spec(
-        "nft_keras.data.images:cifar10_human",
+        "nft_keras.data.sources.images:cifar10_human",
         "cifar10 with the labels that people gave, right or wrong (CIFAR-10N)",
         (32, 32, 3),
         10,
@@ -147,16 +147,16 @@ _OWN = {
         _PREPARED,
     ),
     "wines": Spec(
-        "nft_keras.data.wines:wines",
+        "nft_keras.data.sources.wines:wines",
         "wine reviews of 90 points or more against the others, sentence embeddings",
         (768,),
         2,
         (70000, 30000, 29971),
-        "nft_keras.data.origins:wines",
+        "nft_keras.data.io.origins:wines",
     ),
-    "csv": Spec("nft_keras.data.own:csv_file", "a table of your own: numeric columns, or a column of text"),
-    "npz": Spec("nft_keras.data.own:npz_file", "arrays of your own"),
-    "image-folder": Spec("nft_keras.data.own:image_folder", "images of your own, a folder for each class"),
+    "csv": Spec("nft_keras.data.sources.own:csv_file", "a table of your own: numeric columns, or a column of text"),
+    "npz": Spec("nft_keras.data.sources.own:npz_file", "arrays of your own"),
+    "image-folder": Spec("nft_keras.data.sources.own:image_folder", "images of your own, a folder for each class"),
 }
 SPECS = Registry("nft_keras.datasets", Spec, _OWN)
 
@@ -191,7 +191,8 @@ class Dataset:
         provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ..."), and the label
             noise that they were given.
         class_names: tuple of str, one per class.
-        preprocessing: what made x of the content of files, an object of `nft_keras.data.preprocessing`; None: unknown.
+        preprocessing: what made x of the content of files, an object of `nft_keras.data.features.preprocessing`; None:
+            unknown.
     """
 
     train: Part

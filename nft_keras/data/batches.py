@@ -25,7 +25,7 @@ def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, pa
         seed: int, or None for the order of the part itself.
         epoch: scalar integer `tf.Variable`, read whenever a pass over the data begins; needed with a seed.
         augment: function of (images, two integers as a seed) that gives images of the same shape and dtype, such as
-            `nft_keras.data.augment.crop_and_flip`; None leaves the examples as they are. Needs a seed.
+            `nft_keras.data.features.augment.crop_and_flip`; None leaves the examples as they are. Needs a seed.
         kept: bool `tf.Variable` (n,), read whenever a pass begins: only these examples come, and then empty minibatches
             up to the usual number. None: all of them.
         parts: (first, number, of) where several replicas share each minibatch: it is cut into `of` parts, as equal as

@@ -7,10 +7,10 @@ import json
 import os
 from pathlib import Path
 
-from nft_keras.experiments import reference
 from nft_keras.experiments.files import whole
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.report import reference
 from nft_keras.experiments.runs import Run
-from nft_keras.experiments.schema import RecipeError
 
 FILES = ("report.md", "results.json", "recipe.yaml")
 HISTORIES = "histories.csv.gz"

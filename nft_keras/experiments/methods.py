@@ -1,9 +1,9 @@
 """What trains a classifier by each method of a recipe: a model around it, and the plan that the model follows.
 
-The first function of a method takes its settings (a dataclass of `nft_keras.experiments.settings`), the classifier and
-the `nft_keras.data.Dataset`; it returns a `SimplifyingModel`, not yet compiled, and a mapping of what `compile` takes
-beside the optimizer, loss and metrics, which are the same for all methods. The second takes settings, data set,
-simplification_epochs and law, and returns the plan, a `keras.callbacks.Callback`.
+The first function of a method takes its settings (a dataclass of `nft_keras.experiments.recipe.settings`), the
+classifier and the `nft_keras.data.Dataset`; it returns a `SimplifyingModel`, not yet compiled, and a mapping of what
+`compile` takes beside the optimizer, loss and metrics, which are the same for all methods. The second takes settings,
+data set, simplification_epochs and law, and returns the plan, a `keras.callbacks.Callback`.
 """
 
 import keras

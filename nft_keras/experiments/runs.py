@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 
 from nft_keras.data import noise_in_name
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.schema import Document, RecipeError
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.schema import Document, RecipeError
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
 _NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
@@ -172,7 +172,7 @@ def finished(trials, out):
     """Those of the trials that were run to their end with exactly their present settings.
 
     Args:
-        trials: iterable of `nft_keras.experiments.settings.Trial`.
+        trials: iterable of `nft_keras.experiments.recipe.settings.Trial`.
         out: the output folder.
 
     Returns:
@@ -193,7 +193,7 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
     """Refuses a trial whose folder holds one with other settings.
 
     Args:
-        trial: `nft_keras.experiments.settings.Trial`.
+        trial: `nft_keras.experiments.recipe.settings.Trial`.
         out: the output folder.
         advice: what the error says to do.
 

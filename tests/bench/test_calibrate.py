@@ -6,8 +6,8 @@ import pytest
 from bench import calibrate
 from bench.__main__ import main
 from nft_keras import data
-from nft_keras.data import larochelle
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.data.sources import larochelle
+from nft_keras.experiments.recipe.reading import load_recipe
 
 
 @pytest.fixture(autouse=True)

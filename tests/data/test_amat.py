@@ -4,7 +4,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from nft_keras.data import DataError, amat
+from nft_keras.data import DataError
+from nft_keras.data.sources import amat
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import scipy.sparse
 import tensorflow as tf
 
 from nft_keras.data import Part
-from nft_keras.data.augment import crop_and_flip
 from nft_keras.data.batches import batches, order
+from nft_keras.data.features.augment import crop_and_flip
 
 N = 103
 Y = np.arange(N, dtype="int32")

@@ -3,7 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from nft_keras.data import DataError, cache
+from nft_keras.data import DataError
+from nft_keras.data.io import cache
 
 
 def test_arrays_come_back_as_they_were_and_no_other_file_is_left(tmp_path):

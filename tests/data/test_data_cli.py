@@ -5,8 +5,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from nft_keras.cli.data import main
 from nft_keras.data import SPECS
-from nft_keras.data.__main__ import main
 
 
 def test_list_has_a_line_for_every_data_set_with_its_shape_classes_sizes_and_origin(tmp_path, capsys):
@@ -68,10 +68,10 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(tmp_path, capsys, ar
 
 @pytest.mark.parametrize("arguments, code", [(["--help"], 0), (["show", "--help"], 0), (["display"], 2), ([], 2)])
 def test_help_and_wrong_arguments_answer_without_waiting_for_tensorflow(arguments, code):
-    command = [sys.executable, "-X", "importtime", "-m", "nft_keras.data", *arguments]
+    command = [sys.executable, "-X", "importtime", "-m", "nft_keras", "data", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == code
-    assert "usage: python -m nft_keras.data" in done.stdout + done.stderr
+    assert "usage: python -m nft_keras data" in done.stdout + done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "nft_keras.data" in imported
     assert not imported & {"tensorflow", "keras", "sklearn", "matplotlib"}

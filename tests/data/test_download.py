@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nft_keras.data import DataError
-from nft_keras.data.download import DownloadError, download
+from nft_keras.data.io.download import DownloadError, download
 
 BODY = np.random.default_rng(0).bytes(300_000)
 SHA1 = hashlib.sha1(BODY).hexdigest()

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from scipy.spatial import ConvexHull
 
-from nft_keras.data import generate
-from nft_keras.data.photographs import ALL, SCIKIT_LEARN, grey
+from nft_keras.data.sources import generate
+from nft_keras.data.sources.photographs import ALL, SCIKIT_LEARN, grey
 
 
 @pytest.fixture

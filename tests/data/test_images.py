@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nft_keras.data import DataError, load, origins
+from nft_keras.data import DataError, load
+from nft_keras.data.io import origins
 
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 HUMAN = {"worse": "worse_label", "aggre": "aggre_label", **{f"random{i}": f"random_label{i}" for i in (1, 2, 3)}}
@@ -96,7 +97,7 @@ def human(human_files, monkeypatch):
     """`human_files`, with the images in place of their download."""
     import tensorflow_datasets as tfds
 
-    from nft_keras.data import prepared as module
+    from nft_keras.data.io import prepared as module
 
     folder = human_files[0]
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda *_: folder / "images")
@@ -170,7 +171,7 @@ def test_people_s_labels_are_the_worse_ones_unless_asked_and_may_be_permuted_on_
 
 
 def test_without_people_s_labels_one_line_says_which_files_to_put_where(tmp_path, capsys):
-    from nft_keras.data.__main__ import main
+    from nft_keras.cli.data import main
 
     manual = tmp_path / "downloads" / "manual"
     manual.mkdir(parents=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nft_keras import data
-from nft_keras.data import DataError, generate, larochelle, load
+from nft_keras.data import DataError, load
+from nft_keras.data.sources import generate, larochelle
 
 NAMES = tuple(larochelle._SETS)
 SIZES = (20, 10, 30)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nft_keras.data import DataError, load
-from nft_keras.data.text import TfIdf
+from nft_keras.data.sources.text import TfIdf
 
 PARTS = ("train", "valid", "test")
 

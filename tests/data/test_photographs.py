@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from nft_keras.data import photographs
+from nft_keras.data.sources import photographs
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def test_every_package_that_a_photograph_is_read_from_is_declared():
 
 
 def test_the_packages_that_are_there_for_photographs_are_imported_only_to_read_one():
-    code = "import sys, json, nft_keras.data.larochelle; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, json, nft_keras.data.sources.larochelle; print(json.dumps(sorted(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     modules = json.loads(out.splitlines()[-1])
     assert not {"skimage", "pywt"} & set(modules)

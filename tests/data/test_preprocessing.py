@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from nft_keras.data import DataError, Dataset, Part, load, preprocessing
-from nft_keras.data.preprocessing import Columns, Images, Vectors, of_arrays
-from nft_keras.data.text import Embeddings, TfIdf
+from nft_keras.data import DataError, Dataset, Part, load
+from nft_keras.data.features import preprocessing
+from nft_keras.data.features.preprocessing import Columns, Images, Vectors, of_arrays
+from nft_keras.data.sources.text import Embeddings, TfIdf
 from tests.data.checkpoints import SENTENCES, write_checkpoint
 
 RNG = np.random.default_rng(0)
@@ -75,7 +76,7 @@ def test_tf_idf_after_a_round_trip_is_the_published_one(folder):
 
 
 def test_sentences_are_embedded_by_the_encoder_of_the_training_data_and_no_other(folder, tmp_path):
-    from nft_keras.data.encoder import SentenceEncoder, fingerprint
+    from nft_keras.data.features.encoder import SentenceEncoder, fingerprint
 
     directory = tmp_path / "encoder"
     write_checkpoint(directory, "bert")

@@ -1,4 +1,4 @@
-"""python tests/experiments/fake_sweep.py ... is python -m nft_keras.sweep ... with trainings that take no time.
+"""python tests/experiments/fake_sweep.py ... is python -m nft_keras sweep ... with trainings that take no time.
 
 A training has three epochs, each kept in the trial's folder; whoever takes it up again goes on. Every training that
 comes to its end adds a line to $FAKE_LOG. The validation error is lowest for the largest eta_max, the test error for
@@ -16,9 +16,10 @@ from pathlib import Path
 sys.argv[0], script = "-m", sys.argv[0]  # nft_keras then imports no Keras
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from nft_keras import data, sweep  # noqa: E402
-from nft_keras.experiments import queue  # noqa: E402
+from nft_keras import data  # noqa: E402
+from nft_keras.cli import sweep  # noqa: E402
 from nft_keras.experiments.files import write_json, write_yaml  # noqa: E402
+from nft_keras.experiments.sweep import queue  # noqa: E402
 
 EPOCHS = 3
 
@@ -62,10 +63,10 @@ def run_trial(trial, dataset, out, progress):
 
 
 if __name__ == "__main__":
-    sys.modules["nft_keras.experiments.trial"] = types.SimpleNamespace(
+    sys.modules["nft_keras.experiments.train.trial"] = types.SimpleNamespace(
         run_trial=run_trial, check_fits=lambda trial, dataset: None
     )
-    sys.modules["nft_keras.experiments.monitor"] = types.SimpleNamespace(TrainingError=TrainingError)
+    sys.modules["nft_keras.experiments.train.callbacks"] = types.SimpleNamespace(TrainingError=TrainingError)
     sys.modules["tensorflow"] = types.SimpleNamespace(errors=types.SimpleNamespace(ResourceExhaustedError=MemoryError))
     sweep.import_tensorflow_quietly = lambda: None
     data.load = functools.wraps(data.load)(lambda **settings: None)  # recipes are read against its signature

@@ -6,9 +6,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from nft_keras import data
-from nft_keras.experiments import distribute
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.trial import run_trial
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train import distribution as distribute
+from nft_keras.experiments.train.trial import run_trial
 
 
 def main(recipe, whole, broken):

@@ -12,9 +12,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nft_keras import data, run
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.trial import run_trial
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
 from tests.experiments.test_losses import best_valid_loss_apart
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 from scipy.sparse import csr_matrix, issparse
 
 from nft_keras import data
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.settings import CLASSIFIERS, plain
 from nft_keras.experiments.runs import find, finished, flat
-from nft_keras.experiments.settings import CLASSIFIERS, plain
-from nft_keras.experiments.trial import check_fits, run_trial
+from nft_keras.experiments.train.trial import check_fits, run_trial
 from tests.experiments.test_recipe import RECIPES
 
 BATCH = 2

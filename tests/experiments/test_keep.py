@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from nft_keras import report
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.report import write_recipe, write_report
+from nft_keras.cli import report
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.report.tables import write_recipe, write_report
 from nft_keras.experiments.runs import finished
 from tests.experiments.finished import finish
 

@@ -6,9 +6,9 @@ import pytest
 from keras import ops
 
 from nft_keras import data
-from nft_keras.experiments.losses import SmoothedCrossentropy, crossentropy
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.trial import build_classifier, build_method, run_trial
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train.losses import SmoothedCrossentropy, crossentropy
+from nft_keras.experiments.train.trial import build_classifier, build_method, run_trial
 
 RECIPE = """\
 dataset: {name: npz, path: PATH}

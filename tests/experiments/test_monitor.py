@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from nft_keras.experiments import figures, monitor
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.report import figures
+from nft_keras.experiments.train import callbacks as monitor
 
 
 class Saved:

@@ -3,9 +3,10 @@ import csv
 import numpy as np
 import pytest
 
-from nft_keras import figures
-from nft_keras.experiments import paper_figures, runs
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.cli import figures
+from nft_keras.experiments import runs
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.report import paper_figures
 from tests.experiments import finished
 from tests.experiments.test_published import RECIPES
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.runs import flat
 
 RECIPES = Path(__file__).parents[2] / "recipes"

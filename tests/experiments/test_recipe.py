@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from nft_keras._registry import imported
-from nft_keras.experiments import recipe
-from nft_keras.experiments import settings as settings_of
-from nft_keras.experiments.recipe import load_recipe, load_sweep
-from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.recipe import reading as recipe
+from nft_keras.experiments.recipe import settings as settings_of
+from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
+from nft_keras.experiments.recipe.schema import RecipeError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
 

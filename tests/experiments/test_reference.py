@@ -5,8 +5,9 @@ import pytest
 import scipy.sparse
 from scipy.optimize import minimize
 
-from nft_keras import data, run
-from nft_keras.experiments import reference
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.experiments.report import reference
 
 RECIPE = """\
 dataset: {name: npz, path: PATH}

@@ -4,8 +4,8 @@ import math
 import pytest
 import tensorflow as tf
 
-from nft_keras.experiments import environment
-from nft_keras.experiments.report import against_classic, p_value, table, write_recipe, write_report
+from nft_keras.experiments.report.tables import against_classic, p_value, table, write_recipe, write_report
+from nft_keras.experiments.train import environment
 
 
 def result(method, seed, test_error, **more):

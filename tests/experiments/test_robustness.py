@@ -8,11 +8,13 @@ import pytest
 from keras import ops
 from scipy.optimize import minimize
 
-from nft_keras import robustness, run
-from nft_keras.experiments import robustness_report, runs
-from nft_keras.experiments.attacks import Ball, Target, fgsm, log_odds, noise, pgd, random_search
-from nft_keras.experiments.norms import NORMS
-from nft_keras.experiments.robustness import CHECKS, Examples, Settings, examples, measure, warnings
+from nft_keras.cli import attack as robustness
+from nft_keras.cli import run
+from nft_keras.experiments import runs
+from nft_keras.experiments.attack import report as robustness_report
+from nft_keras.experiments.attack.attacks import Ball, Target, fgsm, log_odds, noise, pgd, random_search
+from nft_keras.experiments.attack.norms import NORMS
+from nft_keras.experiments.attack.robustness import CHECKS, Examples, Settings, examples, measure, warnings
 
 RECIPE = """\
 dataset: {name: two-moons, noise: 0.2, train_size: 100, valid_size: 50, test_size: 60}
@@ -311,7 +313,7 @@ def test_runs_that_cannot_be_attacked_are_refused_in_one_line(moons, tmp_path, c
 def test_another_back_end_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(robustness, "backend_name", lambda: "jax")
     assert robustness.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "nft_keras.robustness needs KERAS_BACKEND=tensorflow, got jax\n"
+    assert capsys.readouterr().err == "nft_keras.cli.attack needs KERAS_BACKEND=tensorflow, got jax\n"
 
 
 def test_inside_a_trial_s_folder_it_has_a_group_too(tmp_path, monkeypatch):

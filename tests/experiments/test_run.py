@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from nft_keras import data, run
+from nft_keras import data
+from nft_keras.cli import run
 from nft_keras.experiments import runs
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@ import pytest
 import yaml
 
 from nft_keras.experiments import runs
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.schema import RecipeError
 from tests.experiments.finished import finish
 
 RECIPE = """\

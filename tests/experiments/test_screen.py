@@ -1,8 +1,8 @@
 import time
 
-from nft_keras import run
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.screen import Screen
+from nft_keras.cli import run
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train.screen import Screen
 
 
 def test_a_trial_that_goes_on_says_so_and_a_long_one_says_every_minute_where_it_is(capsys, monkeypatch):

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from tensorflow.python.framework.config import disable_op_determinism
 
-from nft_keras import data, run
-from nft_keras.experiments import monitor
-from nft_keras.experiments.recipe import load_recipe
-from nft_keras.experiments.trial import run_trial
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train import callbacks as monitor
+from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def start(recipe, out, *more, **kwargs):
 
 
 _forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["tensorflow", "nft_keras.experiments.trial", __name__])
+_forkserver.set_forkserver_preload(["tensorflow", "nft_keras.experiments.train.trial", __name__])
 
 
 def train(recipe, out):

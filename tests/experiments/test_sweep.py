@@ -18,16 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from nft_keras import run, sweep
-from nft_keras.data.cache import one_at_a_time
-from nft_keras.experiments import queue, runs
-from nft_keras.experiments.recipe import load_recipe, load_sweep
+from nft_keras.cli import run, sweep
+from nft_keras.data.io.cache import one_at_a_time
+from nft_keras.experiments import runs
+from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
+from nft_keras.experiments.sweep import queue
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
 
 ROOT = Path(__file__).parents[2]
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_sweep.py"))]
-REAL = [sys.executable, "-m", "nft_keras.sweep"]
+REAL = [sys.executable, "-m", "nft_keras", "sweep"]
 RECIPE = """\
 name: tiny
 dataset: {name: digits-back-image, train_size: 64, valid_size: 64, test_size: 64}
@@ -255,8 +256,8 @@ def test_nothing_is_chosen_before_what_can_be_mended_is(recipe):
 
 def test_a_point_whose_networks_do_not_take_the_data_cannot_be_trained(recipe, tmp_path):
     from nft_keras import data
-    from nft_keras.experiments.monitor import TrainingError
-    from nft_keras.experiments.sweep import Search
+    from nft_keras.experiments.sweep.search import Search
+    from nft_keras.experiments.train.callbacks import TrainingError
 
     (trial, _) = load_recipe(recipe, ["methods.nft.auxiliary.depth=5"], methods=["nft"])
     search = types.SimpleNamespace(_load=lambda dataset: data.load(**dataset))

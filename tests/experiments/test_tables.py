@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nft_keras import report
-from nft_keras.experiments import tables
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.cli import report
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.report import published as tables
 from tests.experiments.finished import finish
 from tests.experiments.test_published import RECIPES
 

@@ -4,9 +4,16 @@ import types
 
 import pytest
 
-from nft_keras.experiments.monitor import TrainingError
-from nft_keras.experiments.settings import METHODS, DevelopmentalPlan, NeuralFriendlyTraining, Training, Trial, Unet
-from nft_keras.experiments.trial import _check_shares, learning_rate
+from nft_keras.experiments.recipe.settings import (
+    METHODS,
+    DevelopmentalPlan,
+    NeuralFriendlyTraining,
+    Training,
+    Trial,
+    Unet,
+)
+from nft_keras.experiments.train.callbacks import TrainingError
+from nft_keras.experiments.train.trial import _check_shares, learning_rate
 
 
 @pytest.fixture

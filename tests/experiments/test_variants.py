@@ -6,13 +6,15 @@ import keras
 import pytest
 import yaml
 
-from nft_keras import figures, run
-from nft_keras.experiments import paper_figures, robustness_report, runs
-from nft_keras.experiments.groups import groups
-from nft_keras.experiments.recipe import load_recipe, load_sweep
-from nft_keras.experiments.report import against_classic, table
-from nft_keras.experiments.schema import RecipeError
-from nft_keras.predict import predict
+from nft_keras.cli import figures, run
+from nft_keras.cli.predict import predict
+from nft_keras.experiments import runs
+from nft_keras.experiments.attack import report as robustness_report
+from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.report import paper_figures
+from nft_keras.experiments.report.tables import against_classic, table
+from nft_keras.experiments.train.together.groups import groups
 from tests.experiments.finished import finish
 from tests.experiments.test_report import result, rows
 

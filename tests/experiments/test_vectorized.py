@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nft_keras import run
-from nft_keras.experiments.groups import groups
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.cli import run
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train.together.groups import groups
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -91,7 +91,7 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
     ],
 )
 def test_what_cannot_train_together_is_refused(recipe, tmp_path, capsys, monkeypatch, backend, arguments, message):
-    monkeypatch.setattr("nft_keras.experiments.groups.backend_name", lambda: backend)
+    monkeypatch.setattr("nft_keras.experiments.train.together.groups.backend_name", lambda: backend)
     assert run.main([str(recipe), "--vectorize", "--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 
-from nft_keras.experiments import distribute
-from nft_keras.experiments.recipe import load_recipe, load_sweep
-from nft_keras.experiments.schema import RecipeError
+from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.train import distribution as distribute
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[2]

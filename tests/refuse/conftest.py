@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from nft_keras import run
+from nft_keras.cli import run
 
 COUNTS = collections.Counter()
 

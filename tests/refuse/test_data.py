@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import yaml
 
-from nft_keras import data, run
-from nft_keras.data import DataError, larochelle
-from nft_keras.data.origins import WINES as FILE
+from nft_keras import data
+from nft_keras.cli import run
+from nft_keras.data import DataError
+from nft_keras.data.io.origins import WINES as FILE
+from nft_keras.data.sources import larochelle
 from tests.data.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import command, tree

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import zipfile
 
-from nft_keras.data.origins import WINES
+from nft_keras.data.io.origins import WINES
 from tests.data.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import COUNTS
@@ -13,8 +13,8 @@ from tests.refuse.test_data import reviews, rows
 PROGRAM = """
 import resource, sys, keras, sklearn.model_selection, PIL.Image
 from nft_keras import data, run
-from nft_keras.data import larochelle
-from nft_keras.data.origins import WINES
+from nft_keras.data.sources import larochelle
+from nft_keras.data.io.origins import WINES
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

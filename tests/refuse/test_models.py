@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from nft_keras.data import Part, larochelle, prepared
-from nft_keras.experiments import trial
+from nft_keras.data import Part
+from nft_keras.data.io import prepared
+from nft_keras.data.sources import larochelle
+from nft_keras.experiments.train import trial
 from tests.refuse.conftest import command, tree
 
 RECIPE = """\
@@ -41,7 +43,7 @@ def test_a_classifier_with_code_in_it_is_not_evaluated(armed):
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"), [("nft_keras.predict", ["t.csv"]), ("nft_keras.export", ["--format", "keras"])]
+    ("module", "arguments"), [("nft_keras.cli.predict", ["t.csv"]), ("nft_keras.cli.export", ["--format", "keras"])]
 )
 def test_a_classifier_with_code_in_it_is_refused_at_the_command_line(armed, tmp_path, monkeypatch, module, arguments):
     monkeypatch.chdir(tmp_path)

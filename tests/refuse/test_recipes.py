@@ -9,8 +9,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nft_keras import report
-from nft_keras.experiments.recipe import load_recipe
+from nft_keras.cli import report
+from nft_keras.experiments.recipe.reading import load_recipe
 from tests.experiments.test_recipe import GOOD, RECIPES
 from tests.experiments.test_variants import RECIPE as VARIANTS
 from tests.refuse.conftest import COUNTS, command, tree

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated
 
 from nft_keras.data import Spec
-from nft_keras.experiments.settings import Classifier, Method, Plan
+from nft_keras.experiments.recipe.settings import Classifier, Method, Plan
 
 RINGS = Spec("rings_for_nft.rings:rings", "two rings in the plane, one inside the other", (2,), 2, (200, 100, 400))
 

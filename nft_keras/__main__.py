@@ -1,0 +1,15 @@
+"""python -m nft_keras VERB ...; the console script nft-keras is the same."""
+
+import sys
+
+from nft_keras import cli
+from nft_keras.cli.options import end
+
+
+def main():
+    """Runs the command line and ends the program with its exit code."""
+    end(cli.main, cli.INTERRUPTED.get("".join(sys.argv[1:2]), "interrupted"))
+
+
+if __name__ == "__main__":
+    main()

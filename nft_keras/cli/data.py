@@ -1,0 +1,96 @@
+"""`python -m nft_keras data`: what data sets there are and what they look like."""
+
+import argparse
+from pathlib import Path
+
+from nft_keras._registry import RegistrationError
+from nft_keras.cli.options import answer
+from nft_keras.data import SPECS, DataError, default_data_dir, find, load
+
+_ROWS, _COLUMNS = 5, 10
+_OF_FILES = ("csv", "npz", "image-folder")
+
+
+def main(arguments=None):
+    """Runs the command line.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        int, the exit code: 2 for what the user can mend, said in one line on stderr.
+    """
+    parser = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
+    )
+    commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
+    show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
+    show.add_argument("name", metavar="NAME", help=", ".join(name for name in SPECS if name not in _OF_FILES))
+    show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
+    options = parser.parse_args(arguments)
+    if options.command == "list":
+        return answer(DataError, _list, options.data_dir)
+    return answer(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
+
+
+def _list(data_dir):
+    """Prints the registry as a table."""
+    rows = [("name", "shape", "classes", "train / valid / test", "comes from")]
+    for name in SPECS:
+        try:
+            spec = SPECS[name]
+        except RegistrationError as error:
+            rows.append((name, "-", "-", "-", str(error)))
+            continue
+        shape = "x".join(map(str, spec.input_shape or ())) or "by file"
+        sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "by file"
+        rows.append((name, shape, str(spec.num_classes or "by file"), sizes, _origin(name, data_dir)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _origin(name, data_dir):
+    try:
+        return SPECS[name].where(name, data_dir)
+    except DataError as error:
+        return str(error)
+
+
+def _show(name, data_dir, out):
+    """Draws the first training examples of a set of images, or the point cloud of one of points in the plane."""
+    if name in _OF_FILES:
+        raise DataError(f"{name} is a file of your own, which cannot be shown here; a recipe trains on it")
+    if (spec := find(name)) and spec.input_shape:
+        _check_drawable(name, spec.input_shape)
+    dataset = load(name, data_dir)
+    _check_drawable(name, dataset.input_shape)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_COLUMNS, 1.25 * _ROWS + 0.5), layout="constrained", facecolor="lightsteelblue")
+    figure.suptitle(f"{name}: {dataset.provenance}", fontsize=10)
+    if dataset.input_shape == (2,):
+        part, axes = dataset.train, figure.subplots()
+        for label, class_name in enumerate(dataset.class_names):
+            axes.scatter(*part.x[part.y == label].T, s=12, label=class_name)
+        axes.legend()
+    else:
+        part, grid = dataset.train[: _ROWS * _COLUMNS], figure.subplots(_ROWS, _COLUMNS).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, x, y in zip(grid, part.x, part.y, strict=False):
+            axes.imshow(x.squeeze(), cmap="gray", vmin=0, vmax=255 if x.dtype == "uint8" else 1)
+            axes.set_title(dataset.class_names[y], fontsize=9, y=-0.27)
+    try:
+        figure.savefig(out, dpi=120)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot write {out}: {error}") from error
+    print(f"{out}: {len(part)} of {len(dataset.train):,} training examples of {name}, {dataset.provenance}")
+
+
+def _check_drawable(name, shape):
+    if shape != (2,) and len(shape) != 3:
+        raise DataError(f"{name} cannot be drawn, its examples are vectors of {shape[0]:,} numbers")

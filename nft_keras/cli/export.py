@@ -1,0 +1,113 @@
+"""The command line: python -m nft_keras export FOLDER --format FORMAT writes a trial's classifier for deployment."""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from nft_keras.cli.options import answer
+from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
+from nft_keras.experiments.files import whole
+
+# Where a format goes in the trial's folder, and the packages that it needs beyond those of nft_keras.
+FORMATS = {
+    "keras": ("export/classifier.keras", ()),
+    "tf_saved_model": ("export/saved_model", ()),
+    "litert": ("export/classifier.tflite", ()),
+    "onnx": ("export/classifier.onnx", ("onnx", "tf2onnx")),
+}
+
+
+def export(folder, format, out=None):
+    """Writes a trial's classifier alone, without anything of the auxiliary network or of an optimizer.
+
+    Its input is what the trial trained on: preprocessing.json beside it says how that is made, images divided by 255.
+    Its outputs are logits. LiteRT and ONNX compute in float32, also after training in mixed precision.
+
+    Args:
+        folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
+        format: "keras", "tf_saved_model", "litert" or "onnx".
+        out: the file, or for "tf_saved_model" the folder, to write; default in `folder / "export"`.
+
+    Returns:
+        `pathlib.Path` of what was written.
+
+    Raises:
+        ExportError: for an unknown format, a folder without a classifier, something that is there at `out` already, a
+            missing package, or if the file cannot be written.
+
+    Example:
+
+            export("runs/imdb/fc-b/nft/seed-0", "onnx", "polarity.onnx")
+    """
+    if format not in FORMATS:
+        raise ExportError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    default, packages = FORMATS[format]
+    out = Path(out) if out else Path(folder, default)
+    suffix = Path(default).suffix
+    if suffix and out.suffix != suffix:
+        raise ExportError(f"{out}: the name of a file for {format} ends in {suffix}")
+    if os.path.lexists(out):
+        raise ExportError(f"{out} is there already; remove it, or choose another --out")
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise ExportError(f"{format} needs {' and '.join(missing)}: pip install 'nft_keras[export]'")
+    classifier = load_classifier(folder)
+    try:
+        with _whole_folder(out) if format == "tf_saved_model" else whole(out) as temporary:
+            _write(classifier, format, temporary)
+    except OSError as error:
+        raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
+    return out
+
+
+def main(arguments=None):
+    """Exports a classifier and prints where it went.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        The exit code: 0, or 2 for something wrong in what was typed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
+    options = parser.parse_args(arguments)
+    return answer(ExportError, _export, options)
+
+
+def _export(options):
+    print(export(options.folder, options.format, options.out))
+
+
+def _write(classifier, format, path):
+    if format == "keras":
+        return classifier.save(path)
+    if format != "tf_saved_model":
+        compute_in_float32(classifier)  # neither format has the mixed precisions' operations in full
+        classifier(np.zeros((1, *classifier.input_shape[1:]), "float32"))  # Keras exports no ONNX of a model not called
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras asks numpy for the names that tf2onnx misses
+        classifier.export(path, format=format, verbose=False)
+
+
+@contextlib.contextmanager
+def _whole_folder(path):
+    """A temporary folder beside `path`; when the block ends well it takes `path`'s name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

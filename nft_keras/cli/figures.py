@@ -1,0 +1,58 @@
+"""The command line: python -m nft_keras figures NAME RUNS... draws a figure of the paper from runs of ours."""
+
+import argparse
+from pathlib import Path
+
+from nft_keras.cli.options import answer, writing_to
+from nft_keras.experiments.recipe.schema import RecipeError
+
+NAMES = {
+    "figure-1": "decision boundary and simplified points of two-moons",
+    "figure-3": "test error against label noise",
+    "figure-4": "x, delta and simplified x for FT and NFT",
+    "figure-5": "training and test error per epoch",
+    "figure-6": "sensitivity to NFT's hyper-parameters",
+}
+
+
+def main(arguments=None):
+    """Draws a figure as PNG and PDF.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        The exit code: 0, or 2 for something wrong in what was typed.
+    """
+    names = "".join(f"\n  {name}  {what}" for name, what in NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="nft-keras figures",
+        description=f"Draw a figure of the paper from finished runs, as PNG and PDF:{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", type=_name, metavar="NAME", help=f"{', '.join(NAMES)}, or the number alone")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
+    parser.add_argument("--out", type=Path, help="where the files go (default: the first folder)")
+    options = parser.parse_args(arguments)
+    return answer(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])
+
+
+def _draw(name, folders, out):
+    from nft_keras.experiments import runs
+
+    found = runs.find(folders)
+    from nft_keras.experiments.report.figures import save
+    from nft_keras.experiments.report.paper_figures import FIGURES
+
+    paths = [out / f"{name}.{suffix}" for suffix in ("png", "pdf")]
+    figure = FIGURES[name](found)
+    with writing_to(out):
+        save(figure, *paths)
+    print(*paths, sep="\n")
+
+
+def _name(text):
+    name = f"figure-{text}" if text.isdecimal() else text
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"unknown figure {text!r}; allowed: {', '.join(NAMES)}")
+    return name

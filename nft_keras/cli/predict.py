@@ -1,0 +1,112 @@
+"""The command line: python -m nft_keras predict CLASSIFIER INPUT applies a trial's classifier to new data."""
+
+import argparse
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+from nft_keras.cli.options import answer
+from nft_keras.data import DataError, Part
+from nft_keras.data.features import preprocessing
+from nft_keras.experiments.classifier_file import ExportError, load_classifier
+from nft_keras.experiments.files import whole
+
+_BATCH = 250
+
+
+def predict(folder, path):
+    """Classifies what is in a file, prepared as the training data of the classifier were.
+
+    Args:
+        folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
+        path: for a classifier of images an image or a folder of images; for one of numbers a CSV file with the columns
+            of the training data; for one of texts a CSV file with their column, or any other file with a text per line.
+
+    Returns:
+        A list of dicts, one per example: `input`, an image's path below `path` or the line where the example ends;
+        `class`, the name of the most probable class; `probability`, its probability; `probabilities`, {name: float}
+        of every class.
+
+    Raises:
+        DataError: if the input cannot be used, naming file and line, or preprocessing.json is missing or damaged.
+        ExportError: if there is no classifier, or it is damaged.
+
+    Example:
+
+            predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
+    """
+    path = Path(path)
+    how, class_names = preprocessing.load(folder)
+    if not os.path.exists(path):
+        raise DataError(f"no {path}")
+    names, inputs = how.read(path)
+    x = how.transform(inputs)
+    classifier = load_classifier(folder)
+    shapes = classifier.input_shape[1:], classifier.output_shape[1:]
+    if shapes != (how.input_shape, (len(class_names),)):
+        made = f"{how.input_shape} and {len(class_names)} classes"
+        raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
+    rows = []
+    for name, of_classes in zip(names, _probabilities(classifier, x), strict=True):
+        best = int(of_classes.argmax())
+        of_classes = dict(zip(class_names, (float(f"{p:.7g}") for p in of_classes), strict=True))
+        chosen = class_names[best]
+        rows.append({"input": name, "class": chosen, "probability": of_classes[chosen], "probabilities": of_classes})
+    return rows
+
+
+def main(arguments=None):
+    """Prints or writes the predictions, a row per example.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        The exit code: 0, or 2 for something wrong in what was typed or in the input.
+    """
+    parser = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
+    parser.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
+    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
+    return answer((DataError, ExportError), _predict, parser.parse_args(arguments))
+
+
+def _predict(options):
+    if options.out and os.path.lexists(options.out):
+        raise DataError(f"{options.out} is there already; remove it, or choose another --out")
+    rows = predict(options.classifier, options.input)
+    write = {"csv": _write_csv, "jsonl": _write_jsonl}[options.format]
+    if not options.out:
+        return write(rows, sys.stdout)
+    try:
+        with whole(options.out) as path, open(path, "w", encoding="utf-8", newline="") as file:
+            write(rows, file)
+    except OSError as error:
+        raise DataError(f"{options.out} cannot be written: {error.strerror or error}") from error
+
+
+def _probabilities(classifier, x):
+    """float64 array (n, classes)."""
+    import numpy as np
+    from scipy.special import softmax
+
+    from nft_keras.data.batches import batches
+
+    part = Part(x, np.zeros(x.shape[0], "int32"))
+    return softmax(classifier.predict(batches(part, _BATCH), verbose=0).astype("float64"), axis=-1)
+
+
+def _write_csv(rows, file):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["input", "class", "probability", *(f"probability({name})" for name in rows[0]["probabilities"])])
+    for row in rows:
+        writer.writerow([row["input"], row["class"], row["probability"], *row["probabilities"].values()])
+
+
+def _write_jsonl(rows, file):
+    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

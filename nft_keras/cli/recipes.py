@@ -1,0 +1,45 @@
+"""nft-keras recipes: the shipped recipes, each with its first sentence and its cost."""
+
+import argparse
+import re
+
+from nft_keras.experiments.recipe.reading import shipped_recipes
+
+
+def parser():
+    """The argument parser."""
+    return argparse.ArgumentParser(
+        prog="nft-keras recipes", description="List the shipped recipes, each with what it is and what it costs."
+    )
+
+
+def main(arguments=None):
+    """Runs the command line.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        The exit code, 0.
+    """
+    parser().parse_args(arguments)
+    folder = shipped_recipes()
+    names = {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
+    width = max(map(len, names))
+    for name, file in sorted(names.items(), key=lambda item: (item[0].count("/"), item[0])):
+        what, cost = described(file.read_text(encoding="utf-8"))
+        print(f"{name:{width}}  {what}" + (f"\n{'':{width}}  {cost}" if cost else ""))
+    return 0
+
+
+def described(text):
+    """The first sentence of a recipe's head, and the one that begins with "Cost"; "" where there is none."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line[1:].strip())
+    head = " ".join(line for line in lines if not line.startswith("python "))
+    first = re.split(r"(?<=[a-z)\d%])(?<!et al)[.:;] ", head, maxsplit=1)[0].rstrip(".")
+    cost = re.search(r"Cost.*?(?<=[a-z)])\.(?: |$)", head)
+    return first, cost[0].strip() if cost else ""

@@ -1,0 +1,85 @@
+"""The command line: python -m nft_keras report RUNS... sets our figures beside the published ones."""
+
+import argparse
+import csv
+from pathlib import Path
+
+from nft_keras.cli.options import answer, writing_to
+from nft_keras.experiments.recipe.schema import RecipeError
+
+
+def main(arguments=None):
+    """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
+
+    With --keep it writes what is to be kept of one recipe's run instead.
+
+    Args:
+        arguments: list of str, default `sys.argv[1:]`.
+
+    Returns:
+        The exit code: 0, or 2 for something wrong in what was typed.
+    """
+    parser = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
+    parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
+    )
+    options = parser.parse_args(arguments)
+    if options.keep is not None:
+        return answer(RecipeError, _keep, options)
+    return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
+
+
+def _keep(options):
+    from nft_keras.experiments import keep
+
+    if len(options.folders) > 1 or options.out:
+        raise RecipeError("--keep takes the folder of one recipe's run, OUT/RECIPE, and no --out")
+    files = keep.kept(options.folders[0])
+    with writing_to(options.keep, "--keep"):
+        keep.write(files, options.keep)
+    print(f"{', '.join(files)} written to {options.keep}")
+
+
+def _report(folders, out):
+    from nft_keras.experiments import runs
+    from nft_keras.experiments.files import whole
+    from nft_keras.experiments.report import published as tables
+    from nft_keras.experiments.report import tables as report
+
+    paper, others = tables.cells(runs.find(folders))
+    parts = [
+        "Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data; -: not "
+        "run, or not published. The paper's Figure 3, read off its bars: ± 0.2."
+    ]
+    rows_of = {}
+    for name, cells in paper.items():
+        begun = [cell for cell in cells if any(cell.runs.values())]
+        variants = dict.fromkeys(m for cell in cells for m, of in cell.runs.items() if of and m not in cell.methods)
+        rows_of[name] = rows = [cell.row(variants) for cell in cells]
+        parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows])]
+        missing = tables.what_is_missing(begun)
+        if missing:
+            parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]
+        if len(begun) < len(cells):
+            command = next(cell.command for cell in cells if cell not in begun)
+            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; the first takes `{command}`.")
+    if others:
+        results = [[run.result for run in experiment] for experiment in others]
+        recipes = [experiment[0].config["name"] for experiment in others]
+        parts += ["## Other runs", "Settings other than the published ones.", report.table_of_groups(results, recipes)]
+    text = "\n\n".join(parts)
+    with writing_to(out):
+        for name, rows in rows_of.items():
+            path = out / f"{name.lower().replace(' ', '-')}.csv"
+            with whole(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in rows)
+        with whole(out / "paper.md") as path:
+            path.write_text(text + "\n", encoding="utf-8")
+    print(text)

@@ -1,0 +1,1 @@
+"""What makes inputs of a network out of the content of files."""

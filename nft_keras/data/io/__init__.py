@@ -1,0 +1,1 @@
+"""Downloads, caches, tables and prepared data sets on disk."""

@@ -1,0 +1,1 @@
+"""Adversarial and random perturbations of finished classifiers."""

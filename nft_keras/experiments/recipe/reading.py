@@ -1,0 +1,441 @@
+"""What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is reported at once."""
+
+import copy
+import importlib
+import inspect
+import itertools
+import math
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from nft_keras import data
+from nft_keras._checks import near
+from nft_keras.experiments.recipe.schema import Document, RecipeError
+from nft_keras.experiments.recipe.settings import (
+    CLASSIFIERS,
+    METHODS,
+    NeuralFriendlyTraining,
+    Optimizer,
+    Training,
+    Trial,
+)
+from nft_keras.experiments.recipe.variants import ancestries, layers, merged
+
+MOST_POINTS = 10_000
+LAWS = ("quadratic", "linear", "cosine")
+AXES = {"images": 3, "vectors": 1}
+KEYS = {
+    "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
+    "dataset": "needed: a data set's name, or a mapping of `name` and options",
+    "classifiers": "needed: a list of names, or a mapping of names to settings",
+    "methods": "needed: a mapping of names to settings, or a list of names: `ct`, `eef`, `ft`, `nft`, a method of your "
+    "own, or any name with `is: METHOD`",
+    "training": "how the classifier is trained, with every method alike",
+    "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
+    "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
+    "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
+    "deterministic": "`true`: the same bits every time; default `false`",
+    "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
+    "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
+    "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
+    "sweep": "keys as in `vary`; `nft_keras.cli.sweep` tries every combination",
+}
+
+
+def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
+    """The trials of a recipe.
+
+    Args:
+        path: the YAML file, or the name of a shipped recipe (see `find_recipe`).
+        overrides: iterable of "key.key=value", stronger than what the file says, in its cells too.
+        methods, classifiers: names to keep, None for all of the recipe.
+        seeds: ints to run instead of the recipe's.
+
+    Returns:
+        list of `Trial`, seeds innermost.
+
+    Raises:
+        nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
+    """
+    document, name, by_hand = _open(path, overrides)
+    _lists(document, "sweep")
+    lists = _lists(document, "vary")
+    for key in by_hand:
+        if ".".join(key) in lists:
+            raise document.error(key, "the recipe varies it; with --set vary= it has one value")
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
+        raise RecipeError(f"--seeds: should be one or more different whole numbers, got {' '.join(map(str, seeds))}")
+    variations = [(key, value) for key, values in lists.items() for value in values]
+    trials = []
+    for varied in (None, *variations):
+        keys = [key for key, _ in variations] if varied is None else [varied[0]]
+        varying = _with(document, [varied], "vary") if varied else document
+        of_all = _trials(varying, name, varied, seeds)
+        trials += [t for t in of_all if _touched(t.method, keys) == (varied is not None)]
+    return _chosen(trials, methods, classifiers)
+
+
+def load_sweep(path, overrides=(), methods=None, classifiers=None):
+    """What the `sweep` of a recipe tunes.
+
+    Args:
+        path, overrides, methods, classifiers: see `load_recipe`.
+
+    Returns:
+        list of `Space`, one for every cell whose method a key of `sweep` has to do with.
+
+    Raises:
+        nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
+    """
+    document, name, by_hand = _open(path, overrides)
+    lists = _lists(document, "sweep")
+    if not lists:
+        raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
+    if document.values.get("vary"):
+        raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
+    for key in by_hand:
+        if ".".join(key) in lists:
+            raise document.error(key, "the recipe sweeps it; change its sweep")
+    trials = _trials(document, name, None, None)
+    if trials[0].distribute == "multi-worker":
+        raise document.error(("distribute",), "a sweep has workers of its own; allowed: none, mirrored")
+    cells = {(t.classifier, t.method): None for t in _chosen(trials, methods, classifiers)}
+    spaces = []
+    for classifier, method in cells:
+        own = {key: values for key, values in lists.items() if _touched(method, [key])}
+        if own:
+            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own))
+    if not spaces:
+        raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
+    return spaces
+
+
+class Space:
+    """The settings to try for one cell (classifier x method) of a recipe.
+
+    Attributes:
+        recipe, classifier, method: names.
+        lists: {key: list of values}, in the recipe's order.
+    """
+
+    def __init__(self, document, recipe, classifier, method, lists):
+        self._document = document
+        self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
+
+    def points(self):
+        """Every combination of the values, as mappings of key to value.
+
+        Raises:
+            nft_keras.experiments.recipe.schema.RecipeError: if they are too many to be trained one by one.
+        """
+        number = math.prod(map(len, self.lists.values()))
+        if number > MOST_POINTS:
+            raise self._document.error(
+                ("sweep",), f"{number:,} combinations, more than {MOST_POINTS:,}; take fewer, or a --sampler"
+            )
+        return [dict(zip(self.lists, values, strict=True)) for values in itertools.product(*self.lists.values())]
+
+    def trials(self, point):
+        """The trials of the cell with the settings of a point, one per seed.
+
+        Raises:
+            nft_keras.experiments.recipe.schema.RecipeError: if a value is not allowed.
+        """
+        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+
+
+def _open(path, overrides):
+    """The recipe as a document, overrides in it, its name, and the keys of the overrides."""
+    document = Document(find_recipe(path))
+    by_hand = [document.override(assignment) for assignment in overrides]
+    for key in by_hand:
+        _yield(document, key)
+    for assignment in overrides:  # once more: one by hand does not yield to another
+        document.override(assignment)
+    document.check_keys(document.values, KEYS, ())
+    name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
+    return document, name, by_hand
+
+
+def _chosen(trials, methods, classifiers):
+    """Those of the trials that are asked for by name."""
+    by_classifier, by_method = ({getattr(t, key): t for t in trials} for key in ("classifier", "method"))
+    _check_choice("--classifiers", classifiers, by_classifier)
+    _check_choice("--methods", methods, by_method)
+    return [
+        trial
+        for trial in trials
+        if trial.classifier in (classifiers or by_classifier) and trial.method in (methods or by_method)
+    ]
+
+
+def _trials(document, name, varied, seeds, only=None):
+    """The trials of all cells and seeds of a recipe, or of one variation of it; `only`: of one method."""
+    values = document.values
+    for key in ("dataset", "classifiers", "methods"):
+        if values.get(key) is None:
+            raise document.error((), f"{key} is missing")
+    dataset = _dataset(document, values["dataset"])
+    settings = _classifiers(document, values["classifiers"], dataset)
+    by_method = _by_name(document, values["methods"], ("methods",))
+    if not by_method:
+        raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
+    ancestry = ancestries(document, by_method)
+    cells = document.read_mapping(values.get("cells"), ("cells",))
+    document.check_keys(cells, settings, ("cells",))
+    recipe_seeds = document.read(Annotated[tuple[int, ...], ">= 0"], values.get("seeds", (0, 1, 2)), ("seeds",))
+    if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
+        raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
+    selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
+    test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
+    deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
+    distribute = values.get("distribute", "none")
+    distribute = document.read(Literal["none", "mirrored", "multi-worker"], distribute, ("distribute",))
+    trials = []
+    for classifier, classifier_settings in settings.items():
+        of_classifier = document.read_mapping(cells.get(classifier), ("cells", classifier))
+        document.check_keys(of_classifier, by_method, ("cells", classifier))
+        for method in by_method if only is None else [only]:
+            method_settings, training = _cell(document, classifier, ancestry[method], dataset)
+            if deterministic and training.jit_compile:
+                raise document.error(
+                    ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
+                )
+            if distribute != "none" and (training.jit_compile or training.steps_per_execution > 1):
+                raise document.error(
+                    ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
+                )
+            length = method_settings.plan.epochs(training.epochs)
+            if selection == "after-drop" and length >= training.epochs and length > 1:
+                raise document.error(
+                    ("methods", method, "plan"),
+                    f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "
+                    "select the best from; shorten the plan or give selection: all",
+                )
+            for seed in recipe_seeds if seeds is None else seeds:
+                trial = Trial(
+                    recipe=name,
+                    dataset=dataset,
+                    classifier=classifier,
+                    classifier_settings=classifier_settings,
+                    method=method,
+                    method_settings=method_settings,
+                    training=training,
+                    selection=selection,
+                    test_every=test_every,
+                    deterministic=deterministic,
+                    seed=seed,
+                    distribute=distribute,
+                    varied=varied,
+                    variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
+                )
+                trials.append(trial)
+    return trials
+
+
+def _lists(document, name):
+    """{key: list of values} of everything that the recipe's `vary` or `sweep` lists."""
+    lists = document.read_mapping(document.values.get(name), (name,), "keys to lists of values")
+    methods = _by_name(document, document.values.get("methods") or {}, ("methods",))
+    for key, values in lists.items():
+        where = (name, str(key))
+        if not re.fullmatch(r"(dataset|methods\.[^.]+|training)(\.[^.]+)+", str(key)):
+            raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
+        if key.startswith("methods.") and (method := key.split(".")[1]) not in methods:
+            there = ", ".join(map(str, methods))
+            raise document.error(where, f"unknown method {method!r}; the recipe has {there}{near(method, methods)}")
+        if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
+            raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
+        if len(set(values)) < len(values):
+            raise document.error(where, f"has a value twice, got {values!r}")
+    return lists
+
+
+def _touched(method, keys):
+    """Whether a key has to do with a method: one below methods.NAME is for NAME alone, all else for all."""
+    parts = [key.split(".") for key in keys]
+    return any(key[0] != "methods" or key[1] == method for key in parts)
+
+
+def _with(document, settings, source):
+    """The document with other settings, (key, value) pairs that stand in its list `source`."""
+    changed, settings = copy.deepcopy(document), list(settings)
+    for key, _ in settings:
+        _yield(changed, tuple(key.split(".")))
+    for key, value in settings:
+        changed.put(tuple(key.split(".")), value, (source, key))
+    return changed
+
+
+def _one_classifier(document, classifier):
+    """The document without all other classifiers."""
+    alone = copy.deepcopy(document)
+    values = alone.values
+    values["classifiers"] = {classifier: _by_name(document, values["classifiers"], ("classifiers",))[classifier]}
+    cell = (values.get("cells") or {}).get(classifier)
+    values["cells"] = {classifier: cell} if cell else {}
+    return alone
+
+
+def shipped_recipes():
+    """The folder of the recipes that come with the package: inside it once installed, beside it in a checkout."""
+    package = Path(__file__).parents[2]
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def find_recipe(path):
+    """The file that a recipe is read from.
+
+    Args:
+        path: a file, or, where there is none, a shipped recipe: "imdb", "small/imdb" or, as in a checkout,
+            "recipes/imdb.yaml".
+
+    Returns:
+        The path.
+
+    Raises:
+        nft_keras.experiments.recipe.schema.RecipeError: if there is neither, naming the nearest shipped recipe, or all.
+    """
+    if os.path.isfile(path):
+        return path
+    folder = shipped_recipes()
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
+    shipped = dict(sorted(files.items()))
+    asked = str(path)
+    name = asked[len("recipes/") : -len(".yaml")] if re.fullmatch(r"recipes/.+\.yaml", asked) else asked
+    if name in shipped:
+        return shipped[name]
+    if not os.path.lexists(path):
+        help = near(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
+        raise RecipeError(f"{path}: cannot be read: No such file or directory, nor a shipped recipe{help}")
+    return path
+
+
+def law(name):
+    """A law of the plan: the name of one of ours as it is, else the function that a dotted name is the path of.
+
+    Args:
+        name: "quadratic", "linear", "cosine", or "package.module.function".
+
+    Raises:
+        ValueError: if there is no such law or function.
+    """
+    if name in LAWS:
+        return name
+    module, _, function = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), function) if module else None
+    except Exception:  # importing a module may raise anything
+        found = None
+    if not callable(found):
+        allowed = f"{', '.join(LAWS)} or the dotted name of a function"
+        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{near(name, LAWS)}")
+    return found
+
+
+def _dataset(document, value):
+    key = ("dataset",)
+    value = {"name": value} if isinstance(value, str) else value
+    if not isinstance(value, dict) or "name" not in value:
+        raise document.error(key, f"should be a mapping with a name; names: {', '.join(data.SPECS)}")
+    name = value["name"]
+    spec = data.find(name) if isinstance(name, str) else None
+    if spec is None:
+        allowed = ", ".join(data.SPECS)
+        raise document.error((*key, "name"), f"unknown data set {name!r}; allowed: {allowed}{near(name, data.SPECS)}")
+    common = dict(inspect.signature(data.load, eval_str=True).parameters)
+    allowed = {k: p for k, p in common.items() if k not in ("name", "data_dir", "options")} | spec.options
+    rest = {k: v for k, v in value.items() if k != "name"}
+    return {"name": name, **document.read_call(allowed, rest, key)}
+
+
+def _classifiers(document, value, dataset):
+    key = ("classifiers",)
+    value = _by_name(document, value, key)
+    document.check_keys(value, CLASSIFIERS, key)
+    if not value:
+        raise document.error(key, f"should name at least one of {', '.join(CLASSIFIERS)}")
+    for name in value:
+        _check_shape(document, name, CLASSIFIERS[name].takes, dataset, (*key, name))
+    return {name: document.read(CLASSIFIERS[name].settings, v, (*key, name)) for name, v in value.items()}
+
+
+def _cell(document, classifier, ancestry, dataset):
+    """Settings of a method and of the training in one cell."""
+    key = ("cells", classifier, ancestry[-1])
+    settings, places = layers(document, classifier, ancestry)
+    document.look_also(key, *places[1:])
+    document.look_also((*key, "training"), *((*place, "training") for place in places[1:]), ("training",))
+    training = document.read_mapping(document.values.get("training"), ("training",))
+    training = merged(training, settings.pop("training", None) or {})
+    training = document.read(Training, training, (*key, "training"))
+    settings = document.read(METHODS[ancestry[0]].settings, settings, key)
+    of_method = {name: value for name, value in vars(settings).items() if isinstance(value, Optimizer)}
+    for name, optimizer in {"training": training, **of_method}.items():
+        if optimizer.momentum and optimizer.optimizer != "sgd":
+            got = f"got {optimizer.momentum!r}"
+            raise document.error((*key, name, "momentum"), f"must be 0 with {optimizer.optimizer}, it is of sgd; {got}")
+    if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
+        raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
+    try:
+        law(settings.plan.law)
+    except ValueError as error:
+        raise document.error((*key, "plan", "law"), str(error)) from None
+    if isinstance(settings, NeuralFriendlyTraining):
+        auxiliary = settings.auxiliary
+        _check_shape(document, auxiliary.name, auxiliary.takes, dataset, (*key, "auxiliary", "name"))
+    if (training.schedule == "constant-then-cosine") != (training.constant_ratio is not None):
+        what = "is missing, a number >= 0 and <= 1: schedule is constant-then-cosine"
+        if training.constant_ratio is not None:
+            what = f"goes with schedule constant-then-cosine, got schedule {training.schedule}"
+        raise document.error((*key, "training", "constant_ratio"), what)
+    if training.augment != "none":
+        _check_shape(document, training.augment, "images", dataset, (*key, "training", "augment"))
+    return settings, training
+
+
+def _check_shape(document, what, takes, dataset, key):
+    """Refuses what is for images where the data set has vectors, and the reverse."""
+    shape = data.find(dataset["name"]).input_shape
+    if None not in (shape, takes) and len(shape) != AXES[takes]:
+        raise document.error(key, f"{what} takes {takes}, an example of {dataset['name']} has the shape {shape}")
+
+
+def _by_name(document, value, key):
+    """A mapping of names to settings; a list of names is one without settings."""
+    if isinstance(value, dict):
+        return value
+    names = document.read(tuple[str, ...], [value] if isinstance(value, str) else value, key)
+    return dict.fromkeys(names)
+
+
+def _check_choice(flag, chosen, allowed):
+    for name in chosen or ():
+        if name not in allowed:
+            raise RecipeError(f"{flag} {name}: not in this recipe; it has {', '.join(allowed)}{near(name, allowed)}")
+
+
+def _yield(document, key):
+    """Removes what is set for all of them, a key in parts, from cells and methods; errors are not about these."""
+    cells, methods = document.values.get("cells"), document.values.get("methods")
+    for classifier, cell in cells.items() if isinstance(cells, dict) else ():
+        for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
+            below = key if key[0] == "training" else key[2:] if key[:2] == ("methods", method) else ()
+            if below:
+                _remove(settings, below)
+                document.forget(("cells", classifier, method, *below))
+    for method, settings in methods.items() if isinstance(methods, dict) and key[0] == "training" else ():
+        _remove(settings, key)
+        document.forget(("methods", method, *key))
+
+
+def _remove(mapping, key):
+    for part in key[:-1]:
+        mapping = mapping.get(part) if isinstance(mapping, dict) else None
+    if isinstance(mapping, dict) and key:
+        mapping.pop(key[-1], None)

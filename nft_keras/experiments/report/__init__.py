@@ -1,0 +1,1 @@
+"""Tables and figures of finished trials, beside the published ones."""

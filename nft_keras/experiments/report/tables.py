@@ -1,0 +1,239 @@
+"""Tables of what trials gave: the test error over seeds, and its difference to classic training seed by seed."""
+
+import itertools
+import shlex
+import statistics
+from pathlib import Path
+
+from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.recipe.settings import method_title
+from nft_keras.experiments.report import reference
+from nft_keras.verdict import MOST_LEFT
+
+
+def write_report(name, results, out, references=()):
+    """Writes results.json and report.md of a recipe.
+
+    Args:
+        name: the recipe's name.
+        results: list of result.json contents.
+        out: the output folder.
+        references: what `nft_keras.experiments.report.reference.References.entries` has of the recipe's data sets.
+
+    Returns:
+        The tables with the references below them, Markdown.
+    """
+    folder = Path(out, name)
+    write_json(folder / "results.json", results)
+    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
+    data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
+    text = "\n\n".join([f"# {name}", tables, *_sections(at_the_drop(results)), *data, *_circumstances(results)])
+    with whole(folder / "report.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return tables
+
+
+def write_recipe(text, overrides, out, name):
+    """Writes recipe.yaml beside a report: the recipe as it was run, below the changes that the command line made to it.
+
+    Args:
+        text: str, the recipe's file.
+        overrides: iterable of "key.key=value".
+        out: the output folder.
+        name: the recipe's name.
+    """
+    changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
+    with whole(Path(out, name, "recipe.yaml")) as temporary:
+        temporary.write_text(changed + text, encoding="utf-8")
+
+
+def table(results):
+    """A Markdown table: test error in percent, mean +- standard deviation over seeds, per classifier and method.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str; where a recipe varies a setting, there is a column for it. That of the last epoch is left out where no
+        trial has it, as earlier versions' have not.
+    """
+    groups = {}
+    for result in results:
+        key = (result.get("varied", ""), result["classifier"], result["method"])
+        groups.setdefault(key, []).append(result)
+    return table_of_groups(groups.values())
+
+
+def table_of_groups(groups, recipes=()):
+    """A Markdown table as `table`, with a row for each group.
+
+    Args:
+        groups: iterable of lists of result.json contents, each list of one experiment.
+        recipes: their recipes' names, to tell rows apart, with the data sets, which come from several.
+    """
+    head = ["classifier", "method", "test error (%)", "validation error (%)"]
+    groups = list(groups)
+    with_last = any("last_test_error" in run for runs in groups for run in runs)
+    head += ["seeds", "epochs", "best epoch", *["last epoch: test error (%)"] * with_last, "s per run"]
+    with_variation = any("varied" in runs[0] for runs in groups)
+    rows = []
+    for runs, recipe in itertools.zip_longest(groups, recipes):
+        first = runs[0]
+        row = [recipe, first["dataset"]] if recipes else []
+        row += [first.get("varied", "")] * with_variation + [first["classifier"], method_title(first["method"])]
+        row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
+        row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
+        row += [", ".join(str(run["best_epoch"]) for run in runs)]
+        lasts = [run["last_test_error"] for run in runs if "last_test_error" in run]
+        row += [mean_std(lasts) if len(lasts) == len(runs) else "-"] * with_last
+        row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
+        rows.append(row)
+    return markdown(["recipe", "data"] * bool(recipes) + ["varied"] * with_variation + head, rows)
+
+
+def against_classic(results):
+    """A Markdown table: the test error's difference to CT in the same classifier, seed by seed.
+
+    CT is the method of that name, or the first one that is CT under another. A seed's two trials start from the same
+    initial weights and see the same data in the same order.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str: mean +- standard deviation of the differences, in how many seeds the method was better, and the two-sided
+        p of the paired t-test (none for a single seed); "" where no method has a seed in common with CT. A trial with
+        a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the last epoch's
+        classifiers there are difference and p too.
+    """
+    name = baseline(results)
+    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
+    pairs = {}
+    for r in (r for r in results if r["method"] != name):
+        own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
+        ct = classic.get(own, classic.get(of_recipe))
+        if ct is not None:
+            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r, ct))
+    with_variation = any(varied for varied, *_ in pairs)
+    with_last = any(_have_last(of) for of in pairs.values())
+    rows = []
+    for (varied, classifier, method), of in pairs.items():
+        errors = _errors(of, "test_error")
+        differences = _differences(errors)
+        better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
+        row = [classifier, method_title(method), mean_std(differences, "+"), better, p_value(errors)]
+        last = _errors(of, "last_test_error") if _have_last(of) else ()
+        row += [mean_std(_differences(last), "+") if last else "-", p_value(last)] * with_last
+        rows.append([varied] * with_variation + row)
+    difference = f"test error - {method_title(name or 'ct')} (points)"
+    head = ["varied"] * with_variation + ["classifier", "method", difference, "seeds better", "p"]
+    head += [f"last epoch: - {method_title(name or 'ct')} (points)", "last epoch: p"] * with_last
+    return markdown(head, rows) if rows else ""
+
+
+def baseline(results):
+    """The name of the method that differences are to: `ct`, else the first that is CT under another; None if none is.
+
+    Args:
+        results: iterable of result.json contents.
+    """
+    names = [r["method"] for r in results if r.get("is", r["method"]) == "ct"]
+    return "ct" if "ct" in names else next(iter(names), None)
+
+
+def at_the_drop(results):
+    """A Markdown table: what the data were like until the auxiliary network was dropped.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str; "" where no trial has altered its data by an auxiliary network.
+    """
+    groups = {}
+    for result in (r for r in results if "drop" in r):
+        groups.setdefault((result.get("varied", ""), result["classifier"], result["method"]), []).append(result["drop"])
+    with_variation = any(varied for varied, *_ in groups)
+    rows = []
+    for (varied, classifier, method), drops in groups.items():
+        left = [100 * drop["relative_perturbation"] for drop in drops]
+        harder, of = (sum(drop.get(key, 0) for drop in drops) for key in ("harder_epochs", "simplified_epochs"))
+        verdict = "came back" if statistics.mean(left) <= 100 * MOST_LEFT else "did not come back"
+        verdict += ", were not easier but strange" if 2 * harder > of else ", were easier" if of else ""
+        rows.append([varied] * with_variation + [classifier, method_title(method), mean_std(left)])
+        rows[-1] += [f"{harder} of {of}" if of else "-", verdict]
+    head = ["varied"] * with_variation + ["classifier", "method", "perturbation left (% of the variance)"]
+    return markdown([*head, "epochs harder than real data", "the altered data"], rows) if rows else ""
+
+
+def _sections(drop):
+    """The lines of a report about the drop."""
+    if not drop:
+        return []
+    meaning = (
+        "Perturbation left: the mean squared change in the last simplified epoch, divided by the variance of the data; "
+        f"with more than {MOST_LEFT:.0%} the classifier meets other data after the drop. Harder: the classifier's loss "
+        "on some training examples was higher in their altered form."
+    )
+    return ["## At the drop", drop, meaning]
+
+
+def markdown(head, rows):
+    """A Markdown table, its columns aligned.
+
+    Args:
+        head: list of str.
+        rows: list of lists of str.
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [head, ["-" * width for width in widths], *rows]
+    padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def mean_std(values, sign=""):
+    """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
+    mean = f"{statistics.mean(values):{sign}.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def p_value(pairs):
+    """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
+    differences = _differences(pairs)
+    if len(set(differences)) < 2:
+        return "-"
+    from scipy.stats import ttest_1samp
+
+    return f"{ttest_1samp(differences, 0).pvalue:.3f}"
+
+
+def _differences(pairs):
+    """The differences without what rounding to binary fractions adds to them."""
+    return [round(ours - ct, 4) for ours, ct in pairs]
+
+
+def _have_last(pairs):
+    """Whether the trials of all pairs kept the last epoch's test error; those of earlier versions did not."""
+    return all("last_test_error" in result for pair in pairs for result in pair)
+
+
+def _errors(pairs, name):
+    """An error of each pair's two trials."""
+    return [(ours[name], ct[name]) for ours, ct in pairs]
+
+
+def _circumstances(results):
+    """Lines that say when, where and with what the trials were run; nothing of trials that did not keep it."""
+    environments = [result["environment"] for result in results if "environment" in result]
+    lines = []
+    for name, title in (("date", "Run"), ("machine", "Machine"), ("nft_keras", "Version")):
+        values = sorted({environment[name] for environment in environments})
+        if name == "date" and len(values) > 1:
+            values = [f"{values[0]} to {values[-1]}"]
+        elif name == "nft_keras":
+            keys = ("nft_keras", "keras", "backend", "python")
+            values = sorted({", ".join(f"{k} {e[k]}" if k != "backend" else e[k] for k in keys) for e in environments})
+        lines += [f"{title}: {'; '.join(values)}."] if values else []
+    seconds = sum(result["seconds"] for result in results)
+    spent = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return [*lines, f"Trials: {len(results)}, {spent} in all."]

@@ -1,0 +1,1 @@
+"""Combinations of settings, tried by any number of workers."""

@@ -1,0 +1,261 @@
+"""Callbacks that keep what a trial shows: its history, its best classifier, and pictures of the simplified data."""
+
+import csv
+import time
+
+import keras
+import numpy as np
+
+from nft_keras.experiments.files import whole
+from nft_keras.experiments.runs import flat
+
+EXAMPLES = 6
+MOMENTS = 6
+
+
+class BestClassifier(keras.callbacks.Callback):
+    """Keeps the classifier of the epoch with the lowest validation error (the first of equals) as a file of its own.
+
+    Args:
+        folder: `pathlib.Path`, for the files, one for each epoch that was the best when it ended.
+        first_epoch: int, the first epoch (from 1) that may be chosen.
+
+    Attributes:
+        epoch: int, the best epoch so far; None before.
+        valid_error: float, its validation error in percent.
+    """
+
+    def __init__(self, folder, first_epoch):
+        super().__init__()
+        self.folder = folder
+        self.first_epoch = first_epoch
+        self.epoch = self.valid_error = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves the classifier if it is the best so far."""
+        valid_error = round(logs["val_error"], 4)
+        if epoch + 1 >= self.first_epoch and (self.epoch is None or valid_error < self.valid_error):
+            self.epoch, self.valid_error = epoch + 1, valid_error
+            with whole(self.path) as temporary:
+                self.model.classifier.save(temporary)
+
+    @property
+    def path(self):
+        """The best epoch's file."""
+        return self.folder / f"best-{self.epoch}.keras"
+
+    def forget_others(self):
+        """Removes the files of epochs that were the best once."""
+        for path in self.folder.glob("best-*.keras"):
+            if path != self.path:
+                path.unlink()
+
+
+class TestError(keras.callbacks.Callback):
+    """Adds the error on the test set to the logs, as `test_error`: to be shown, never to choose by.
+
+    Args:
+        data: the test set as minibatches.
+        every: int, epochs between two evaluations.
+    """
+
+    def __init__(self, data, every):
+        super().__init__()
+        self.data, self.every = data, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluates the classifier."""
+        if (epoch + 1) % self.every == 0:
+            logs["test_error"] = self.model.evaluate(self.data, verbose=0, return_dict=True)["error"]
+
+
+class History(keras.callbacks.Callback):
+    """Writes a CSV row per epoch: errors in percent, epochs from 1; what a method does not have stays empty.
+
+    Args:
+        path: `pathlib.Path` of the file.
+        finished: int, the epochs that a training that is taken up again had finished; their rows stay.
+    """
+
+    COLUMNS = {
+        "loss": "loss",
+        "error": "error",
+        "valid_loss": "val_loss",
+        "valid_error": "val_error",
+        "test_error": "test_error",
+        "auxiliary_loss": "auxiliary_loss",
+        "perturbation": "perturbation",
+        "relative_perturbation": "relative_perturbation",
+        "loss_reduction": "loss_reduction",
+        "perturbation_steps": "perturbation_steps",
+        "eta": "eta",
+    }
+
+    def __init__(self, path, finished=0):
+        super().__init__()
+        self.path, self.finished = path, finished
+
+    def on_train_begin(self, logs=None):
+        """Writes the header, and the rows of finished epochs again."""
+        rows = [["epoch", "phase", *self.COLUMNS, "seconds"]]
+        if self.finished:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))[: 1 + self.finished]
+        with whole(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Appends the epoch's row."""
+        phase = "simplified" if self.model.simplifying else "classic"
+        values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.COLUMNS.values()]
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Keeps the simplified data of a few moments of the plan in snapshots.npz, and draws them when training ends.
+
+    The file holds `gammas` (m,), `x` (n, ...), `y` (n,), `simplified` (m, n, ...), and for points in the plane `grid`
+    (g, g, 2) and `boundary` (m, g, g), the classifier's most probable class on the grid.
+
+    Args:
+        folder: `pathlib.Path` of the trial; until training ends, each moment has a file of its own in its `backup/`.
+        x, y: the examples to show, with their labels.
+        gammas: the epochs (from 1) after which they are shown.
+        draw: function (path of the snapshots) that returns the matplotlib Figure of them.
+        picture: name of the PNG.
+    """
+
+    def __init__(self, folder, x, y, gammas, draw, picture):
+        super().__init__()
+        self.folder, self.x, self.y, self.gammas, self.draw, self.picture = folder, x, y, gammas, draw, picture
+        if x.ndim == 2 and x.shape[1] == 2:
+            low, high = x.min(0) - 0.7, x.max(0) + 0.7
+            self.grid = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1).astype("float32")
+        else:
+            self.grid = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps what the epoch's data look like to the classifier."""
+        if epoch + 1 not in self.gammas:
+            return
+        shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
+        arrays = {"simplified": np.asarray(shown, "float32")}
+        if self.grid is not None:
+            parts = np.array_split(self.grid.reshape(-1, 2), 6)
+            logits = np.concatenate([np.asarray(self.model(part, training=False)) for part in parts])
+            arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
+        with whole(self._moment(epoch + 1)) as temporary:
+            np.savez_compressed(temporary, **arrays)
+
+    def on_train_end(self, logs=None):
+        """Writes snapshots.npz and the picture."""
+        gammas = [gamma for gamma in self.gammas if self._moment(gamma).exists()]
+        moments = [np.load(self._moment(gamma), allow_pickle=False) for gamma in gammas]
+        arrays = {name: [moment[name] for moment in moments] for name in (moments[0].files if moments else ())}
+        if self.grid is not None:
+            arrays["grid"] = self.grid
+        path = self.folder / "snapshots.npz"
+        with whole(path) as temporary:
+            np.savez_compressed(temporary, gammas=gammas, x=self.x, y=self.y, **arrays)
+        from nft_keras.experiments.report.figures import save
+
+        save(self.draw(path), path.with_name(self.picture))
+
+    def _moment(self, gamma):
+        return self.folder / "backup" / f"snapshot-{gamma}.npz"
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends the training when a loss is not a number any more, before anything is kept of that epoch.
+
+    Args:
+        trial: `nft_keras.experiments.recipe.settings.Trial`, whose steps may be too large.
+
+    Raises:
+        TrainingError: naming the epoch, and the settings to lower.
+    """
+
+    def __init__(self, trial):
+        super().__init__()
+        keys = (key for key, _ in flat(trial.config()) if key.rpartition(".")[2] in ("learning_rate", "step"))
+        self.sizes = " or ".join(sorted(keys, reverse=True))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the epoch's losses."""
+        for name in ("loss", "auxiliary_loss", "val_loss"):
+            if not np.isfinite(logs.get(name, 0.0)):
+                raise TrainingError(f"{name} is {logs[name]} in epoch {epoch + 1}; lower {self.sizes}")
+
+
+class AverageStatistics(keras.callbacks.Callback):
+    """Before validation gives all replicas the mean of the batch-norm statistics that each has for itself till then."""
+
+    def on_test_begin(self, logs=None):
+        """Averages them, of both networks."""
+        from nft_keras.backend.distribution import average  # of TensorFlow, which JAX does without
+
+        networks = self.model.networks()
+        statistics = [v for network in networks for v in network.non_trainable_variables if "float" in v.dtype]
+        average(self.model.distribute_strategy, statistics)
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says in which epoch, why, and what to do."""
+
+
+class SimplifiedImages(keras.callbacks.Callback):
+    """Shows x, delta and x~ of a few examples in TensorBoard, every few epochs while the data are simplified.
+
+    Args:
+        folder: `pathlib.Path` of the TensorBoard logs.
+        x, y: the examples, with their labels.
+        every: int, epochs between two pictures.
+    """
+
+    def __init__(self, folder, x, y, every):
+        super().__init__()
+        self.folder, self.x, self.y, self.every = folder, x, y, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the epoch's picture."""
+        if not self.model.simplifying or (epoch - 1) % self.every:
+            return
+        import tensorflow as tf
+
+        from nft_keras.experiments.report.figures import image_rows
+
+        simplified = np.asarray(self.model.simplify(self.x, self.y))
+        with tf.summary.create_file_writer(str(self.folder)).as_default():
+            tf.summary.image("x, delta, simplified x", image_rows(self.x, simplified)[None], step=epoch + 1)
+
+
+def pictures(trial, model, dataset, folder):
+    """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
+    from nft_keras.experiments.report import figures
+
+    shape, last = dataset.input_shape, trial.simplification_epochs
+    if last < 2 or not hasattr(model, "simplify"):
+        return []
+    if shape == (2,):
+        gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
+        part = dataset.train
+        return [Snapshots(folder, part.x, part.y, gammas, figures.two_moons, "figure-1.png")]
+    if len(shape) != 3:
+        return []
+    part = dataset.train[:EXAMPLES]
+    x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
+    x = x.astype("float32")
+    return [
+        Snapshots(folder, x, part.y, moments(last, MOMENTS), figures.simplifications, "simplification.png"),
+        SimplifiedImages(folder / "tensorboard" / "images", x, part.y, every=max(1, last // 10)),
+    ]
+
+
+def moments(last, n):
+    """At most n epochs from 2 to last, evenly spread over the plan."""
+    return sorted({int(g) for g in np.linspace(2, last, n).round()})

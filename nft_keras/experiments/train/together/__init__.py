@@ -1,0 +1,1 @@
+"""Many trials in one compiled program, on JAX."""

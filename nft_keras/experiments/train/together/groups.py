@@ -1,0 +1,62 @@
+"""Which trials `--vectorize` trains together; without Keras, so that what it cannot do is reported at once."""
+
+import copy
+
+from nft_keras.backend import backend_name
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.recipe.settings import METHODS
+
+
+def check(trials):
+    """Refuses trials that cannot be trained together with others.
+
+    Args:
+        trials: list of `nft_keras.experiments.recipe.settings.Trial`.
+
+    Raises:
+        RecipeError: naming what stands against it.
+    """
+    if backend_name() != "jax":
+        raise RecipeError(f"--vectorize needs JAX: set KERAS_BACKEND=jax (it is {backend_name()})")
+    for trial in trials:
+        if not METHODS[trial.kind].vectorizes:
+            able = ", ".join(name for name in METHODS if METHODS[name].vectorizes)
+            raise RecipeError(
+                f"--vectorize: {trial.method} does not train in one compiled program with others, {able} do; leave it "
+                "out with --methods"
+            )
+        if trial.training.augment != "none":
+            raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")
+        if trial.training.jit_compile is False:
+            raise RecipeError("--vectorize: trains in a compiled program, training.jit_compile must not be false")
+
+
+def groups(trials, most=None):
+    """Trials that train together: the same classifier, method and whatever else fixes a shape or the program.
+
+    They may differ in the name that the recipe has for the method, in seed, plan (eta_max, max_steps, length, law),
+    learning rates and their schedule, selection and label noise.
+
+    Args:
+        trials: list of `Trial`.
+        most: int, the most replicas of a group; None for any number.
+
+    Returns:
+        list of lists of `Trial`.
+    """
+    found = {}
+    for trial in trials:
+        config = copy.deepcopy(trial.config())
+        for key in ("seeds", "vary", "selection"):
+            config.pop(key, None)
+        config["dataset"].pop("label_noise", None)
+        for key in ("learning_rate", "schedule", "constant_ratio"):
+            config["training"].pop(key, None)
+        settings = config["methods"][trial.method]
+        settings.pop("is", None)
+        config["methods"] = {trial.kind: settings}
+        settings.pop("plan", None)
+        settings.get("auxiliary_optimizer", {}).pop("learning_rate", None)
+        found.setdefault(repr(config), []).append(trial)
+    lengths = {key: most or len(same) for key, same in found.items()}
+    return [same[i : i + lengths[key]] for key, same in found.items() for i in range(0, len(same), lengths[key])]

@@ -1,0 +1,281 @@
+"""One trial: builds what it names, trains it, keeps the best epoch's classifier and says how good it is."""
+
+import contextlib
+import math
+import shutil
+import time
+from pathlib import Path
+
+import keras
+
+from nft_keras._registry import RegistrationError, imported
+from nft_keras.backend import make_deterministic, out_of_memory, tensorflow_for_data
+from nft_keras.data import DataError
+from nft_keras.data.batches import batches
+from nft_keras.data.features import preprocessing
+from nft_keras.data.features.augment import crop_and_flip
+from nft_keras.experiments import methods
+from nft_keras.experiments.files import whole, write_json, write_yaml
+from nft_keras.experiments.recipe.reading import law
+from nft_keras.experiments.recipe.settings import CLASSIFIERS, METHODS, is_a, ratio_of
+from nft_keras.experiments.runs import Run
+from nft_keras.experiments.train import callbacks as monitor
+from nft_keras.experiments.train import distribution as distribute
+from nft_keras.experiments.train import environment
+from nft_keras.experiments.train.checkpoint import Checkpoint
+from nft_keras.experiments.train.losses import crossentropy
+
+EVALUATION_BATCH = 250
+
+
+def error(y, y_pred):
+    """Errors in percent: 100 where the largest logit is not the label's, else 0.
+
+    Args:
+        y: class indices (batch,).
+        y_pred: logits (batch, num_classes).
+
+    Returns:
+        float tensor (batch,).
+    """
+    wrong = keras.ops.not_equal(keras.ops.argmax(y_pred, -1), keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32"))
+    return 100.0 * keras.ops.cast(wrong, "float32")
+
+
+def run_trial(trial, dataset, out, progress):
+    """Runs a trial and writes its folder: config, history, TensorBoard logs, pictures, classifier; last, the result.
+
+    Beside classifier.keras lies preprocessing.json, how to prepare new inputs for it
+    (`nft_keras.data.features.preprocessing`).
+
+    A trial that was broken off goes on after its last finished epoch.
+
+    Args:
+        trial: `nft_keras.experiments.recipe.settings.Trial`.
+        dataset: the `nft_keras.data.Dataset` that it names.
+        out: the output folder; the trial's own is `out / trial.folder`, empty or of the same trial.
+        progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
+
+    Returns:
+        The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
+        best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
+        seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
+        setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
+
+    Raises:
+        nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
+    """
+    began = time.monotonic()
+    folder = Path(out, trial.folder)
+    with distribute.own_folder(trial.distribute, folder) as folder:
+        return _run(trial, dataset, folder, progress, began)
+
+
+def _run(trial, dataset, folder, progress, began):
+    write_yaml(folder / "config.yaml", trial.config())
+    with dtype_policy(trial.training.precision):
+        best, last_test_error, spent = _train(trial, dataset, folder, progress, began)
+    return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
+
+
+def finish(trial, dataset, folder, best, last_test_error, seconds):
+    """Evaluates the classifier.keras of a trial that was trained, and writes what is still missing in its folder.
+
+    Args:
+        trial, dataset: as for `run_trial`.
+        folder: `pathlib.Path` of the trial.
+        best: (epoch, validation error) of that classifier.
+        last_test_error: float, the test error after the last epoch, in percent.
+        seconds: function that returns how long the trial took.
+
+    Returns:
+        The content of result.json.
+    """
+    if dataset.preprocessing:
+        write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
+    run = Run(folder, {}, {})
+    result = {
+        "dataset": trial.dataset["name"],
+        "classifier": trial.classifier,
+        "method": trial.method,
+        **is_a(trial.variant_of),
+        "seed": trial.seed,
+        "test_error": _evaluate(folder / "classifier.keras", dataset.test),
+        "valid_error": best[1],
+        "best_epoch": best[0],
+        "last_test_error": round(last_test_error, 4),
+        "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
+        "epochs": trial.training.epochs,
+        **({"drop": drop} if (drop := run.at_the_drop()) else {}),
+        "seconds": round(seconds(), 1),
+        "provenance": dataset.provenance,
+        "environment": environment.describe(),
+        **({"varied": trial.variation} if trial.varied else {}),
+    }
+    write_json(folder / "result.json", result)
+    shutil.rmtree(folder / "backup", ignore_errors=True)
+    return result
+
+
+def _train(trial, dataset, folder, progress, began):
+    """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
+
+    Returns:
+        (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
+        took.
+    """
+    if trial.deterministic:
+        make_deterministic()
+    strategy = distribute.strategy(trial.distribute)
+    _check_shares(trial, dataset, folder, strategy)
+    keras.utils.set_random_seed(trial.seed)
+    with strategy.scope():
+        classifier = build_classifier(trial, dataset)
+    model, plan = build_method(trial, classifier, dataset, strategy)
+    best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
+    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
+    checkpoint.restore(model)
+    epoch = tensorflow_for_data().Variable(0)
+    augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
+    kept = getattr(plan, "kept", None)
+    size = trial.training.batch_size
+
+    def minibatches(part, *arguments):
+        return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts))
+
+    valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, kept)
+    callbacks = [
+        keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
+        *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
+        monitor.StopAtNaN(trial),
+        *monitor.pictures(trial, model, dataset, folder),
+        best,
+        *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
+        monitor.History(folder / "history.csv", checkpoint.epoch),
+        keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
+        ),
+        keras.callbacks.LearningRateScheduler(lambda index, now: learning_rate(trial, index + 1)),
+        plan,
+        checkpoint,
+    ]
+    model.fit(
+        train,
+        validation_data=valid,
+        epochs=trial.training.epochs,
+        initial_epoch=checkpoint.epoch,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    last_test_error = model.evaluate(test, verbose=0, return_dict=True)["error"]
+    with whole(folder / "classifier.keras") as temporary:
+        shutil.copyfile(best.path, temporary)
+    # Not the callbacks, which would keep both networks and their optimizers.
+    return (best.epoch, best.valid_error), last_test_error, checkpoint.spent
+
+
+def _check_shares(trial, dataset, folder, strategy):
+    """Refuses what the replicas cannot share, or, over several workers, what is not the same for all."""
+    replicas, size = strategy.num_replicas_in_sync, trial.training.batch_size
+    last = len(dataset.train) % size
+    if size < replicas:
+        raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
+    if METHODS[trial.kind].fills_replicas and 0 < last < replicas:
+        raise monitor.TrainingError(
+            f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
+            f"the last minibatch, which {trial.method} cannot share; choose another"
+        )
+    state = folder / "backup" / "state.json"
+    text = state.read_text(encoding="utf-8") if state.exists() else ""
+    if not distribute.same_everywhere(strategy, repr(trial.config()), text):
+        raise monitor.TrainingError(
+            "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
+            "options, and an output folder that all of them see"
+        )
+
+
+def check_fits(trial, dataset):
+    """Refuses networks that cannot be built for a data set, before any training.
+
+    Args:
+        trial: `nft_keras.experiments.recipe.settings.Trial`.
+        dataset: the `nft_keras.data.Dataset` that it names.
+
+    Raises:
+        DataError: if an example has not the shape that the trial's networks or its augmentation take.
+    """
+    try:
+        if trial.training.augment != "none" and len(dataset.input_shape) != 3:
+            raise ValueError(f"{trial.training.augment} takes images")
+        model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
+        for auxiliary in model.networks()[1:]:
+            if auxiliary.output_shape[1:] != dataset.input_shape:
+                raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+    except RegistrationError:
+        raise
+    except (ValueError, IndexError) as error:
+        what = str(error).strip().partition("\n")[0]
+        which = ": ".join(filter(None, [f"{trial.classifier} with {trial.method}", trial.variation]))
+        raise DataError(f"{which}: examples of shape {dataset.input_shape} do not fit: {what}") from error
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise  # else the trial is the one to say so
+    finally:
+        keras.backend.clear_session()
+
+
+def learning_rate(trial, gamma):
+    """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.recipe.settings.Training`."""
+    training = trial.training
+    constant, start = 0, training.learning_rate
+    if training.schedule == "constant-then-cosine":
+        constant, start = ratio_of(training.constant_ratio, training.epochs), 0.1 * training.learning_rate
+    if training.schedule == "constant" or gamma <= constant:
+        return training.learning_rate
+    return start * (1 + math.cos(math.pi * (gamma - 1 - constant) / (training.epochs - constant))) / 2
+
+
+def build_classifier(trial, dataset):
+    """The trial's classifier, untrained; the same initial weights for every method of a seed."""
+    build = imported(CLASSIFIERS[trial.classifier].build)
+    return build(dataset.input_shape, dataset.num_classes, **vars(trial.classifier_settings))
+
+
+def build_method(trial, classifier, dataset, strategy=None):
+    """The compiled model that trains the classifier, in a strategy's scope, and the plan that it follows."""
+    method, settings, training = METHODS[trial.kind], trial.method_settings, trial.training
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model, compiled = imported(method.model)(settings, classifier, dataset)
+        model.compile(
+            optimizer=methods.build_optimizer(training),
+            loss=crossentropy(training.label_smoothing),
+            metrics=[error],
+            jit_compile="auto" if training.jit_compile is None else training.jit_compile,
+            steps_per_execution=training.steps_per_execution,
+            **compiled,
+        )
+    length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
+    plan = imported(method.plan)(settings, dataset, **length)
+    return model, plan
+
+
+@contextlib.contextmanager
+def dtype_policy(policy):
+    """Keras' dtype policy inside a `with` block."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _evaluate(path, part):
+    """Error in percent of a saved classifier on a part of the data: of the very file that is deployed."""
+    keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
+    model = keras.saving.load_model(path)
+    model.compile(metrics=[error], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return round(model.evaluate(batches(part, EVALUATION_BATCH), verbose=0, return_dict=True)["error"], 4)
