@@ -20,7 +20,7 @@ from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.cli.options import add_data_dir, positive
 from nft_keras.data.sources import larochelle
-from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.runs import finished
 
@@ -63,7 +63,7 @@ def main(arguments=None):
             return code
     text = table(cells, options).text()
     print(text)
-    with whole(options.out / "calibration.md") as temporary:
+    with atomic_write(options.out / "calibration.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     return 0
 

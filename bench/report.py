@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from bench import measure
-from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.report.tables import markdown
 from nft_keras.experiments.train.environment import describe
 
@@ -52,13 +52,13 @@ def write(tables, out, command):
     head += "Batch 32 where nothing else is said. "
     head += "Every figure is a median over rounds in which what is compared ran in turns, with its quartiles.\n\n"
     text = head + "\n".join(table.text() for table in tables)
-    with whole(Path(out, "bench.md")) as temporary:
+    with atomic_write(Path(out, "bench.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     sections = {table.title: table.values for table in tables}
     write_json(Path(out, "bench.json"), {"command": command, "machine": measure.machine(), "tables": sections})
     speed_ups = next((table.values for table in tables if "speed_ups" in table.values), None)
     if speed_ups:
-        with whole(Path(out, "bench.png")) as temporary:
+        with atomic_write(Path(out, "bench.png")) as temporary:
             _plot(speed_ups["speed_ups"]).savefig(temporary, dpi=150)
     return text
 

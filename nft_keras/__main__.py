@@ -3,12 +3,12 @@
 import sys
 
 from nft_keras import cli
-from nft_keras.cli.options import end
+from nft_keras.cli.options import exit_with
 
 
 def main():
     """Runs the command line and ends the program with its exit code."""
-    end(cli.main, cli.INTERRUPTED.get("".join(sys.argv[1:2]), "interrupted"))
+    exit_with(cli.main, cli.INTERRUPTED.get("".join(sys.argv[1:2]), "interrupted"))
 
 
 if __name__ == "__main__":

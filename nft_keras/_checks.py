@@ -32,7 +32,7 @@ def one_of(name, value, allowed):
     return value
 
 
-def near(word, words):
+def suggest(word, words):
     """'; did you mean ...?' where one of the words is close to the word, else ''."""
     close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else ""

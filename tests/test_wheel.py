@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("nft_keras", "recipes", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
-COMMANDS = ("run", "sweep", "report", "figures", "robustness", "predict", "export", "data")
+COMMANDS = ("recipes", "run", "sweep", "report", "figures", "attack", "predict", "export", "data")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
@@ -63,9 +63,17 @@ def test_a_shipped_recipe_runs_from_an_empty_folder(installed):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_answers_help(installed, command):
     run, _ = installed
-    done = run("-m", f"nft_keras.{command}", "--help")
+    done = run("-m", "nft_keras", command, "--help")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.startswith(f"usage: python -m nft_keras.{command} ")
+    assert done.stdout.startswith(f"usage: nft-keras {command} ")
+
+
+def test_what_the_user_asked_for_is_the_verb_run(installed):
+    run, package = installed
+    as_module, as_verb = run("-m", "nft_keras.run", "--help"), run("-m", "nft_keras", "run", "--help")
+    assert as_module.returncode == 0 and as_module.stdout == as_verb.stdout
+    script = Path(package).parents[3] / "bin" / "nft-keras"
+    assert subprocess.run([script, "--help"], capture_output=True, text=True).stdout.startswith("usage: nft-keras VERB")
 
 
 def _recipes(folder):

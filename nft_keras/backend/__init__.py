@@ -99,6 +99,19 @@ def tensorflow_for_data():
     return tf
 
 
+def import_tensorflow_quietly():
+    """Imports TensorFlow; what its C++ says of missing CUDA before its log level counts is kept off the screen."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        tensorflow_for_data().config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def untuned(dataset):
     """The `tf.data.Dataset` without tf.data's tuning, which may hold an iterator for seconds after its last element."""
     options = tensorflow_for_data().data.Options()

@@ -4,7 +4,7 @@ import importlib
 import importlib.metadata
 import sys
 
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 
 # {verb: what it does}, in the order in which they are needed.
 VERBS = {
@@ -43,7 +43,7 @@ def main(arguments=None):
         print(f"nft_keras {importlib.metadata.version('nft_keras')}")
         return 0
     if verb not in VERBS:
-        what = f"{verb!r} is no verb of nft-keras{near(verb, VERBS)}; see nft-keras --help" if verb else usage()
+        what = f"{verb!r} is no verb of nft-keras{suggest(verb, VERBS)}; see nft-keras --help" if verb else usage()
         print(what, file=sys.stderr)
         return 2
     return importlib.import_module(f"nft_keras.cli.{verb}").main(rest)

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nft_keras.backend import backend_name
-from nft_keras.cli.options import add_data_dir, answer, import_tensorflow_quietly, writing_to
+from nft_keras.backend import backend_name, import_tensorflow_quietly
+from nft_keras.cli.options import add_data_dir, run_command, writing_to
 from nft_keras.data import DataError
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import ExportError
@@ -45,7 +45,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0, or 2 for something wrong in what was typed, in the runs or in the data.
     """
-    return answer((RecipeError, DataError, ExportError), _attack, parser().parse_args(arguments))
+    return run_command((RecipeError, DataError, ExportError), _attack, parser().parse_args(arguments))
 
 
 def _attack(options):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
-from nft_keras.cli.options import answer
+from nft_keras.cli.options import run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 
 _ROWS, _COLUMNS = 5, 10
@@ -32,8 +32,8 @@ def main(arguments=None):
     show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
     options = parser.parse_args(arguments)
     if options.command == "list":
-        return answer(DataError, _list, options.data_dir)
-    return answer(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
+        return run_command(DataError, _list, options.data_dir)
+    return run_command(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
 
 
 def _list(data_dir):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nft_keras.cli.options import answer
+from nft_keras.cli.options import run_command
 from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
-from nft_keras.experiments.files import whole
+from nft_keras.experiments.files import atomic_write
 
 # Where a format goes in the trial's folder, and the packages that it needs beyond those of nft_keras.
 FORMATS = {
@@ -59,7 +59,7 @@ def export(folder, format, out=None):
         raise ExportError(f"{format} needs {' and '.join(missing)}: pip install 'nft_keras[export]'")
     classifier = load_classifier(folder)
     try:
-        with _whole_folder(out) if format == "tf_saved_model" else whole(out) as temporary:
+        with _whole_folder(out) if format == "tf_saved_model" else atomic_write(out) as temporary:
             _write(classifier, format, temporary)
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
@@ -82,7 +82,7 @@ def main(arguments=None):
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
     options = parser.parse_args(arguments)
-    return answer(ExportError, _export, options)
+    return run_command(ExportError, _export, options)
 
 
 def _export(options):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nft_keras.cli.options import answer, writing_to
+from nft_keras.cli.options import run_command, writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 NAMES = {
@@ -34,7 +34,7 @@ def main(arguments=None):
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
     parser.add_argument("--out", type=Path, help="where the files go (default: the first folder)")
     options = parser.parse_args(arguments)
-    return answer(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])
+    return run_command(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])
 
 
 def _draw(name, folders, out):

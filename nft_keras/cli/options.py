@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
-from nft_keras.backend import tensorflow_for_data
 from nft_keras.data import default_data_dir
 
 
@@ -44,7 +43,7 @@ class OutputError(ValueError):
     """An output folder that cannot be written to."""
 
 
-def answer(errors, function, *arguments):
+def run_command(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
 
     Args:
@@ -88,7 +87,7 @@ def writing_to(folder, option="--out"):
         raise OutputError(f"{folder} cannot be written to: {why}; choose another {option}") from error
 
 
-def end(main, interrupted="interrupted"):
+def exit_with(main, interrupted="interrupted"):
     """Runs a `main()` that returns an exit code, and ends the program with it; Ctrl-C ends it at once with 130.
 
     Args:
@@ -104,16 +103,3 @@ def end(main, interrupted="interrupted"):
         os._exit(130)  # TensorFlow's threads do not wait to be joined
     except BrokenPipeError:
         os._exit(1)
-
-
-def import_tensorflow_quietly():
-    """Imports TensorFlow; what its C++ says of missing CUDA before its log level counts is kept off the screen."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        tensorflow_for_data().config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

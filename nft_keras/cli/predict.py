@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from nft_keras.cli.options import answer
+from nft_keras.cli.options import run_command
 from nft_keras.data import DataError, Part
 from nft_keras.data.features import preprocessing
 from nft_keras.experiments.classifier_file import ExportError, load_classifier
-from nft_keras.experiments.files import whole
+from nft_keras.experiments.files import atomic_write
 
 _BATCH = 250
 
@@ -73,7 +73,7 @@ def main(arguments=None):
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
-    return answer((DataError, ExportError), _predict, parser.parse_args(arguments))
+    return run_command((DataError, ExportError), _predict, parser.parse_args(arguments))
 
 
 def _predict(options):
@@ -84,7 +84,7 @@ def _predict(options):
     if not options.out:
         return write(rows, sys.stdout)
     try:
-        with whole(options.out) as path, open(path, "w", encoding="utf-8", newline="") as file:
+        with atomic_write(options.out) as path, open(path, "w", encoding="utf-8", newline="") as file:
             write(rows, file)
     except OSError as error:
         raise DataError(f"{options.out} cannot be written: {error.strerror or error}") from error

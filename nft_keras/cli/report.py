@@ -4,7 +4,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from nft_keras.cli.options import answer, writing_to
+from nft_keras.cli.options import run_command, writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
@@ -30,8 +30,8 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     if options.keep is not None:
-        return answer(RecipeError, _keep, options)
-    return answer(RecipeError, _report, options.folders, options.out or options.folders[0])
+        return run_command(RecipeError, _keep, options)
+    return run_command(RecipeError, _report, options.folders, options.out or options.folders[0])
 
 
 def _keep(options):
@@ -47,7 +47,7 @@ def _keep(options):
 
 def _report(folders, out):
     from nft_keras.experiments import runs
-    from nft_keras.experiments.files import whole
+    from nft_keras.experiments.files import atomic_write
     from nft_keras.experiments.report import published as tables
     from nft_keras.experiments.report import tables as report
 
@@ -76,10 +76,10 @@ def _report(folders, out):
     with writing_to(out):
         for name, rows in rows_of.items():
             path = out / f"{name.lower().replace(' ', '-')}.csv"
-            with whole(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
+            with atomic_write(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, rows[0])
                 writer.writeheader()
                 writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in rows)
-        with whole(out / "paper.md") as path:
+        with atomic_write(out / "paper.md") as path:
             path.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -8,8 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from nft_keras.backend import BackendError, check_backend, make_deterministic, out_of_memory
-from nft_keras.cli.options import add_recipe_options, answer, import_tensorflow_quietly, positive, writing_to
+from nft_keras.backend import BackendError, check_backend, import_tensorflow_quietly, make_deterministic, out_of_memory
+from nft_keras.cli.options import add_recipe_options, positive, run_command, writing_to
 from nft_keras.data import DataError
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
@@ -17,7 +17,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import method_title, plain
 from nft_keras.experiments.report.reference import References
 from nft_keras.experiments.report.tables import write_recipe, write_report
-from nft_keras.experiments.runs import check_free, finished, flat
+from nft_keras.experiments.runs import check_free, finished, flatten
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train.together.groups import check, groups
 
@@ -59,7 +59,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0; 1 if a trial failed; 2 for something wrong in what was typed or in the data.
     """
-    return answer((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
+    return run_command((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
 
 
 def _run_all(options):
@@ -117,7 +117,7 @@ def _check_different(paths, recipes):
 
 def _print(trials):
     """Prints the settings that all trials share, those of a method's trials, and a line for each trial with its own."""
-    rows = [(trial, dict(flat(trial.config()))) for trial in trials]
+    rows = [(trial, dict(flatten(trial.config()))) for trial in trials]
     of_all, of_method = _shared([row for _, row in rows]), {}
     print(*_lines(of_all, "# all: "), sep="\n")
     for method in dict.fromkeys(trial.method for trial in trials):

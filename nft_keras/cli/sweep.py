@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from nft_keras.backend import BackendError, check_backend, make_deterministic
-from nft_keras.cli.options import add_recipe_options, answer, import_tensorflow_quietly, positive
+from nft_keras.backend import BackendError, check_backend, import_tensorflow_quietly, make_deterministic
+from nft_keras.cli.options import add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -57,7 +57,7 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
-    return answer((RecipeError, DataError, BackendError), _work if options.worker else _sweep, options, arguments)
+    return run_command((RecipeError, DataError, BackendError), _work if options.worker else _sweep, options, arguments)
 
 
 def _sweep(options, arguments):

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 from nft_keras._registry import Registry, imported
 
 
@@ -253,7 +253,7 @@ def load(
     """
     spec = find(name)
     if spec is None:
-        raise DataError(f"unknown data set {name!r}; there are {', '.join(SPECS)}{near(name, SPECS)}")
+        raise DataError(f"unknown data set {name!r}; there are {', '.join(SPECS)}{suggest(name, SPECS)}")
     in_name = noise_in_name(name)[1]
     if in_name and label_noise:
         raise DataError(f"data set {name} has a label noise of {in_name:g}, got another label_noise={label_noise!r}")
@@ -265,7 +265,7 @@ def load(
             raise DataError(f"data set {name}: label_noise_parts are of train, valid, test, got {part!r}")
     for option in options:
         if option not in spec.options:
-            there_are = f"{', '.join(spec.options) or 'none'}{near(option, spec.options)}"
+            there_are = f"{', '.join(spec.options) or 'none'}{suggest(option, spec.options)}"
             raise DataError(f"data set {name} has no option {option!r}; it has {there_are}")
     for option, parameter in spec.options.items():
         if parameter.default is inspect.Parameter.empty and option not in options:

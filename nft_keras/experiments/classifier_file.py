@@ -4,7 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from nft_keras.cli.options import import_tensorflow_quietly
+from nft_keras.backend import import_tensorflow_quietly
 
 
 class ExportError(ValueError):

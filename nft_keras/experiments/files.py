@@ -10,7 +10,7 @@ import yaml
 
 
 @contextmanager
-def whole(path):
+def atomic_write(path):
     """A temporary path beside `path`; when the block ends well it takes `path`'s place, on disk.
 
     Args:
@@ -36,11 +36,11 @@ def whole(path):
 
 def write_json(path, value):
     """Writes a value of JSON's types."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def write_yaml(path, value):
     """Writes a value of YAML's types, keys in their order."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from nft_keras.experiments.files import whole
+from nft_keras.experiments.files import atomic_write
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.report import reference
 from nft_keras.experiments.runs import Run
@@ -46,7 +46,7 @@ def write(files, folder):
         folder: `pathlib.Path`.
     """
     for name, content in files.items():
-        with whole(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
     if reference.FILE not in files:
         (folder / reference.FILE).unlink(missing_ok=True)

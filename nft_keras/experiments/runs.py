@@ -207,18 +207,18 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
         there = read_config(path)
     except RecipeError as error:
         raise RecipeError(f"{error}; {advice}") from None
-    before, now = (dict(flat(config)) for config in (there, trial.config()))
+    before, now = (dict(flatten(config)) for config in (there, trial.config()))
     for key in (*now, *before):
         if before.get(key) != now.get(key):
             differs = f"{key}: {before.get(key)} there, {now.get(key)} now"
             raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
 
 
-def flat(config, prefix=""):
+def flatten(config, prefix=""):
     """(key.key, value) of every leaf of a mapping of mappings."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

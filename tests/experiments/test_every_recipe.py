@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, issparse
 from nft_keras import data
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.settings import CLASSIFIERS, plain
-from nft_keras.experiments.runs import find, finished, flat
+from nft_keras.experiments.runs import find, finished, flatten
 from nft_keras.experiments.train.trial import check_fits, run_trial
 from tests.experiments.test_recipe import RECIPES
 
@@ -65,7 +65,7 @@ def kind(trial):
     """What two trials have in common that differ in numbers, and in names of recipes and data sets, alone."""
     x, config = few_examples(trial.dataset).train.x, {**trial.config(), "name": None, "dataset": None, "vary": None}
     config["methods"] = plain(trial.method_settings)
-    words = tuple((key, value) for key, value in flat(config) if isinstance(value, str | bool))
+    words = tuple((key, value) for key, value in flatten(config) if isinstance(value, str | bool))
     return trial.classifier, trial.kind, x.ndim, issparse(x), words
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.runs import flat
+from nft_keras.experiments.runs import flatten
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -143,7 +143,7 @@ def test_the_sensitivity_recipe_changes_one_setting_of_the_published_cell_at_a_t
     assert len({trial.variation for trial in trials}) == 9
     for trial in trials:
         config = {k: v for k, v in trial.config().items() if k not in ("name", "vary")}
-        before, now = (dict(flat({**c, "name": None})) for c in (published, config))
+        before, now = (dict(flatten({**c, "name": None})) for c in (published, config))
         changed = {key: value for key, value in now.items() if before[key] != value}
         key, value = trial.varied
         assert changed == ({} if value == before[key] else {key: value})

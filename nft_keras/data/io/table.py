@@ -5,7 +5,7 @@ import csv
 import math
 import re
 
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 from nft_keras.data import DataError
 
 # No line of a table or a text is longer; a file without line ends (zeros, another format) must not be read into the
@@ -51,7 +51,7 @@ def column(path, header, name):
         if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
             raise DataError(f"{path}: {found[0]!r} separates its columns; write it with commas")
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-        raise DataError(f"{path} has no column {name!r}; it has {there_are}{near(name, header)}")
+        raise DataError(f"{path} has no column {name!r}; it has {there_are}{suggest(name, header)}")
     return header.index(name)
 
 

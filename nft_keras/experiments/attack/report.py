@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
-from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.recipe.settings import METHODS, method_title, ordered
 from nft_keras.experiments.report import figures
 from nft_keras.experiments.report.paper_figures import error_bars, grid, styles
@@ -29,12 +29,12 @@ def write(trials, settings, out):
     checks = {name: {"meaning": c.meaning, "least": c.least, "most": c.most} for name, c in CHECKS.items()}
     write_json(out / "robustness.json", {"settings": settings, "checks": checks, "trials": trials})
     rows = list(_rows(trials))
-    with whole(out / "robustness.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(out / "robustness.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     text = tables(trials, settings)
-    with whole(out / "robustness.md") as path:
+    with atomic_write(out / "robustness.md") as path:
         path.write_text(text + "\n", encoding="utf-8")
     figures.save(figure(trials), *(out / f"robustness.{suffix}" for suffix in ("png", "pdf")))
     return text

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from nft_keras import data
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 from nft_keras.experiments.recipe.schema import Document, RecipeError
 from nft_keras.experiments.recipe.settings import (
     CLASSIFIERS,
@@ -247,7 +247,7 @@ def _lists(document, name):
             raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
         if key.startswith("methods.") and (method := key.split(".")[1]) not in methods:
             there = ", ".join(map(str, methods))
-            raise document.error(where, f"unknown method {method!r}; the recipe has {there}{near(method, methods)}")
+            raise document.error(where, f"unknown method {method!r}; the recipe has {there}{suggest(method, methods)}")
         if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
             raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
         if len(set(values)) < len(values):
@@ -311,7 +311,7 @@ def find_recipe(path):
     if name in shipped:
         return shipped[name]
     if not os.path.lexists(path):
-        help = near(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
+        help = suggest(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
         raise RecipeError(f"{path}: cannot be read: No such file or directory, nor a shipped recipe{help}")
     return path
 
@@ -334,7 +334,7 @@ def law(name):
         found = None
     if not callable(found):
         allowed = f"{', '.join(LAWS)} or the dotted name of a function"
-        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{near(name, LAWS)}")
+        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{suggest(name, LAWS)}")
     return found
 
 
@@ -347,7 +347,9 @@ def _dataset(document, value):
     spec = data.find(name) if isinstance(name, str) else None
     if spec is None:
         allowed = ", ".join(data.SPECS)
-        raise document.error((*key, "name"), f"unknown data set {name!r}; allowed: {allowed}{near(name, data.SPECS)}")
+        raise document.error(
+            (*key, "name"), f"unknown data set {name!r}; allowed: {allowed}{suggest(name, data.SPECS)}"
+        )
     common = dict(inspect.signature(data.load, eval_str=True).parameters)
     allowed = {k: p for k, p in common.items() if k not in ("name", "data_dir", "options")} | spec.options
     rest = {k: v for k, v in value.items() if k != "name"}
@@ -417,7 +419,7 @@ def _by_name(document, value, key):
 def _check_choice(flag, chosen, allowed):
     for name in chosen or ():
         if name not in allowed:
-            raise RecipeError(f"{flag} {name}: not in this recipe; it has {', '.join(allowed)}{near(name, allowed)}")
+            raise RecipeError(f"{flag} {name}: not in this recipe; it has {', '.join(allowed)}{suggest(name, allowed)}")
 
 
 def _yield(document, key):

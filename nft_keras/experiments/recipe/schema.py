@@ -8,7 +8,7 @@ import typing
 
 import yaml
 
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 
 # PyYAML takes seconds for so many characters; our longest recipe has some 4,000.
 _LONGEST = 100_000
@@ -197,7 +197,7 @@ class Document:
         for name in value:
             if name not in allowed:
                 there_are = ", ".join(allowed) or "none"
-                raise self.error((*key, str(name)), f"unknown key; allowed: {there_are}{near(name, allowed)}")
+                raise self.error((*key, str(name)), f"unknown key; allowed: {there_are}{suggest(name, allowed)}")
 
     def read(self, annotation, value, key):
         """A value checked against a type annotation (see `read_call`)."""
@@ -219,7 +219,7 @@ class Document:
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))
-                raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{near(value, arguments)}")
+                raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{suggest(value, arguments)}")
             return value
         if origin is tuple:
             if not isinstance(value, list | tuple):

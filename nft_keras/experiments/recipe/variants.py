@@ -3,7 +3,7 @@
 import copy
 import re
 
-from nft_keras._checks import near
+from nft_keras._checks import suggest
 from nft_keras.experiments.recipe.settings import METHODS
 
 
@@ -24,7 +24,7 @@ def ancestries(document, methods):
         key, of = ("methods", str(name)), _named(settings)
         if name not in METHODS and of is None:
             there = f"{', '.join(METHODS)}, or a name of your own with is: METHOD"
-            raise document.error(key, f"unknown key; allowed: {there}{near(name, METHODS)}")
+            raise document.error(key, f"unknown key; allowed: {there}{suggest(name, METHODS)}")
         if name in METHODS and of not in (None, name):
             raise document.error((*key, "is"), f"{name} is a method itself, got {of!r}; give the variant another name")
         if name not in METHODS and not (isinstance(name, str) and re.fullmatch(r"\w[\w-]*", name)):
@@ -79,7 +79,7 @@ def _ancestry(document, methods, name):
         key, of = ("methods", found[0], "is"), _named(methods[found[0]])
         allowed = [*METHODS, *(other for other in methods if other not in METHODS and other != found[0])]
         if not isinstance(of, str) or of not in (*METHODS, *methods):
-            raise document.error(key, f"unknown method {of!r}; allowed: {', '.join(allowed)}{near(of, allowed)}")
+            raise document.error(key, f"unknown method {of!r}; allowed: {', '.join(allowed)}{suggest(of, allowed)}")
         if of in found:
             circle = " is ".join([*found[found.index(of) :: -1], of])
             raise document.error(key, f"goes in a circle, {circle}; one has to be a method: {', '.join(METHODS)}")

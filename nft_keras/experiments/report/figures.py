@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.colors import to_rgba_array  # noqa: E402
 
-from nft_keras.experiments.files import whole  # noqa: E402
+from nft_keras.experiments.files import atomic_write  # noqa: E402
 
 CLASS_COLOURS = ("#d1495b", "#2e6f95")  # of two classes; more have those of a colour map
 MARKERS = "o^sDvP*X"
@@ -115,6 +115,6 @@ def _images(axes, images, title, scale=None):
 def save(figure, *paths):
     """Writes a figure to files, in the format of each one's suffix, and closes it."""
     for path in paths:
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             figure.savefig(temporary, dpi=130)
     plt.close(figure)

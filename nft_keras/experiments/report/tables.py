@@ -5,7 +5,7 @@ import shlex
 import statistics
 from pathlib import Path
 
-from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.recipe.settings import method_title
 from nft_keras.experiments.report import reference
 from nft_keras.verdict import MOST_LEFT
@@ -28,7 +28,7 @@ def write_report(name, results, out, references=()):
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
     data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
     text = "\n\n".join([f"# {name}", tables, *_sections(at_the_drop(results)), *data, *_circumstances(results)])
-    with whole(folder / "report.md") as temporary:
+    with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return tables
 
@@ -43,7 +43,7 @@ def write_recipe(text, overrides, out, name):
         name: the recipe's name.
     """
     changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
-    with whole(Path(out, name, "recipe.yaml")) as temporary:
+    with atomic_write(Path(out, name, "recipe.yaml")) as temporary:
         temporary.write_text(changed + text, encoding="utf-8")
 
 

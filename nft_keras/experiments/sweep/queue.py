@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 from nft_keras.data.io.cache import one_at_a_time
-from nft_keras.experiments.files import whole
+from nft_keras.experiments.files import atomic_write
 from nft_keras.experiments.recipe.schema import RecipeError
 
 try:
@@ -125,7 +125,7 @@ class Queue:
     def _check_folder(self, folder):
         path = folder / "id"
         if not path.exists():
-            with whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(uuid.uuid4().hex)
         known = self.study.user_attrs.get("folder")
         if known is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
-from nft_keras.experiments.files import whole, write_yaml
+from nft_keras.experiments.files import atomic_write, write_yaml
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import method_title
 from nft_keras.experiments.report.reference import References
@@ -253,9 +253,9 @@ def write_tables(searches, others, out):
             chosen.append(f"Chosen for {shown}: `--set {settings}`")
             parts.append(chosen[-1])
             others = [*others, *trials]
-    with whole(Path(out, recipe, "sweep.md")) as path:
+    with atomic_write(Path(out, recipe, "sweep.md")) as path:
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    with whole(Path(out, recipe, "sweep.csv")) as path, open(path, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(Path(out, recipe, "sweep.csv")) as path, open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["classifier", "method", *keys, *ENDS])
         writer.writeheader()
         writer.writerows(rows)

@@ -6,8 +6,8 @@ import time
 import keras
 import numpy as np
 
-from nft_keras.experiments.files import whole
-from nft_keras.experiments.runs import flat
+from nft_keras.experiments.files import atomic_write
+from nft_keras.experiments.runs import flatten
 
 EXAMPLES = 6
 MOMENTS = 6
@@ -36,7 +36,7 @@ class BestClassifier(keras.callbacks.Callback):
         valid_error = round(logs["val_error"], 4)
         if epoch + 1 >= self.first_epoch and (self.epoch is None or valid_error < self.valid_error):
             self.epoch, self.valid_error = epoch + 1, valid_error
-            with whole(self.path) as temporary:
+            with atomic_write(self.path) as temporary:
                 self.model.classifier.save(temporary)
 
     @property
@@ -101,7 +101,7 @@ class History(keras.callbacks.Callback):
         if self.finished:
             with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))[: 1 + self.finished]
-        with whole(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -149,7 +149,7 @@ class Snapshots(keras.callbacks.Callback):
             parts = np.array_split(self.grid.reshape(-1, 2), 6)
             logits = np.concatenate([np.asarray(self.model(part, training=False)) for part in parts])
             arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
-        with whole(self._moment(epoch + 1)) as temporary:
+        with atomic_write(self._moment(epoch + 1)) as temporary:
             np.savez_compressed(temporary, **arrays)
 
     def on_train_end(self, logs=None):
@@ -160,7 +160,7 @@ class Snapshots(keras.callbacks.Callback):
         if self.grid is not None:
             arrays["grid"] = self.grid
         path = self.folder / "snapshots.npz"
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez_compressed(temporary, gammas=gammas, x=self.x, y=self.y, **arrays)
         from nft_keras.experiments.report.figures import save
 
@@ -182,7 +182,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def __init__(self, trial):
         super().__init__()
-        keys = (key for key, _ in flat(trial.config()) if key.rpartition(".")[2] in ("learning_rate", "step"))
+        keys = (key for key, _ in flatten(trial.config()) if key.rpartition(".")[2] in ("learning_rate", "step"))
         self.sizes = " or ".join(sorted(keys, reverse=True))
 
     def on_epoch_end(self, epoch, logs=None):

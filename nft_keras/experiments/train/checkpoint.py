@@ -9,7 +9,7 @@ import time
 
 import keras
 
-from nft_keras.experiments.files import whole, write_json
+from nft_keras.experiments.files import atomic_write, write_json
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -57,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the state."""
-        with whole(self._weights(epoch + 1)) as temporary:
+        with atomic_write(self._weights(epoch + 1)) as temporary:
             self.model.save_weights(temporary, overwrite=True)
         state = {
             "epoch": epoch + 1,

@@ -15,7 +15,7 @@ from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import crop_and_flip
 from nft_keras.experiments import methods
-from nft_keras.experiments.files import whole, write_json, write_yaml
+from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.recipe.reading import law
 from nft_keras.experiments.recipe.settings import CLASSIFIERS, METHODS, is_a, ratio_of
 from nft_keras.experiments.runs import Run
@@ -171,7 +171,7 @@ def _train(trial, dataset, folder, progress, began):
         callbacks=callbacks,
     )
     last_test_error = model.evaluate(test, verbose=0, return_dict=True)["error"]
-    with whole(folder / "classifier.keras") as temporary:
+    with atomic_write(folder / "classifier.keras") as temporary:
         shutil.copyfile(best.path, temporary)
     # Not the callbacks, which would keep both networks and their optimizers.
     return (best.epoch, best.valid_error), last_test_error, checkpoint.spent

@@ -14,7 +14,7 @@ import scipy.sparse
 
 from nft_keras.backend import keras_internals, make_deterministic
 from nft_keras.data.batches import order
-from nft_keras.experiments.files import whole, write_yaml
+from nft_keras.experiments.files import atomic_write, write_yaml
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train.together.members import Replicas, initial_values
@@ -57,7 +57,7 @@ def run_group(trials, datasets, out, progress):
         if replica.failed:
             results.append(replica.failed)
             continue
-        with whole(replica.folder / "classifier.keras") as temporary:
+        with atomic_write(replica.folder / "classifier.keras") as temporary:
             shutil.copyfile(replica.best.path, temporary)
         best = (replica.best.epoch, replica.best.valid_error)
         each = (time.monotonic() - began) / len(trials)
