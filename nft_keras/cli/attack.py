@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 from nft_keras.backend import backend_name, import_tensorflow_quietly
-from nft_keras.cli.options import add_data_dir, run_command, writing_to
+from nft_keras.cli.options import add_data_dir, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import ExportError
+from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 

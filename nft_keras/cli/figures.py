@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from nft_keras.cli.options import run_command, writing_to
+from nft_keras.cli.options import run_command
+from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 NAMES = {

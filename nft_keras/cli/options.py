@@ -1,13 +1,13 @@
 """What the command lines of the package have in common: options, and how they end."""
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
 from nft_keras.data import default_data_dir
+from nft_keras.experiments.files import OutputError
 
 
 def add_data_dir(parser):
@@ -39,10 +39,6 @@ def positive(text):
     return int(text)
 
 
-class OutputError(ValueError):
-    """An output folder that cannot be written to."""
-
-
 def run_command(errors, function, *arguments):
     """Calls a function; what the user can mend is one line on stderr.
 
@@ -66,25 +62,6 @@ def run_command(errors, function, *arguments):
 def _visible(text):
     """The text on one line; what a file's names and contents might do to a terminal is written out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
-
-
-@contextlib.contextmanager
-def writing_to(folder, option="--out"):
-    """Makes an output folder; what keeps the block from writing there is an error of one line.
-
-    Args:
-        folder: `pathlib.Path`.
-        option: the one that chooses it, for the error.
-
-    Raises:
-        OutputError: saying what it is.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        why = error.strerror or error
-        raise OutputError(f"{folder} cannot be written to: {why}; choose another {option}") from error
 
 
 def exit_with(main, interrupted="interrupted"):

@@ -44,3 +44,26 @@ def write_yaml(path, value):
     """Writes a value of YAML's types, keys in their order."""
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")
+
+
+class OutputError(ValueError):
+    """An output folder that cannot be written to."""
+
+
+@contextmanager
+def writing_to(folder, option="--out"):
+    """Makes an output folder; what keeps the block from writing there is an error of one line.
+
+    Args:
+        folder: `pathlib.Path`.
+        option: the one that chooses it, for the error.
+
+    Raises:
+        OutputError: saying what it is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"{folder} cannot be written to: {why}; choose another {option}") from error

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from nft_keras import data
+from nft_keras import data, experiments
 from nft_keras.cli import run
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.train.run import Options, Session, _load
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +197,7 @@ def test_dry_run_prints_a_row_per_trial_with_every_setting_and_writes_nothing(tm
         shared = [line.split(": ")[1] for line in lines if line.startswith(("# all: ", f"# {trial.method}: "))]
         settings = dict(setting.split("=", 1) for setting in (*shared, *own))
         assert len(settings) == len(shared) + len(own) and own == [f"seeds=[{trial.seed}]"]
-        assert settings == {key: str(value).replace(" ", "") for key, value in runs.flat(trial.config())}
+        assert settings == {key: str(value).replace(" ", "") for key, value in runs.flatten(trial.config())}
     for line in ("# nft: methods.nft.plan.eta_max=1000.0", "# all: training.batch_size=32"):
         assert line in lines
 
@@ -238,8 +240,8 @@ def test_a_data_set_that_cannot_be_loaded_is_said_beside_the_live_line(monkeypat
     said, trials = [], load_recipe("two-moons", seeds=[0])
     screen = types.SimpleNamespace(note=lambda text: None, say=lambda *line, **where: said.append((*line, where)))
     monkeypatch.setattr(data, "load", load)
-    options = types.SimpleNamespace(data_dir=None)
-    assert run._load(trials, screen, options, alone=False) is None
+    session = Session("two-moons", "", Options(), None)
+    assert _load(trials, screen, session, alone=False) is None
     assert said == [("two-moons: gone", {"stderr": True})]
 
 
@@ -258,7 +260,7 @@ def command(*arguments, **kwargs):
     [
         (["recipes/imdb.yaml", "--set", "training.epoch=3"], "did you mean epochs?"),
         (["recipes/none.yaml"], "recipes/none.yaml: cannot be read: No such file or directory"),
-        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, eef, ft, nft"),
+        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, ct-short, ct-smooth, eef, ft, nft, nft-as-coded; did you"),
         (["recipes/imdb.yaml", "--classifiers", "cnn-a"], "--classifiers cnn-a: not in this recipe; it has fc-b"),
     ],
 )
@@ -312,3 +314,20 @@ def test_ctrl_c_ends_at_once_with_one_line_and_130(tmp_path):
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130 and time.monotonic() - began < 10
     assert stderr == "interrupted; the same command goes on after the last finished epoch\n"
+
+
+def test_from_python_a_recipe_of_a_mapping_is_run_and_reported_on(tmp_path, capsys):
+    recipe = {
+        "name": "mine",
+        "dataset": "two-moons",
+        "classifiers": ["fc-a"],
+        "methods": {"ct": None},
+        "training": {"epochs": 1},
+        "seeds": [0, 1],
+    }
+    results = experiments.run(recipe, out=tmp_path / "out", seeds=[1], reference=False)
+    assert [(result["method"], result["seed"]) for result in results] == [("ct", 1)]
+    assert experiments.report(results) in capsys.readouterr().out
+    assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().startswith("name: mine")
+    with pytest.raises(RecipeError, match="mine.yaml:2: dataset: unknown data set 'three-moons'"):
+        experiments.run({**recipe, "dataset": "three-moons"}, out=tmp_path / "out")

@@ -1,0 +1,309 @@
+"""A recipe from beginning to end: its trials, the reference beside them, and the report on all that is finished."""
+
+import contextlib
+import dataclasses
+import itertools
+import shutil
+import sys
+from pathlib import Path
+
+from nft_keras.backend import check_backend, import_tensorflow_quietly, make_deterministic, out_of_memory
+from nft_keras.data import DataError
+from nft_keras.data.io.cache import one_at_a_time
+from nft_keras.experiments.files import writing_to
+from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.recipe.settings import method_title, plain
+from nft_keras.experiments.report.reference import References
+from nft_keras.experiments.report.tables import write_recipe, write_report
+from nft_keras.experiments.runs import check_free, finished
+from nft_keras.experiments.train import distribution
+from nft_keras.experiments.train.together.groups import check, groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How recipes are run.
+
+    Attributes:
+        out: `pathlib.Path`, the output folder.
+        data_dir: `pathlib.Path` of the data sets, None for the default.
+        overrides: tuple of "key.key=value", changes to the recipe.
+        methods, classifiers: names to keep, None for all of the recipe.
+        seeds: ints to run instead of the recipe's, or None.
+        vectorize: None, or the most trials to train together in one compiled program (0: all).
+        reference: bool, whether a logistic regression stands below the table.
+        fresh: bool, whether to discard what these trials left in the output folder before.
+    """
+
+    out: Path = Path("runs")
+    data_dir: Path | None = None
+    overrides: tuple = ()
+    methods: tuple | None = None
+    classifiers: tuple | None = None
+    seeds: tuple | None = None
+    vectorize: int | None = None
+    reference: bool = True
+    fresh: bool = False
+
+
+class Session:
+    """One recipe that is being run, by this process and perhaps by others that train with it.
+
+    Args:
+        name: the recipe's.
+        text: str, its file.
+        options: `Options`.
+        cluster: `nft_keras.experiments.train.distribution.Cluster`, or None.
+    """
+
+    def __init__(self, name, text, options, cluster):
+        self.name, self.text, self.options, self.cluster = name, text, options, cluster
+
+    @property
+    def writes(self):
+        """Whether this process writes to the output folder: of several workers that train together one does."""
+        return self.cluster is None or self.cluster.chief
+
+    def keep_recipe(self):
+        """Writes the recipe, as it was read, beside its results."""
+        if self.writes:
+            with writing_to(self.options.out / self.name):
+                write_recipe(self.text, self.options.overrides, self.options.out, self.name)
+
+
+def trials_of(recipes, options):
+    """What the recipes stand for: a list of (path, chosen trials, all trials of the recipe).
+
+    Raises:
+        RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
+    """
+    found = []
+    for path in recipes:
+        chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
+        found.append((path, chosen, load_recipe(path, options.overrides)))
+    owners = {}
+    for path, chosen, _ in found:
+        for trial in chosen:
+            if trial.folder in owners:
+                both = f"{owners[trial.folder]} and {path}"
+                raise RecipeError(f"{both} both have the trial {trial.folder}; give one of them another name")
+            owners[trial.folder] = path
+    return found
+
+
+def run_recipes(recipes, options):
+    """Runs recipes, prints what a person wants to see of it, and returns how many trials failed.
+
+    Args:
+        recipes: list of paths, or names of shipped recipes.
+        options: `Options`.
+
+    Raises:
+        RecipeError, DataError, BackendError, OutputError: before anything is trained.
+    """
+    found = trials_of(recipes, options)
+    trials = [trial for _, chosen, _ in found for trial in chosen]
+    if check_backend() == "jax" and any(trial.deterministic for trial in trials):
+        make_deterministic()  # JAX looks at it but once, when it is imported
+    if options.vectorize is not None:
+        check(trials)
+    for trial in trials if not options.fresh else ():
+        check_free(trial, options.out)
+    cluster = distribution.cluster(trials)
+    failed = 0
+    for path, chosen, of_recipe in found:
+        text = Path(find_recipe(path)).read_text(encoding="utf-8")
+        session = Session(chosen[0].recipe, text, options, cluster)
+        folder = options.out / session.name
+        only_one = contextlib.nullcontext()
+        if session.writes:
+            only_one = one_at_a_time(folder / ".lock", wait=False, option="--out")
+        try:
+            with only_one:
+                failed += _run(chosen, of_recipe, session)
+        except BlockingIOError:
+            raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
+    if cluster:
+        cluster.end()
+    return failed
+
+
+def _run(trials, of_recipe, session):
+    """Runs trials and returns how many failed; the report is on all finished ones that have the present settings."""
+    from nft_keras.experiments.train.screen import Screen
+
+    name, failed = trials[0].recipe, 0
+    to_run, done_before = [], []
+    in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
+    references = References(session.options.out / name, in_report, again=trials if session.options.fresh else ())
+    with Screen(trials) as screen:
+        for method in dict.fromkeys(t.method for t in trials if t.kind != "ct" and t.simplification_epochs <= 1):
+            screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
+        for trial in trials:
+            if session.options.fresh and session.writes:
+                shutil.rmtree(session.options.out / trial.folder, ignore_errors=True)
+            if not session.options.fresh and (done := finished([trial], session.options.out)):
+                screen.finished_before(trial, done[0])
+                done_before.append(trial)
+            else:
+                to_run.append(trial)
+        if to_run:
+            import_tensorflow_quietly()
+            if session.cluster:
+                session.cluster.watch()
+            distribution.strategy(to_run[0].distribute)
+        if session.options.vectorize is not None:
+            failed += _run_together(to_run, screen, session, references)
+        for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
+            dataset = _load(trials_on_it, screen, session, alone=len(trials_on_it) == len(trials))
+            _refer(references, trials_on_it[0], dataset, screen, session)
+            for trial in trials_on_it:
+                failed += dataset is None or not _run_one(trial, dataset, screen, session)
+        for trial in references.missing(done_before) if session.options.reference and session.writes else ():
+            _refer(references, trial, _load_again(trial, screen, session), screen, session)
+    if not session.writes:
+        print(f"worker {session.cluster.index} is done; worker 0 has written to {session.options.out / name}")
+        return failed
+
+    session.keep_recipe()
+    print(write_report(name, finished(in_report, session.options.out), session.options.out, references.entries))
+    print(f"written to {session.options.out / name}")
+    if failed:
+        print(f"{failed} of {len(trials)} trials failed", file=sys.stderr)
+    return failed
+
+
+def _by_dataset(trials):
+    """Lists of trials on the same data, in their order."""
+    return [list(group) for _, group in itertools.groupby(trials, key=lambda trial: trial.dataset)]
+
+
+def _load(trials, screen, session, alone):
+    """The data set of some trials, or None where it cannot be loaded and others are to be tried."""
+    from nft_keras import data
+    from nft_keras.experiments.train.trial import check_fits
+
+    name = trials[0].dataset["name"]
+    screen.note(f"loading {name}")
+    try:
+        dataset = data.load(**trials[0].dataset, data_dir=session.options.data_dir)
+        for trial in {_networks(trial): trial for trial in trials}.values():
+            check_fits(trial, dataset)
+    except DataError as error:
+        if alone:
+            raise
+        screen.say(f"{name}: {error}", stderr=True)
+        return None
+    session.keep_recipe()
+    sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
+    screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
+    return dataset
+
+
+def _load_again(trial, screen, session):
+    """The data set of a trial that was finished before, or None where it cannot be loaded any more."""
+    from nft_keras import data
+
+    import_tensorflow_quietly()
+    screen.note(f"loading {trial.dataset['name']}")
+    try:
+        return data.load(**trial.dataset, data_dir=session.options.data_dir)
+    except DataError as error:
+        screen.say(f"no reference: {error}", stderr=True)
+        return None
+
+
+def _refer(references, trial, dataset, screen, session):
+    """Adds the reference of a trial's data set, if it was loaded, to those that are there."""
+    if dataset is None or not session.options.reference or not session.writes:
+        return
+    screen.note(f"{trial.dataset['name']}: logistic regression, to compare with")
+    with writing_to(session.options.out / trial.recipe):
+        references.add(trial, dataset)
+
+
+def _networks(trial):
+    """What of a trial decides whether its networks take the data, as a text."""
+    of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
+    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, trial.training.augment))
+
+
+def _run_together(trials, screen, session, references):
+    """Runs trials in groups, each in one compiled program; returns how many failed."""
+    failed, loaded = 0, {}
+    for group in groups(trials, session.options.vectorize or None):
+        own = {str(trial.dataset): trial for trial in group}
+        loaded = {
+            key: loaded.get(key) or _load([trial], screen, session, alone=len(group) == len(trials))
+            for key, trial in own.items()
+        }
+        results = [None] * len(group)
+        for key, trial in own.items():
+            _refer(references, trial, loaded[key], screen, session)
+        if None not in loaded.values():
+            results = _run_group(group, [loaded[str(trial.dataset)] for trial in group], screen, session)
+        failed += sum(not isinstance(result, dict) for result in results)
+    return failed
+
+
+def _run_group(group, datasets, screen, session):
+    """Runs the trials of a group; returns a result, or what is none, for each."""
+    from nft_keras.experiments.train.together.vectorized import run_group
+
+    names = " and ".join(map(method_title, dict.fromkeys(trial.method for trial in group)))
+    title = f"{group[0].classifier} {names}, {len(group)} together"
+    epochs, rate = group[0].training.epochs, 0.0
+
+    def progress(epoch, seconds):
+        nonlocal rate
+        rate = len(group) * epoch / seconds
+        screen.note(f"{title}  epoch {epoch}/{epochs}  {rate:.3g} replicas x epochs per second")
+
+    screen.note(f"{title}  starting")
+    try:
+        results = run_group(group, datasets, session.options.out, progress)
+    except Exception as error:
+        reason = _mendable(error, "the same command starts these trials again (fewer at once: --vectorize N)")
+        if reason is None:
+            raise
+        screen.say(f"failed: {title}: {reason}", stderr=True)
+        return [None] * len(group)
+    for trial, result in zip(group, results, strict=True):
+        if isinstance(result, dict):
+            screen.finished(trial, result, announced=False)
+        else:
+            screen.say(f"failed: {session.options.out / trial.folder}: {result}", stderr=True)
+    screen.say(f"{title}: {rate:.3g} replicas x epochs per second, compiling included")
+    return results
+
+
+def _run_one(trial, dataset, screen, session):
+    """Runs a trial; returns whether it came to its end. What stopped it is said, and what to do."""
+    from nft_keras.experiments.train.callbacks import TrainingError
+    from nft_keras.experiments.train.trial import run_trial
+
+    try:
+        screen.finished(trial, run_trial(trial, dataset, session.options.out, screen.trial(trial)))
+        return True
+    except TrainingError as error:
+        reason = str(error)
+    except Exception as error:
+        reason = _mendable(error, "the same command goes on after the last finished epoch")
+        if reason is None and session.cluster:
+            session.cluster.failed(error)
+        if reason is None:
+            raise
+    if session.cluster:
+        session.cluster.leave(f"{session.options.out / trial.folder}: {reason}")
+    screen.say(f"failed: {session.options.out / trial.folder}: {reason}", stderr=True)
+    return False
+
+
+def _mendable(error, again):
+    """What stopped a training that can be mended, and what to do then; None for any other error."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
+    what = out_of_memory(error)
+    less = "mend that (less memory: --methods, --classifiers, training.batch_size)"
+    return what and f"{what}; {less}, and {again}"
