@@ -260,7 +260,10 @@ def command(*arguments, **kwargs):
     [
         (["recipes/imdb.yaml", "--set", "training.epoch=3"], "did you mean epochs?"),
         (["recipes/none.yaml"], "recipes/none.yaml: cannot be read: No such file or directory"),
-        (["recipes/imdb.yaml", "--methods", "nt"], "--methods nt: not in this recipe; it has ct, ct-short, ct-smooth, eef, ft, nft, nft-as-coded; did you"),
+        (
+            ["recipes/imdb.yaml", "--methods", "nt"],
+            "--methods nt: not in this recipe; it has ct, ct-short, ct-smooth, eef, ft, nft, nft-as-coded; did you",
+        ),
         (["recipes/imdb.yaml", "--classifiers", "cnn-a"], "--classifiers cnn-a: not in this recipe; it has fc-b"),
     ],
 )

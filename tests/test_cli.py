@@ -1,0 +1,43 @@
+"""nft-keras VERB, and python -m nft_keras VERB."""
+
+import re
+
+import pytest
+
+from nft_keras import cli
+from nft_keras.cli import recipes
+from nft_keras.experiments.recipe.reading import shipped_recipes
+
+
+def test_help_lists_every_verb_with_what_it_does(capsys):
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for verb, what in cli.VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(what)}$", printed, re.M)
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_a_misspelt_verb_is_one_line_that_says_which_was_meant(capsys):
+    assert cli.main(["atack", "runs"]) == 2
+    error = capsys.readouterr().err
+    assert error == "'atack' is no verb of nft-keras; did you mean attack?; see nft-keras --help\n"
+    assert cli.main([]) == 2 and "usage: nft-keras VERB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_the_version_is_printed(word, capsys):
+    assert cli.main([word]) == 0 and re.fullmatch(r"nft_keras \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_every_shipped_recipe_is_listed_with_one_line_and_its_cost(capsys):
+    assert cli.main(["recipes"]) == 0
+    printed = capsys.readouterr().out
+    for file in shipped_recipes().rglob("*.yaml"):
+        name = file.relative_to(shipped_recipes()).with_suffix("").as_posix()
+        assert re.search(rf"^{name} +\S.{{10,}}$", printed, re.M), name
+
+
+def test_the_first_sentence_and_the_cost_are_taken_from_a_recipe_s_head():
+    head = "# A of Larochelle et al. (2007), B: recipes/c.yaml. More.\n# Cost, measured: 3 minutes\n# in all.\n#   python -m x\n"
+    what, cost = recipes.described(f"{head}name: a\n# not this\n")
+    assert what == "A of Larochelle et al. (2007), B" and cost == "Cost, measured: 3 minutes in all."
