@@ -38,6 +38,6 @@ def test_every_shipped_recipe_is_listed_with_one_line_and_its_cost(capsys):
 
 
 def test_the_first_sentence_and_the_cost_are_taken_from_a_recipe_s_head():
-    head = "# A of Larochelle et al. (2007), B: recipes/c.yaml. More.\n# Cost, measured: 3 minutes\n# in all.\n#   python -m x\n"
-    what, cost = recipes.described(f"{head}name: a\n# not this\n")
-    assert what == "A of Larochelle et al. (2007), B" and cost == "Cost, measured: 3 minutes in all."
+    head = "# A of Larochelle et al. (2007), cut down: recipes/c.yaml.\n# Cost, measured: 3 minutes\n# in all.\n"
+    what, cost = recipes.described(f"{head}#   python -m x\nname: a\n# not this\n")
+    assert what == "A of Larochelle et al. (2007), cut down" and cost == "Cost, measured: 3 minutes in all."

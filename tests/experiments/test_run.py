@@ -262,7 +262,7 @@ def command(*arguments, **kwargs):
         (["recipes/none.yaml"], "recipes/none.yaml: cannot be read: No such file or directory"),
         (
             ["recipes/imdb.yaml", "--methods", "nt"],
-            "--methods nt: not in this recipe; it has ct, ct-short, ct-smooth, eef, ft, nft, nft-as-coded; did you",
+            "--methods nt: not in this recipe; it has ct, ct-short, ct-smooth, eef, ft, nft",
         ),
         (["recipes/imdb.yaml", "--classifiers", "cnn-a"], "--classifiers cnn-a: not in this recipe; it has fc-b"),
     ],
