@@ -13,7 +13,7 @@ import time
 import types
 from pathlib import Path
 
-sys.argv[0], script = "-m", sys.argv[0]  # nft_keras then imports no Keras
+sys.orig_argv[1:] = ["-m", "nft_keras"]  # which then imports no Keras
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from nft_keras import data  # noqa: E402
@@ -71,5 +71,5 @@ if __name__ == "__main__":
     sweep.import_tensorflow_quietly = lambda: None
     data.load = functools.wraps(data.load)(lambda **settings: None)  # recipes are read against its signature
     queue.BEAT, queue.GRACE = 0.5, 3.0
-    sweep.COMMAND = (sys.executable, script)
+    sweep.COMMAND = (sys.executable, sys.argv[0])
     sys.exit(sweep.main())

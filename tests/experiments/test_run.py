@@ -57,7 +57,7 @@ def test_a_trial_s_folder_holds_what_the_readme_says(images):
         assert not [f for f in folder.iterdir() if f.name.startswith(".")]
     assert (images / "cnn-a" / "nft" / "seed-0" / "simplification.png").exists()
     report = (images / "report.md").read_text()
-    assert report.count("| cnn-a ") == 2 + 1 and "test error - CT" in report
+    assert report.count("| cnn-a ") == 2 + 1 + 1 and "test error - CT" in report and "## At the drop" in report
     assert (images / "recipe.yaml").read_text() == IMAGES
 
 
@@ -66,9 +66,11 @@ def test_results_are_a_list_with_the_promised_keys(images):
     results = json.loads((images / "results.json").read_text())
     keys = (
         "dataset classifier method seed test_error valid_error best_epoch last_test_error last_valid_error epochs "
-        "seconds provenance environment"
+        "drop seconds provenance environment"
     ).split()
-    assert [list(r) for r in results] == [keys, keys] and [r["method"] for r in results] == ["ct", "nft"]
+    assert [list(r) for r in results] == [[key for key in keys if key != "drop"], keys]
+    assert set(results[1]["drop"]) == {"relative_perturbation", "harder_epochs", "simplified_epochs"}
+    assert [r["method"] for r in results] == ["ct", "nft"]
     assert all(0 <= r["test_error"] <= 100 and 1 <= r["best_epoch"] <= r["epochs"] == 5 for r in results)
 
 

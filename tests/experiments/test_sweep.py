@@ -351,7 +351,7 @@ def test_without_optuna_the_extra_is_named(recipe, capsys, monkeypatch):
 
 def test_help_and_dry_run_import_nothing_slow(recipe, tmp_path):
     program = (
-        "import sys; sys.orig_argv[1:] = ['-m', 'nft_keras']; from nft_keras import sweep; "
+        "import sys; sys.orig_argv[1:] = ['-m', 'nft_keras']; from nft_keras.cli import sweep; "
         f"sweep.main([{str(recipe)!r}, '--dry-run']); "
         "print(sorted({'keras', 'tensorflow', 'optuna', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
