@@ -21,7 +21,7 @@ from nft_keras import data  # noqa: E402
 from nft_keras.base import LAWS, progress  # noqa: E402
 from nft_keras.experiments import methods  # noqa: E402
 from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes  # noqa: E402
-from nft_keras.experiments.report.tables import markdown  # noqa: E402
+from nft_keras.experiments.reports.tables import markdown  # noqa: E402
 from nft_keras.experiments.train import trial as trials  # noqa: E402
 
 METHODS = ("ct", "eef", "ft", "nft", "nft-as-coded")

@@ -17,7 +17,7 @@ import tensorflow as tf  # noqa: E402
 from nft_keras import data  # noqa: E402
 from nft_keras.data.batches import batches  # noqa: E402
 from nft_keras.experiments.recipe.reading import load_recipe  # noqa: E402
-from nft_keras.experiments.report.tables import markdown  # noqa: E402
+from nft_keras.experiments.reports.tables import markdown  # noqa: E402
 from nft_keras.experiments.train import trial as trials  # noqa: E402
 
 STEPS = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import measure
 from nft_keras.experiments.files import atomic_write, write_json
-from nft_keras.experiments.report.tables import markdown
+from nft_keras.experiments.reports.tables import markdown
 from nft_keras.experiments.train.environment import describe
 
 

@@ -22,7 +22,7 @@ from nft_keras import data
 from nft_keras._registry import imported
 from nft_keras.experiments.recipe import reading as recipe
 from nft_keras.experiments.recipe import settings
-from nft_keras.experiments.report.tables import markdown, mean_std, p_value
+from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the tables have a column for that.

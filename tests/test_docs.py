@@ -20,8 +20,8 @@ from nft_keras._registry import Registry
 from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.report import reference
-from nft_keras.experiments.report.tables import write_report
+from nft_keras.experiments.reports import reference
+from nft_keras.experiments.reports.tables import write_report
 from tests.test_wheel import COMMANDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -202,7 +202,7 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     names["train"] = names["valid"] = examples.batch(2)
     (program,) = blocks(page, "python")
     short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
-    exec(short.replace(" unet(", " unet(filters=4, depth=1, "), names)
+    exec(short if "filters=" in short else short.replace(" unet(", " unet(filters=4, depth=1, "), names)
     assert Path("classifier.keras").exists() == (page != "methods/ct.md")
     assert len(names.get("model", names["classifier"]).history.epoch) == 3
 

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (site, root)))}
 
     def run(module, *arguments):
-        command = [sys.executable, "-m", f"nft_keras.{module}", *map(str, arguments)]
+        command = [sys.executable, "-m", "nft_keras", module, *map(str, arguments)]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
     return run

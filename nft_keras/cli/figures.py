@@ -42,8 +42,8 @@ def _draw(name, folders, out):
     from nft_keras.experiments import runs
 
     found = runs.find(folders)
-    from nft_keras.experiments.report.figures import save
-    from nft_keras.experiments.report.paper_figures import FIGURES
+    from nft_keras.experiments.reports.figures import save
+    from nft_keras.experiments.reports.paper_figures import FIGURES
 
     paths = [out / f"{name}.{suffix}" for suffix in ("png", "pdf")]
     figure = FIGURES[name](found)

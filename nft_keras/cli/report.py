@@ -49,8 +49,8 @@ def _keep(options):
 def _report(folders, out):
     from nft_keras.experiments import runs
     from nft_keras.experiments.files import atomic_write
-    from nft_keras.experiments.report import published as tables
-    from nft_keras.experiments.report import tables as report
+    from nft_keras.experiments.reports import published as tables
+    from nft_keras.experiments.reports import tables as report
 
     paper, others = tables.cells(runs.find(folders))
     parts = [

@@ -64,7 +64,7 @@ def _run_all(arguments):
         fresh=arguments.fresh,
     )
     if arguments.dry_run:
-        return _print([trial for _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
+        return _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
     return 1 if run_recipes(arguments.recipe, options) else 0
 
 

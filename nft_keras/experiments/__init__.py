@@ -44,7 +44,7 @@ def run(recipe, *, out="runs", data_dir=None, overrides=(), methods=None, classi
             path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
             recipe = path
         failed = run_recipes([recipe], options)
-        ((_, trials, _),) = trials_of([recipe], options)
+        ((_, _, trials, _),) = trials_of([recipe], options)
     if failed:
         raise RuntimeError(f"{failed} of {len(trials)} trials failed; what is wrong with each was printed")
     return finished(trials, options.out)
@@ -59,6 +59,6 @@ def report(results):
     Returns:
         str, Markdown.
     """
-    from nft_keras.experiments.report.tables import against_classic, at_the_drop, table
+    from nft_keras.experiments.reports.tables import against_classic, at_the_drop, table
 
     return "\n\n".join(filter(None, [table(results), against_classic(results), at_the_drop(results)]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nft_keras.experiments.files import atomic_write
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.report import reference
+from nft_keras.experiments.reports import reference
 from nft_keras.experiments.runs import Run
 
 FILES = ("report.md", "results.json", "recipe.yaml")

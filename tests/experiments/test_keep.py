@@ -6,7 +6,7 @@ import pytest
 
 from nft_keras.cli import report
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.report.tables import write_recipe, write_report
+from nft_keras.experiments.reports.tables import write_recipe, write_report
 from nft_keras.experiments.runs import finished
 from tests.experiments.finished import finish
 

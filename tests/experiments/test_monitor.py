@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.report import figures
+from nft_keras.experiments.reports import figures
 from nft_keras.experiments.train import callbacks as monitor
 
 

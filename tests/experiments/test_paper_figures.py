@@ -6,7 +6,7 @@ import pytest
 from nft_keras.cli import figures
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.report import paper_figures
+from nft_keras.experiments.reports import paper_figures
 from tests.experiments import finished
 from tests.experiments.test_published import RECIPES
 

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from nft_keras import data
 from nft_keras.cli import run
-from nft_keras.experiments.report import reference
+from nft_keras.experiments.reports import reference
 
 RECIPE = """\
 dataset: {name: npz, path: PATH}

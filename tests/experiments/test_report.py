@@ -4,7 +4,7 @@ import math
 import pytest
 import tensorflow as tf
 
-from nft_keras.experiments.report.tables import against_classic, p_value, table, write_recipe, write_report
+from nft_keras.experiments.reports.tables import against_classic, p_value, table, write_recipe, write_report
 from nft_keras.experiments.train import environment
 
 

@@ -18,6 +18,7 @@ from nft_keras.cli import run
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.train import run as running
 from nft_keras.experiments.train.run import Options, Session, _load
 from tests.experiments.finished import repeatable
 
@@ -218,12 +219,12 @@ def test_an_edit_during_the_run_is_not_in_what_lies_beside_the_report(tmp_path, 
     recipe.write_text(IMAGES)
     beside = tmp_path / "out" / "small" / "recipe.yaml"
 
-    def edited(trials, of_recipe, options):
+    def edited(trials, of_recipe, session):
         recipe.write_text("edited: true\n")
-        options.keep_recipe()
+        session.keep_recipe()
         return 0
 
-    monkeypatch.setattr(run, "_run", edited)
+    monkeypatch.setattr(running, "_run", edited)
     assert run.main([str(recipe), "--out", str(tmp_path / "out")]) == 0 and beside.read_text() == IMAGES
 
 

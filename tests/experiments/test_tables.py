@@ -9,7 +9,7 @@ import yaml
 
 from nft_keras.cli import report
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.report import published as tables
+from nft_keras.experiments.reports import published as tables
 from tests.experiments.finished import finish
 from tests.experiments.test_published import RECIPES
 

@@ -12,8 +12,8 @@ from nft_keras.experiments import runs
 from nft_keras.experiments.attack import report as robustness_report
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.report import paper_figures
-from nft_keras.experiments.report.tables import against_classic, table
+from nft_keras.experiments.reports import paper_figures
+from nft_keras.experiments.reports.tables import against_classic, table
 from nft_keras.experiments.train.together.groups import groups
 from tests.experiments.finished import finish
 from tests.experiments.test_report import result, rows

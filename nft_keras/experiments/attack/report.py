@@ -8,9 +8,9 @@ from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.recipe.settings import METHODS, method_title, ordered
-from nft_keras.experiments.report import figures
-from nft_keras.experiments.report.paper_figures import error_bars, grid, styles
-from nft_keras.experiments.report.tables import baseline, markdown, mean_std
+from nft_keras.experiments.reports import figures
+from nft_keras.experiments.reports.paper_figures import error_bars, grid, styles
+from nft_keras.experiments.reports.tables import baseline, markdown, mean_std
 
 _WARNING = "⚠"
 

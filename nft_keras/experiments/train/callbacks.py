@@ -162,7 +162,7 @@ class Snapshots(keras.callbacks.Callback):
         path = self.folder / "snapshots.npz"
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, gammas=gammas, x=self.x, y=self.y, **arrays)
-        from nft_keras.experiments.report.figures import save
+        from nft_keras.experiments.reports.figures import save
 
         save(self.draw(path), path.with_name(self.picture))
 
@@ -227,7 +227,7 @@ class SimplifiedImages(keras.callbacks.Callback):
             return
         import tensorflow as tf
 
-        from nft_keras.experiments.report.figures import image_rows
+        from nft_keras.experiments.reports.figures import image_rows
 
         simplified = np.asarray(self.model.simplify(self.x, self.y))
         with tf.summary.create_file_writer(str(self.folder)).as_default():
@@ -236,7 +236,7 @@ class SimplifiedImages(keras.callbacks.Callback):
 
 def pictures(trial, model, dataset, folder):
     """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
-    from nft_keras.experiments.report import figures
+    from nft_keras.experiments.reports import figures
 
     shape, last = dataset.input_shape, trial.simplification_epochs
     if last < 2 or not hasattr(model, "simplify"):

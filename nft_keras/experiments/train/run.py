@@ -14,8 +14,8 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import method_title, plain
-from nft_keras.experiments.report.reference import References
-from nft_keras.experiments.report.tables import write_recipe, write_report
+from nft_keras.experiments.reports.reference import References
+from nft_keras.experiments.reports.tables import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished
 from nft_keras.experiments.train import distribution
 from nft_keras.experiments.train.together.groups import check, groups
@@ -73,7 +73,7 @@ class Session:
 
 
 def trials_of(recipes, options):
-    """What the recipes stand for: a list of (path, chosen trials, all trials of the recipe).
+    """What the recipes stand for: a list of (path, its text, chosen trials, all trials of the recipe).
 
     Raises:
         RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
@@ -81,9 +81,10 @@ def trials_of(recipes, options):
     found = []
     for path in recipes:
         chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
-        found.append((path, chosen, load_recipe(path, options.overrides)))
+        text = Path(find_recipe(path)).read_text(encoding="utf-8")
+        found.append((path, text, chosen, load_recipe(path, options.overrides)))
     owners = {}
-    for path, chosen, _ in found:
+    for path, _, chosen, _ in found:
         for trial in chosen:
             if trial.folder in owners:
                 both = f"{owners[trial.folder]} and {path}"
@@ -103,7 +104,7 @@ def run_recipes(recipes, options):
         RecipeError, DataError, BackendError, OutputError: before anything is trained.
     """
     found = trials_of(recipes, options)
-    trials = [trial for _, chosen, _ in found for trial in chosen]
+    trials = [trial for _, _, chosen, _ in found for trial in chosen]
     if check_backend() == "jax" and any(trial.deterministic for trial in trials):
         make_deterministic()  # JAX looks at it but once, when it is imported
     if options.vectorize is not None:
@@ -112,8 +113,7 @@ def run_recipes(recipes, options):
         check_free(trial, options.out)
     cluster = distribution.cluster(trials)
     failed = 0
-    for path, chosen, of_recipe in found:
-        text = Path(find_recipe(path)).read_text(encoding="utf-8")
+    for _, text, chosen, of_recipe in found:
         session = Session(chosen[0].recipe, text, options, cluster)
         folder = options.out / session.name
         only_one = contextlib.nullcontext()

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import CLASSIFIERS, METHODS, method_title, ordered
-from nft_keras.experiments.report import figures
-from nft_keras.experiments.report.figures import plt
-from nft_keras.experiments.report.tables import baseline
+from nft_keras.experiments.reports import figures
+from nft_keras.experiments.reports.figures import plt
+from nft_keras.experiments.reports.tables import baseline
 from nft_keras.experiments.runs import noise_of, settings
 
 # Told apart without colour too: by marker, by dashes and by how dark they are.

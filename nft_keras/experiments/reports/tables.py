@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.recipe.settings import method_title
-from nft_keras.experiments.report import reference
+from nft_keras.experiments.reports import reference
 from nft_keras.verdict import MOST_LEFT
 
 
@@ -18,7 +18,7 @@ def write_report(name, results, out, references=()):
         name: the recipe's name.
         results: list of result.json contents.
         out: the output folder.
-        references: what `nft_keras.experiments.report.reference.References.entries` has of the recipe's data sets.
+        references: what `nft_keras.experiments.reports.reference.References.entries` has of the recipe's data sets.
 
     Returns:
         The tables with the references below them, Markdown.

@@ -7,7 +7,7 @@ import yaml
 
 from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes
 from nft_keras.experiments.recipe.settings import method_title
-from nft_keras.experiments.report.tables import mean_std
+from nft_keras.experiments.reports.tables import mean_std
 from nft_keras.experiments.runs import experiments, noise_of, settings
 
 # The recipe of a whole table; else each data set has its own.
