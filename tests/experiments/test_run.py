@@ -335,5 +335,5 @@ def test_from_python_a_recipe_of_a_mapping_is_run_and_reported_on(tmp_path, caps
     assert [(result["method"], result["seed"]) for result in results] == [("ct", 1)]
     assert experiments.report(results) in capsys.readouterr().out
     assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().startswith("name: mine")
-    with pytest.raises(RecipeError, match="mine.yaml:2: dataset: unknown data set 'three-moons'"):
+    with pytest.raises(RecipeError, match="mine.yaml:2: dataset.name: unknown data set 'three-moons'"):
         experiments.run({**recipe, "dataset": "three-moons"}, out=tmp_path / "out")
