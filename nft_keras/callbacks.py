@@ -1,5 +1,7 @@
 """Callbacks that say what altered data are like: whether they are easier, and whether they come back."""
 
+import math
+
 import keras
 
 from nft_keras.base import as_floats, is_dataset
@@ -12,7 +14,8 @@ class Comparison(keras.callbacks.Callback):
     """Sees whether altered data are easier for the classifier as it is when the pass that updates it begins.
 
     Logs `loss_reduction`, the classifier's loss on some examples minus that on their altered forms, both networks in
-    inference mode; 0 in an epoch on unaltered data.
+    inference mode; 0 in an epoch on unaltered data, NaN where no examples can be had beside the training, as from a
+    generator or over several devices.
 
     Args:
         x, y: the data that `fit` is given.
@@ -24,8 +27,10 @@ class Comparison(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Compares the two losses."""
-        wanted = self.model.simplifying and self.examples is not None
-        self.model._loss_reduction.variable.assign(self._reduction(*self.examples) if wanted else 0.0)
+        reduction = 0.0
+        if self.model.simplifying:
+            reduction = self._reduction(*self.examples) if self.examples else math.nan
+        self.model._loss_reduction.variable.assign(reduction)
 
     def _reduction(self, x, y):
         losses = [

@@ -1,5 +1,7 @@
 """What is to be said of altered data when the auxiliary network is dropped; without Keras, which reports do without."""
 
+import math
+
 # Of the variance of the data: with more than that still altered at the drop, the classifier meets other data.
 MOST_LEFT = 0.1
 
@@ -9,7 +11,7 @@ def at_the_drop(relative_perturbation, reductions):
 
     Args:
         relative_perturbation: float, of the last simplified epoch.
-        reductions: list of floats, `loss_reduction` of the simplified epochs.
+        reductions: list of floats, `loss_reduction` of the simplified epochs; NaN is unknown.
 
     Returns:
         list of str, a sentence each: none if the data came back and were easier.
@@ -21,6 +23,7 @@ def at_the_drop(relative_perturbation, reductions):
             "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary "
             "network, a larger eta_max, more epochs, or a larger network"
         )
+    reductions = [reduction for reduction in reductions if not math.isnan(reduction)]
     harder = sum(reduction < 0 for reduction in reductions)
     if 2 * harder > len(reductions):
         lines.append(

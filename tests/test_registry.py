@@ -74,7 +74,7 @@ def test_a_program_adds_an_entry_for_itself():
     "program, answer",
     [
         (
-            "from nft_keras.experiments import settings\nnumber = settings.Method(int, 'a:b', 'a:c')",
+            "from nft_keras.experiments.recipe import settings\nnumber = settings.Method(int, 'a:b', 'a:c')",
             "dataclass with a plan",
         ),
         (

@@ -50,7 +50,7 @@ class Run:
         rows = [row for row in self.rows() if row["phase"] == "simplified" and row.get("relative_perturbation")]
         if not rows:
             return None
-        reductions = [float(row["loss_reduction"]) for row in rows if row["loss_reduction"]]
+        reductions = [float(row["loss_reduction"]) for row in rows if row["loss_reduction"] not in ("", "nan")]
         seen = {"harder_epochs": sum(r < 0 for r in reductions), "simplified_epochs": len(reductions)}
         return {"relative_perturbation": float(rows[-1]["relative_perturbation"]), **(seen if reductions else {})}
 

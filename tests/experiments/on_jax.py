@@ -73,10 +73,13 @@ def write_recipes(folder):
 
 
 def outcome(folder):
-    """Weights, history and result of a finished trial, without times."""
+    """Weights, history and result of a finished trial, without times and what only a training alone sees."""
     with open(folder / "history.csv", newline="") as file:
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        rows = [
+            {k: v for k, v in row.items() if k not in ("seconds", "loss_reduction")} for row in csv.DictReader(file)
+        ]
     result = repeatable(json.loads((folder / "result.json").read_text()))
+    result.pop("drop", None)
     return keras.saving.load_model(folder / "classifier.keras").get_weights(), rows, result
 
 

@@ -109,9 +109,11 @@ def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path
         for row, row_of_one in zip(history(two), history(one), strict=True):
             assert row["epoch"] == row_of_one["epoch"] and row["phase"] == row_of_one["phase"]
             for name, value in row_of_one.items():
-                if name not in ("epoch", "phase") and value:
+                if name not in ("epoch", "phase", "loss_reduction") and value:
                     assert float(row[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5), (method, name)
         result, expected = (json.loads((f / "result.json").read_text()) for f in (two, one))
+        for each in (result, expected):
+            each.pop("drop", None)
         assert repeatable(result) == repeatable(expected)
     assert not list(out.rglob("state.json"))
 
