@@ -91,6 +91,25 @@ def train_images():
     return fit(model, DevelopmentalPlan(2.0, 3), *examples((8, 8, 1))), (model.classifier, auxiliary)
 
 
+class AddsLoss(layers.Layer):
+    """Adds a loss of its input, as activity regularizers do."""
+
+    def call(self, x):
+        self.add_loss(0.1 * keras.ops.mean(keras.ops.square(x)))
+        return x
+
+
+def train_with_added_losses(phases):
+    x = keras.Input((FEATURES,))
+    h = layers.Dense(8, activation="tanh", kernel_regularizer=keras.regularizers.L2(0.01))(x)
+    network = keras.Model(x, AddsLoss()(layers.Dense(CLASSES)(h)))
+    h = layers.Dense(8, activation="tanh", kernel_regularizer=keras.regularizers.L2(0.01))(x)
+    auxiliary = keras.Model(x, AddsLoss()(layers.Dense(FEATURES)(h)))
+    same_everywhere(network, auxiliary)
+    history = fit(friendly(network, auxiliary, phases=phases), DevelopmentalPlan(2.0, 3), *examples((FEATURES,)))
+    return history, (network, auxiliary)
+
+
 def train_ft():
     model = FriendlyTraining(classifier(), step=2.0, confidence=0.6)
     model.compile(optimizers.Adam(1e-2), LOSS)
@@ -119,6 +138,10 @@ TRAININGS = {
     },
     **{
         f"{phases}-as-coded": lambda phases=phases: train_friendly(phases, "mean", "training", 1)
+        for phases in ("epoch", "batch", "joint")
+    },
+    **{
+        f"{phases}-added-losses": lambda phases=phases: train_with_added_losses(phases)
         for phases in ("epoch", "batch", "joint")
     },
     "images": train_images,
