@@ -30,6 +30,10 @@ class Comparison(keras.callbacks.Callback):
         reduction = 0.0
         if self.model.simplifying:
             reduction = self._reduction(*self.examples) if self.examples else math.nan
+        # What was computed before the pass has also gone into Keras' means of the loss of each output.
+        for metric in self.model.metrics:
+            if metric is not self.model._auxiliary_loss:
+                metric.reset_state()
         self.model._loss_reduction.variable.assign(reduction)
 
     def _reduction(self, x, y):

@@ -442,3 +442,16 @@ def test_regularization_of_each_network_reaches_that_network_only():
     cross_entropy = model.loss(y, model(x))
     expected = float(cross_entropy) + 0.5 * float(np.sum(classifier.get_weights()[0] ** 2))
     assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_several_outputs_their_losses_make_up_the_loss_in_simplified_epochs_too():
+    x, y = examples(48)  # whole minibatches: Keras gives each of an output's means the same weight
+    inputs = keras.Input((FEATURES,))
+    outputs = {name: layers.Dense(CLASSES, name=name)(inputs) for name in "ab"}
+    model = FriendlyModel(keras.Model(inputs, outputs), dense(FEATURES))
+    loss = {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for name in "ab"}
+    model.compile(keras.optimizers.Adam(0.01), auxiliary_optimizer=keras.optimizers.Adam(0.02), loss=loss)
+    history = fit(model, x, {"a": y, "b": y})
+    parts = np.add(history["a_loss"], history["b_loss"])
+    assert max(history["perturbation"]) > 0
+    np.testing.assert_allclose(history["loss"], parts, rtol=1e-5)
