@@ -1,7 +1,6 @@
 """Seconds per epoch of every cell of a recipe, from ten minibatches: python -m bench.recipe_cost RECIPE.yaml
 
-Every cell is trained for three short epochs: NFT's third one has altered data, FT's second one takes every perturbation
-step it may take. What is measured is training alone, without validation and files, scaled to the recipe's training set.
+Every cell is trained for three short epochs, the third of which has altered data and, with FT, every perturbation step. What is measured is training alone, without validation and files, scaled to the recipe's training set.
 """
 
 import argparse
@@ -16,14 +15,17 @@ import tensorflow as tf  # noqa: E402
 
 from nft_keras import data  # noqa: E402
 from nft_keras.data.batches import batches  # noqa: E402
+from nft_keras.experiments.methods import METHODS  # noqa: E402
 from nft_keras.experiments.recipe.reading import load_recipe  # noqa: E402
 from nft_keras.experiments.reports.tables import markdown  # noqa: E402
 from nft_keras.experiments.train import trial as trials  # noqa: E402
 
 STEPS = 10
-MEASURED_EPOCH = {"ct": 3, "eef": 3, "ft": 2, "nft": 3}
-CHANGES = {"ft": ("simplification_epochs=3", "law=math.floor"), "nft": ("simplification_epochs=3",)}
-CHANGES["eef"] = ("simplification_epochs=0",)
+MEASURED_EPOCH = 3
+# With this law the third epoch has altered data as the first ones have: FT takes every perturbation step.
+PLAN = ("simplification_epochs=4", "law=math.floor")
+# What costs EEF most is an epoch on all examples.
+PLANS = {"eef": ("simplification_epochs=0",)}
 
 
 class Clock(keras.callbacks.Callback):
@@ -63,9 +65,9 @@ def cost(path, data_dir, methods):
     """{classifier: {method: seconds per epoch}} of a recipe."""
     selected = load_recipe(path, methods=methods, seeds=[0])
     dataset = data.load(**selected[0].dataset, data_dir=data_dir)
-    kinds = {trial.method: trial.kind for trial in selected if trial.kind in CHANGES}
+    kinds = {trial.method: trial.kind for trial in selected if METHODS[trial.kind].has_plan}
     changes = [f"methods.{name}.plan.simplification_ratio=null" for name in kinds]
-    changes += [f"methods.{name}.plan.{change}" for name, kind in kinds.items() for change in CHANGES[kind]]
+    changes += [f"methods.{name}.plan.{change}" for name, kind in kinds.items() for change in PLANS.get(kind, PLAN)]
     rows = {}
     for trial in load_recipe(path, changes, methods, seeds=[0]):
         row = rows.setdefault(trial.classifier, {})
@@ -83,7 +85,7 @@ def seconds_per_epoch(trial, dataset):
     clock = Clock()
     train = batches(part, trial.training.batch_size, 0, tf.Variable(0))
     model.fit(train, epochs=3, verbose=0, callbacks=[clock, plan])
-    return clock.seconds[MEASURED_EPOCH[trial.kind]] * len(dataset.train) / len(part)
+    return clock.seconds[MEASURED_EPOCH] * len(dataset.train) / len(part)
 
 
 if __name__ == "__main__":

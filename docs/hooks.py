@@ -20,6 +20,8 @@ from pathlib import Path
 
 from nft_keras import data
 from nft_keras._registry import imported
+from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe import reading as recipe
 from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
@@ -66,8 +68,9 @@ def keys():
 
 
 def settings_table(name):
-    """The settings of a dataclass of `nft_keras.experiments.recipe.settings`."""
-    dataclass = getattr(settings, name)
+    """The settings that a dataclass holds, one that all methods share or that a method's module has."""
+    modules = [settings, *(sys.modules[METHODS[method].settings.__module__] for method in METHODS)]
+    dataclass = next(vars(module)[name] for module in modules if name in vars(module))
     meanings = _meanings(dataclass)
     hints = typing.get_type_hints(dataclass, include_extras=True)
     rows = [_row(f.name, hints[f.name], f.default, meanings[f.name]) for f in dataclasses.fields(dataclass)]
@@ -77,7 +80,7 @@ def settings_table(name):
 def classifiers():
     """The classifiers and their settings."""
     rows = []
-    for name, classifier in settings.CLASSIFIERS.items():
+    for name, classifier in CLASSIFIERS.items():
         function = imported(classifier.build)
         fields = {f.name: f.default for f in dataclasses.fields(classifier.settings)}
         own = "; ".join(f"`{key}: {_yaml(value)}`" for key, value in fields.items())
@@ -179,7 +182,7 @@ def summary(folder=ROOT / "results"):
         results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
         for classifier in dict.fromkeys(r["classifier"] for r in results):
             of = {m: {r["seed"]: r for r in results if (r["classifier"], r["method"]) == (classifier, m)}
-                  for m in settings.METHODS}  # fmt: skip
+                  for m in METHODS}  # fmt: skip
             seeds = of["nft"].keys() & of["ct"].keys()
             if seeds:
                 errors = {m: {seed: r["test_error"] for seed, r in of[m].items()} for m in of}
@@ -188,7 +191,7 @@ def summary(folder=ROOT / "results"):
                 row = [f"[{path.parent.name}](results/{path.parent.name}/report.md)", classifier]
                 row += [mean_std(list(by_seed.values())) if by_seed else "-" for by_seed in errors.values()]
                 rows.append([*row, mean_std([a - b for a, b in pairs], "+"), p_value(pairs), f"{nft / ct:.1f}"])
-    return markdown(["run", "classifier", *(m.upper() for m in settings.METHODS), "NFT - CT", "p", "time"], rows)
+    return markdown(["run", "classifier", *(m.upper() for m in METHODS), "NFT - CT", "p", "time"], rows)
 
 
 GENERATED = {
@@ -217,7 +220,7 @@ def _of_method(table, method):
         at = head.index("method")
         kept = [row for row in rows if row[at] in wanted]
         return markdown(head, kept) if any(row[at] == method.upper() for row in kept) else ""
-    methods = {name.upper() for name in settings.METHODS}
+    methods = {name.upper() for name in METHODS}
     columns = [i for i, name in enumerate(head) if not (set(name.split()) & methods) - wanted]
     head, *rows = ([line[i] for i in columns] for line in (head, *rows))
     return markdown(head, rows)

@@ -54,6 +54,16 @@ class Registry(MutableMapping):
             raise RegistrationError(f"{where}: should be a {self._kind.__name__}, got a {type(entry).__name__}")
         return entry
 
+    @property
+    def own(self):
+        """The names of ours."""
+        return tuple(self._own)
+
+    def ordered(self, names):
+        """The names in the order of the registry, those that are not in it (any more) last."""
+        names = dict.fromkeys(names)
+        return [*(name for name in self if name in names), *(name for name in names if name not in self)]
+
     def __setitem__(self, name, entry):
         self._own[name] = entry
 
@@ -71,11 +81,13 @@ class Registry(MutableMapping):
 
 
 def imported(path):
-    """What "module:name" is the path of.
+    """What "module:name" is the path of; a function is that of itself.
 
     Raises:
         RegistrationError: if there is nothing of that name, or the module cannot be imported.
     """
+    if callable(path):
+        return path
     try:
         module, name = path.split(":")
         return getattr(importlib.import_module(module), name)

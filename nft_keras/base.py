@@ -1,7 +1,6 @@
 """What the methods share: a classifier trained on altered data in some epochs, and a plan that says in which."""
 
 import logging
-import math
 import sys
 
 import keras
@@ -10,48 +9,7 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals
-
-# Laws: fractions of the way from the first epoch to the last one with altered data.
-
-
-def quadratic(progress):
-    """Fraction of eta_max after `progress` of the developmental plan (Eq. 5 of Marullo et al. 2022).
-
-    Args:
-        progress: float in [0, 1], (gamma - 1) / (gamma_max_simp - 1).
-
-    Returns:
-        float in [0, 1], 1 - (1 - progress)^2.
-    """
-    return 1.0 - (1.0 - progress) ** 2
-
-
-def linear(progress):
-    """Fraction of eta_max after `progress` of the plan: progress itself (not in the paper)."""
-    return progress
-
-
-def cosine(progress):
-    """Fraction of eta_max after `progress` of the plan: (1 - cos(pi progress)) / 2 (not in the paper)."""
-    return (1.0 - math.cos(math.pi * progress)) / 2.0
-
-
-LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
-
-
-def progress(gamma, simplification_epochs):
-    """How far the plan is in epoch gamma: (gamma - 1) / (gamma_max_simp - 1), from 0 in the first epoch to 1.
-
-    Args:
-        gamma: int >= 1, the epoch.
-        simplification_epochs: int, gamma_max_simp; with 1 or less the plan is over from the start.
-
-    Returns:
-        float in [0, 1].
-    """
-    if simplification_epochs <= 1:
-        return 1.0
-    return min((gamma - 1) / (simplification_epochs - 1), 1.0)
+from nft_keras.laws import LAWS, progress
 
 
 class Plan(keras.callbacks.Callback):

@@ -27,12 +27,11 @@ from nft_keras.base import (
     as_floats,
     as_list,
     is_dataset,
-    progress,
-    quadratic,
     squared_norms,
     warn,
 )
 from nft_keras.callbacks import Comparison
+from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
 from nft_keras.verdict import at_the_drop
 

@@ -6,7 +6,7 @@ import pytest
 
 from nft_keras import DevelopmentalPlan
 from nft_keras.auxiliaries import mlp
-from nft_keras.base import LAWS
+from nft_keras.laws import LAWS
 from tests.test_nft import examples, fit, friendly
 
 

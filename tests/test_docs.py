@@ -17,6 +17,8 @@ import pytest
 
 from nft_keras import cli, data
 from nft_keras._registry import Registry
+from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -83,8 +85,8 @@ def test_every_data_set_is_in_the_table_with_its_options():
 
 
 def test_every_classifier_and_method_is_there():
-    assert rows(sections("recipes.md")["Classifiers"]) == list(settings.CLASSIFIERS)
-    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(settings.METHODS)
+    assert rows(sections("recipes.md")["Classifiers"]) == list(CLASSIFIERS)
+    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(METHODS)
 
 
 def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
@@ -97,14 +99,14 @@ def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
 
 def test_a_setting_without_a_description_breaks_the_build(monkeypatch):
     @dataclasses.dataclass(frozen=True)
-    class Undescribed(settings.Optimizer):
+    class Undescribed(settings.OptimizerSettings):
         """One more setting."""
 
         nesterov: bool = False
 
-    monkeypatch.setattr(settings, "Training", Undescribed)
+    monkeypatch.setattr(settings, "TrainingSettings", Undescribed)
     with pytest.raises(KeyError, match="nesterov"):
-        hooks.filled("{{ settings Training }}")
+        hooks.filled("{{ settings TrainingSettings }}")
 
 
 REPORT = """\
@@ -135,7 +137,7 @@ def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_oth
     assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
 
 
-@pytest.mark.parametrize("method", settings.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_run_on_the_page_of_a_method_has_a_table_with_it(method):
     shown = dict(zip(*[iter(re.split(r"^### (.*)$", hooks.results(method), flags=re.M)[1:])] * 2, strict=True))
     assert shown
@@ -166,8 +168,8 @@ def test_what_is_generated_in_a_page_is_as_python_docs_hooks_makes_it(path):
 
 
 def test_what_is_generated_in_a_page_is_made_anew_and_the_rest_left():
-    mark = "<!-- {{ settings Optimizer }} -->"
-    made = f"{mark}\n\n{hooks.settings_table('Optimizer')}\n\n<!-- end -->"
+    mark = "<!-- {{ settings OptimizerSettings }} -->"
+    made = f"{mark}\n\n{hooks.settings_table('OptimizerSettings')}\n\n<!-- end -->"
     assert hooks.rewritten(f"a\n{mark}\nold\n<!-- end -->\nb\n{made}\n") == f"a\n{made}\nb\n{made}\n"
 
 
@@ -189,7 +191,7 @@ def test_a_report_in_results_is_that_of_its_results(path, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("page", [*(f"methods/{method}.md" for method in settings.METHODS), "../README.md"])
+@pytest.mark.parametrize("page", [*(f"methods/{method}.md" for method in METHODS), "../README.md"])
 def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     import numpy as np
     import tensorflow as tf
@@ -219,7 +221,7 @@ def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypat
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
 
-@pytest.mark.parametrize("method", settings.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
     (methods,) = blocks(f"methods/{method}.md", "yaml")
     (tmp_path / "mine.yaml").write_text(f"dataset: digits-back-image\nclassifiers: [cnn-a]\n{methods}")

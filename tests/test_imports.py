@@ -17,6 +17,7 @@ ROOMS = {
     "base": "base",
     "metrics": "base",
     "backend": "backend",
+    "laws": "checks",
     "verdict": "checks",
     "_checks": "checks",
     "_registry": "checks",

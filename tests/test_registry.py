@@ -74,11 +74,11 @@ def test_a_program_adds_an_entry_for_itself():
     "program, answer",
     [
         (
-            "from nft_keras.experiments.recipe import settings\nnumber = settings.Method(int, 'a:b', 'a:c')",
+            "from nft_keras.experiments import methods\nnumber = methods.Method(int, 'a:b', 'a:c')",
             "dataclass with a plan",
         ),
         (
-            "from nft_keras.experiments.recipe.settings import Classifier\nnumber = Classifier('a:b', takes='sounds')",
+            "from nft_keras.experiments.classifiers import Classifier\nnumber = Classifier('a:b', takes='sounds')",
             "takes must be 'images', 'vectors' or None, got 'sounds'",
         ),
     ],

@@ -172,7 +172,7 @@ def finished(trials, out):
     """Those of the trials that were run to their end with exactly their present settings.
 
     Args:
-        trials: iterable of `nft_keras.experiments.recipe.settings.Trial`.
+        trials: iterable of `nft_keras.experiments.recipe.trial.Trial`.
         out: the output folder.
 
     Returns:
@@ -193,7 +193,7 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
     """Refuses a trial whose folder holds one with other settings.
 
     Args:
-        trial: `nft_keras.experiments.recipe.settings.Trial`.
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
         out: the output folder.
         advice: what the error says to do.
 

@@ -4,7 +4,7 @@ import json
 
 import yaml
 
-from nft_keras.experiments.recipe.settings import is_a
+from nft_keras.experiments.recipe.trial import is_a
 
 
 def finish(out, trial, test_error, **result):

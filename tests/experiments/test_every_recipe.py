@@ -10,8 +10,9 @@ import tensorflow as tf
 from scipy.sparse import csr_matrix, issparse
 
 from nft_keras import data
+from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.recipe.settings import CLASSIFIERS, plain
+from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.runs import find, finished, flatten
 from nft_keras.experiments.train.trial import check_fits, run_trial
 from tests.experiments.test_recipe import RECIPES

@@ -5,10 +5,12 @@ import pytest
 import yaml
 
 from nft_keras._registry import imported
-from nft_keras.experiments.recipe import reading as recipe
-from nft_keras.experiments.recipe import settings as settings_of
+from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.methods.nft import MlpSettings, UnetSettings
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.recipe.settings import PlanSettings
+from nft_keras.laws import cosine, find_law
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
 
@@ -73,7 +75,7 @@ def test_set_is_stronger_than_a_cell(write):
     [(0.85, 200, 170), (0.7, 250, 175), (0.25, 200, 50), (0.5, 3, 2), (0.85, 3, 2), (0.5, 1, 0)],
 )
 def test_a_ratio_of_the_epochs_leaves_one_after_the_drop(ratio, epochs, expected):
-    assert settings_of.DevelopmentalPlan(simplification_ratio=ratio).epochs(epochs) == expected
+    assert PlanSettings(simplification_ratio=ratio).epochs(epochs) == expected
 
 
 def test_deterministic_and_xla_exclude_each_other(write):
@@ -216,9 +218,9 @@ def test_a_recipe_that_is_not_there_is_told_with_what_is(name, help, tmp_path, m
     assert help in str(error.value)
 
 
-@pytest.mark.parametrize("name", settings_of.CLASSIFIERS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_settings_of_a_classifier_are_its_arguments(name):
-    classifier = settings_of.CLASSIFIERS[name]
+    classifier = CLASSIFIERS[name]
     assert _defaults(classifier.settings) == _defaults(imported(classifier.build), "input_shape", "num_classes")
 
 
@@ -227,10 +229,10 @@ def test_a_law_may_be_anybody_s_function(write):
 
     text = GOOD.replace("simplification_ratio: 0.5", "simplification_ratio: 0.5, law: math.sqrt", 1)
     assert {t.method_settings.plan.law for t in load_recipe(write(text), methods=["nft"])} == {"math.sqrt"}
-    assert recipe.law("math.sqrt") is math.sqrt and recipe.law("cosine") == "cosine"
+    assert find_law("math.sqrt") is math.sqrt and find_law("cosine") is cosine
 
 
-@pytest.mark.parametrize("settings", [settings_of.Unet, settings_of.Mlp])
+@pytest.mark.parametrize("settings", [UnetSettings, MlpSettings])
 def test_settings_of_an_auxiliary_network_are_its_arguments(settings):
     from nft_keras import auxiliaries
 

@@ -4,22 +4,18 @@ import types
 
 import pytest
 
-from nft_keras.experiments.recipe.settings import (
-    METHODS,
-    DevelopmentalPlan,
-    NeuralFriendlyTraining,
-    Training,
-    Trial,
-    Unet,
-)
+from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.methods.nft import DevelopmentalPlanSettings, NFTSettings, UnetSettings
+from nft_keras.experiments.recipe.settings import TrainingSettings
+from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.train.callbacks import TrainingError
 from nft_keras.experiments.train.trial import _check_shares, learning_rate
 
 
 @pytest.fixture
 def trial():
-    method = NeuralFriendlyTraining(DevelopmentalPlan(simplification_ratio=0.7), Unet())
-    training = Training(learning_rate=0.1, epochs=250, schedule="constant-then-cosine", constant_ratio=0.7)
+    method = NFTSettings(DevelopmentalPlanSettings(simplification_ratio=0.7), UnetSettings())
+    training = TrainingSettings(learning_rate=0.1, epochs=250, schedule="constant-then-cosine", constant_ratio=0.7)
     return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, False, 0)
 
 
@@ -49,8 +45,8 @@ SCHEDULES = [
 def test_the_learning_rate_of_an_epoch_is_that_of_its_schedule_whatever_the_method_does(
     trial, schedule, ratio, expected, length
 ):
-    training = Training(learning_rate=0.8, epochs=5, schedule=schedule, constant_ratio=ratio)
-    settings = dataclasses.replace(trial.method_settings, plan=DevelopmentalPlan(simplification_epochs=length))
+    training = TrainingSettings(learning_rate=0.8, epochs=5, schedule=schedule, constant_ratio=ratio)
+    settings = dataclasses.replace(trial.method_settings, plan=DevelopmentalPlanSettings(simplification_epochs=length))
     changed = dataclasses.replace(trial, training=training, method_settings=settings)
     assert [learning_rate(changed, gamma) for gamma in range(1, 6)] == pytest.approx(expected, rel=1e-6)
 
@@ -59,16 +55,16 @@ def test_the_learning_rate_of_an_epoch_is_that_of_its_schedule_whatever_the_meth
     "epochs, length, selection, first", [(5, 3, "after-drop", 4), (5, 3, "all", 1), (1, 1, "after-drop", 1)]
 )
 def test_the_best_epoch_is_sought_after_the_last_one_with_altered_data(trial, epochs, length, selection, first):
-    plan = DevelopmentalPlan(simplification_epochs=length)
+    plan = DevelopmentalPlanSettings(simplification_epochs=length)
     settings = dataclasses.replace(trial.method_settings, plan=plan)
-    training = Training(epochs=epochs)
+    training = TrainingSettings(epochs=epochs)
     changed = dataclasses.replace(trial, method_settings=settings, training=training, selection=selection)
     assert changed.first_eligible == first
 
 
 def test_a_method_that_fills_replicas_is_refused_a_last_minibatch_that_is_too_small(trial, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "mine", dataclasses.replace(METHODS["ct"], fills_replicas=True))
-    mine = dataclasses.replace(trial, method="mine", training=Training(batch_size=5))
+    mine = dataclasses.replace(trial, method="mine", training=TrainingSettings(batch_size=5))
     dataset, strategy = types.SimpleNamespace(train=range(11)), types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(TrainingError, match="5 leaves 1 of 11 examples for 2 replicas .*, which mine cannot share"):
         _check_shares(mine, dataset, tmp_path, strategy)

@@ -7,7 +7,7 @@ from pathlib import Path
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
 from nft_keras.experiments.files import atomic_write, write_json
-from nft_keras.experiments.recipe.settings import METHODS, method_title, ordered
+from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.reports import figures
 from nft_keras.experiments.reports.paper_figures import error_bars, grid, styles
 from nft_keras.experiments.reports.tables import baseline, markdown, mean_std
@@ -106,7 +106,7 @@ def _groups(trials):
 
 
 def _by_method(trials):
-    methods = ordered((trial["method"] for trial in trials), METHODS)
+    methods = METHODS.ordered(trial["method"] for trial in trials)
     return {m: [trial for trial in trials if trial["method"] == m] for m in methods}
 
 

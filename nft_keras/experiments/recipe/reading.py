@@ -1,7 +1,6 @@
 """What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is reported at once."""
 
 import copy
-import importlib
 import inspect
 import itertools
 import math
@@ -12,26 +11,22 @@ from typing import Annotated, Literal
 
 from nft_keras import data
 from nft_keras._checks import suggest
+from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.schema import Document, RecipeError
-from nft_keras.experiments.recipe.settings import (
-    CLASSIFIERS,
-    METHODS,
-    NeuralFriendlyTraining,
-    Optimizer,
-    Training,
-    Trial,
-)
+from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
+from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.recipe.variants import ancestries, layers, merged
+from nft_keras.laws import find_law
 
 MOST_POINTS = 10_000
-LAWS = ("quadratic", "linear", "cosine")
 AXES = {"images": 3, "vectors": 1}
 KEYS = {
     "name": "letters, digits, `_`, `-`, `.`; names the folder of the results; default the file's name",
     "dataset": "needed: a data set's name, or a mapping of `name` and options",
     "classifiers": "needed: a list of names, or a mapping of names to settings",
-    "methods": "needed: a mapping of names to settings, or a list of names: `ct`, `eef`, `ft`, `nft`, a method of your "
-    "own, or any name with `is: METHOD`",
+    "methods": "needed: a mapping of names to settings, or a list of names: "
+    f"{', '.join(f'`{name}`' for name in METHODS.own)}, a method of your own, or any name with `is: METHOD`",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
     "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
@@ -316,28 +311,6 @@ def find_recipe(path):
     return path
 
 
-def law(name):
-    """A law of the plan: the name of one of ours as it is, else the function that a dotted name is the path of.
-
-    Args:
-        name: "quadratic", "linear", "cosine", or "package.module.function".
-
-    Raises:
-        ValueError: if there is no such law or function.
-    """
-    if name in LAWS:
-        return name
-    module, _, function = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), function) if module else None
-    except Exception:  # importing a module may raise anything
-        found = None
-    if not callable(found):
-        allowed = f"{', '.join(LAWS)} or the dotted name of a function"
-        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{suggest(name, LAWS)}")
-    return found
-
-
 def _dataset(document, value):
     key = ("dataset",)
     value = {"name": value} if isinstance(value, str) else value
@@ -375,9 +348,9 @@ def _cell(document, classifier, ancestry, dataset):
     document.look_also((*key, "training"), *((*place, "training") for place in places[1:]), ("training",))
     training = document.read_mapping(document.values.get("training"), ("training",))
     training = merged(training, settings.pop("training", None) or {})
-    training = document.read(Training, training, (*key, "training"))
+    training = document.read(TrainingSettings, training, (*key, "training"))
     settings = document.read(METHODS[ancestry[0]].settings, settings, key)
-    of_method = {name: value for name, value in vars(settings).items() if isinstance(value, Optimizer)}
+    of_method = {name: value for name, value in vars(settings).items() if isinstance(value, OptimizerSettings)}
     for name, optimizer in {"training": training, **of_method}.items():
         if optimizer.momentum and optimizer.optimizer != "sgd":
             got = f"got {optimizer.momentum!r}"
@@ -385,12 +358,12 @@ def _cell(document, classifier, ancestry, dataset):
     if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
         raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
     try:
-        law(settings.plan.law)
+        find_law(settings.plan.law)
     except ValueError as error:
         raise document.error((*key, "plan", "law"), str(error)) from None
-    if isinstance(settings, NeuralFriendlyTraining):
-        auxiliary = settings.auxiliary
-        _check_shape(document, auxiliary.name, auxiliary.takes, dataset, (*key, "auxiliary", "name"))
+    for name, of in vars(settings).items():
+        if isinstance(of, NetworkSettings):
+            _check_shape(document, of.name, of.takes, dataset, (*key, name, "name"))
     if (training.schedule == "constant-then-cosine") != (training.constant_ratio is not None):
         what = "is missing, a number >= 0 and <= 1: schedule is constant-then-cosine"
         if training.constant_ratio is not None:

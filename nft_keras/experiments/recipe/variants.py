@@ -4,7 +4,7 @@ import copy
 import re
 
 from nft_keras._checks import suggest
-from nft_keras.experiments.recipe.settings import METHODS
+from nft_keras.experiments.methods import METHODS
 
 
 def ancestries(document, methods):

@@ -7,21 +7,15 @@ import statistics
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.methods import METHODS, Style, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.recipe.settings import CLASSIFIERS, METHODS, method_title, ordered
 from nft_keras.experiments.reports import figures
 from nft_keras.experiments.reports.figures import plt
 from nft_keras.experiments.reports.tables import baseline
 from nft_keras.experiments.runs import noise_of, settings
 
-# Told apart without colour too: by marker, by dashes and by how dark they are.
-STYLES = {
-    "ct": {"color": "#000000", "marker": "o", "linestyle": "-"},
-    "eef": {"color": "#c9a227", "marker": "s", "linestyle": ":"},
-    "ft": {"color": "#4895ef", "marker": "^", "linestyle": "--"},
-    "nft": {"color": "#c1121f", "marker": "D", "linestyle": "-."},
-}
-# In turn, so that sixty others differ in one of the three.
+# What a method without a style of its own gets in turn, so that sixty others differ in one of the three.
 OTHER_COLOURS = ("#6a994e", "#9d4edd", "#e76f51", "#118ab2", "#8d6e63")
 OTHER_MARKERS = ("v", "P", "X", "*")
 OTHER_DASHES = ((0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -43,10 +37,11 @@ def styles(methods):
         {name: keyword arguments of matplotlib}.
     """
     others = zip(*map(itertools.cycle, (OTHER_COLOURS, OTHER_MARKERS, OTHER_DASHES)), strict=True)
-    return {
-        method: STYLES.get(method) or dict(zip(("color", "marker", "linestyle"), next(others), strict=True))
-        for method in ordered(methods, METHODS)
-    }
+    looks = {}
+    for method in METHODS.ordered(methods):
+        own = METHODS[method].style if method in METHODS else None
+        looks[method] = (own or Style(*next(others)))._asdict()
+    return looks
 
 
 def two_moons(runs):
@@ -82,7 +77,7 @@ def label_noise(runs):
     looks = styles(method for by_method in panels.values() for method in by_method)
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, (place, by_method) in zip(axes, panels.items(), strict=True):
-        for method in ordered(by_method, METHODS):
+        for method in METHODS.ordered(by_method):
             noise, errors = zip(*sorted(lines[by_method[method]].items()), strict=True)
             error_bars(axis, method, noise, [list(by_seed.values()) for by_seed in errors], looks[method])
         axis.set_title(", ".join(place), fontsize=10)
@@ -106,8 +101,8 @@ def simplification(runs):
             kinds[key[1]] = run.kind
     if not kept:
         raise _nothing("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
-    classifiers = ordered((classifier for classifier, _ in kept), CLASSIFIERS)
-    methods = sorted(ordered(kinds, METHODS), key=kinds.get)
+    classifiers = CLASSIFIERS.ordered(classifier for classifier, _ in kept)
+    methods = sorted(METHODS.ordered(kinds), key=kinds.get)
     n = len(next(iter(kept.values()))["x"])
     figure = plt.figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
     blocks = figure.subfigures(len(methods), len(classifiers), squeeze=False)
@@ -138,7 +133,7 @@ def curves(runs):
     if not panels:
         what = "runs of CT and NFT with the same classifier of one recipe"
         raise _nothing(what, "recipes/mnist-back-image.yaml --set test_every=1")
-    classifiers = ordered((classifier for *_, classifier in panels), CLASSIFIERS)
+    classifiers = CLASSIFIERS.ordered(classifier for *_, classifier in panels)
     panels = dict(sorted(panels.items(), key=lambda item: (item[0][:-1], classifiers.index(item[0][-1]))))
     looks = styles(method for by_method in panels.values() for method in by_method)
     figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
@@ -169,7 +164,7 @@ def sensitivity(runs):
     nft = {}
     for run in (run for run in runs if run.kind == "nft"):
         nft.setdefault(run.result["method"], []).append(run)
-    nft = {method: nft[method] for method in ordered(nft, METHODS)}
+    nft = {method: nft[method] for method in METHODS.ordered(nft)}
     found = [(key, {m: curve for m, of in nft.items() if (curve := _one_changed(of, key))}) for key in SENSITIVITY]
     found = [(key, curves) for key, curves in found if curves]
     if not found:
@@ -240,7 +235,7 @@ def error_bars(axis, method, positions, errors, look):
 def _ct_and_nft(by_method):
     """Of {method: run} the CT that differences are to, and all NFT; {} where one of them is not there."""
     ct = baseline(run.result for run in by_method.values())
-    nft = [method for method in ordered(by_method, METHODS) if by_method[method].kind == "nft"]
+    nft = [method for method in METHODS.ordered(by_method) if by_method[method].kind == "nft"]
     return {method: by_method[method] for method in (ct, *nft)} if ct and nft else {}
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import yaml
 
+from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes
-from nft_keras.experiments.recipe.settings import method_title
 from nft_keras.experiments.reports.tables import mean_std
 from nft_keras.experiments.runs import experiments, noise_of, settings
 
 # The recipe of a whole table; else each data set has its own.
 RECIPES = {"Figure 3": "cifar10-noise"}
-METHODS = {"Table 1": ("ct", "eef", "ft", "nft"), "Table 2": ("ct", "eef", "ft", "nft"), "Figure 3": ("ct", "nft")}
+# The methods of a figure; a table has all that are published.
+DRAWN = {"Figure 3": ("ct", "nft")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,7 @@ def cells(runs):
     ours, used, tables = experiments(runs), set(), {}
     for name, classifiers in published.items():
         tables[name] = []
+        methods = DRAWN.get(name) or tuple(method for method in METHODS if METHODS[method].published)
         for classifier, datasets in classifiers.items():
             for dataset, figures in datasets.items():
                 results, missing, recipe = {}, {}, RECIPES.get(name, dataset)
@@ -90,7 +92,7 @@ def cells(runs):
                     results[trial.method] = [by_seed[seed].result for seed in sorted(by_seed)]
                     if trial.seed not in by_seed:
                         missing.setdefault(trial.method, []).append(trial.seed)
-                cell = Cell(classifier, dataset, figures, results, missing, METHODS[name], command)
+                cell = Cell(classifier, dataset, figures, results, missing, methods, command)
                 tables[name].append(cell)
     others = [list(by_seed.values()) for experiment, by_seed in ours.items() if experiment not in used]
     return tables, others

@@ -49,7 +49,7 @@ class References:
         """Computes the reference of a trial's data set, unless it is there, and writes the file.
 
         Args:
-            trial: `nft_keras.experiments.recipe.settings.Trial`.
+            trial: `nft_keras.experiments.recipe.trial.Trial`.
             dataset: the `nft_keras.data.Dataset` that it names.
         """
         if self.missing([trial]):

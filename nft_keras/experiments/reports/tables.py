@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from nft_keras.experiments.files import atomic_write, write_json
-from nft_keras.experiments.recipe.settings import method_title
+from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import reference
 from nft_keras.verdict import MOST_LEFT
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
 from nft_keras.experiments.files import atomic_write, write_yaml
+from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.recipe.settings import method_title
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import markdown, write_report
 from nft_keras.experiments.runs import Run, check_free, finished

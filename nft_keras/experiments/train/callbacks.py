@@ -174,7 +174,7 @@ class StopAtNaN(keras.callbacks.Callback):
     """Ends the training when a loss is not a number any more, before anything is kept of that epoch.
 
     Args:
-        trial: `nft_keras.experiments.recipe.settings.Trial`, whose steps may be too large.
+        trial: `nft_keras.experiments.recipe.trial.Trial`, whose steps may be too large.
 
     Raises:
         TrainingError: naming the epoch, and the settings to lower.

@@ -116,7 +116,7 @@ def cluster(trials):
     """The workers that train some trials, or None if this process does so alone.
 
     Args:
-        trials: list of `nft_keras.experiments.recipe.settings.Trial`.
+        trials: list of `nft_keras.experiments.recipe.trial.Trial`.
 
     Raises:
         RecipeError: if some are for several workers and others are not, TF_CONFIG is wrong, or Keras' back end is not

@@ -11,9 +11,10 @@ from nft_keras.backend import check_backend, import_tensorflow_quietly, make_det
 from nft_keras.data import DataError
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.files import writing_to
+from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.recipe.settings import method_title, plain
+from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished
@@ -138,7 +139,8 @@ def _run(trials, of_recipe, session):
     in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
     references = References(session.options.out / name, in_report, again=trials if session.options.fresh else ())
     with Screen(trials) as screen:
-        for method in dict.fromkeys(t.method for t in trials if t.kind != "ct" and t.simplification_epochs <= 1):
+        short = [t for t in trials if METHODS[t.kind].has_plan and t.simplification_epochs <= 1]
+        for method in dict.fromkeys(trial.method for trial in short):
             screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
         for trial in trials:
             if session.options.fresh and session.writes:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nft_keras.experiments.recipe.settings import method_title
+from nft_keras.experiments.methods import method_title
 
 _OFTEN = 60  # seconds
 

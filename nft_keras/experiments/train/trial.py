@@ -14,16 +14,18 @@ from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import crop_and_flip
-from nft_keras.experiments import methods
+from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
-from nft_keras.experiments.recipe.reading import law
-from nft_keras.experiments.recipe.settings import CLASSIFIERS, METHODS, is_a, ratio_of
+from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.recipe.settings import ratio_of
+from nft_keras.experiments.recipe.trial import is_a
 from nft_keras.experiments.runs import Run
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
 
@@ -51,7 +53,7 @@ def run_trial(trial, dataset, out, progress):
     A trial that was broken off goes on after its last finished epoch.
 
     Args:
-        trial: `nft_keras.experiments.recipe.settings.Trial`.
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
         out: the output folder; the trial's own is `out / trial.folder`, empty or of the same trial.
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
@@ -201,7 +203,7 @@ def check_fits(trial, dataset):
     """Refuses networks that cannot be built for a data set, before any training.
 
     Args:
-        trial: `nft_keras.experiments.recipe.settings.Trial`.
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
 
     Raises:
@@ -228,7 +230,7 @@ def check_fits(trial, dataset):
 
 
 def learning_rate(trial, gamma):
-    """The classifier's learning rate in epoch gamma (from 1), see `nft_keras.experiments.recipe.settings.Training`."""
+    """The classifier's learning rate in epoch gamma (from 1), by the `schedule` of the training."""
     training = trial.training
     constant, start = 0, training.learning_rate
     if training.schedule == "constant-then-cosine":
@@ -250,14 +252,14 @@ def build_method(trial, classifier, dataset, strategy=None):
     with strategy.scope() if strategy else contextlib.nullcontext():
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
-            optimizer=methods.build_optimizer(training),
+            optimizer=training.build(),
             loss=crossentropy(training.label_smoothing),
             metrics=[error],
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,
             **compiled,
         )
-    length = {"simplification_epochs": trial.simplification_epochs, "law": law(settings.plan.law)}
+    length = {"simplification_epochs": trial.simplification_epochs, "law": find_law(settings.plan.law)}
     plan = imported(method.plan)(settings, dataset, **length)
     return model, plan
 

@@ -4,7 +4,9 @@ import dataclasses
 from typing import Annotated
 
 from nft_keras.data import Spec
-from nft_keras.experiments.recipe.settings import Classifier, Method, Plan
+from nft_keras.experiments.classifiers import Classifier
+from nft_keras.experiments.methods import Method
+from nft_keras.experiments.recipe.settings import PlanSettings
 
 RINGS = Spec("rings_for_nft.rings:rings", "two rings in the plane, one inside the other", (2,), 2, (200, 100, 400))
 
@@ -20,7 +22,7 @@ class Polynomial:
 class Noise:
     """Training with noise on the data: its standard deviation falls from `deviation` to 0 by the plan's law."""
 
-    plan: Plan
+    plan: PlanSettings
     deviation: Annotated[float, ">= 0"] = 0.1
 
 

@@ -3,15 +3,15 @@
 import copy
 
 from nft_keras.backend import backend_name
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.recipe.settings import METHODS
 
 
 def check(trials):
     """Refuses trials that cannot be trained together with others.
 
     Args:
-        trials: list of `nft_keras.experiments.recipe.settings.Trial`.
+        trials: list of `nft_keras.experiments.recipe.trial.Trial`.
 
     Raises:
         RecipeError: naming what stands against it.
