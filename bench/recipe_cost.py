@@ -1,6 +1,7 @@
 """Seconds per epoch of every cell of a recipe, from ten minibatches: python -m bench.recipe_cost RECIPE.yaml
 
-Every cell is trained for three short epochs, the third of which has altered data and, with FT, every perturbation step. What is measured is training alone, without validation and files, scaled to the recipe's training set.
+Every cell is trained for three short epochs, the third of which has altered data and, with FT, every perturbation
+step. What is measured is training alone, without validation and files, scaled to the recipe's training set.
 """
 
 import argparse

@@ -34,7 +34,7 @@ training: {epochs: 4, learning_rate: 0.01, batch_size: 64}
 seeds: [0]
 deterministic: true
 """)
-    command = [sys.executable, "-m", "tests.experiments.mirrored", "mirrored.yaml", "whole", "broken"]
+    command = [sys.executable, "-m", "tests.experiments.train.mirrored", "mirrored.yaml", "whole", "broken"]
     command[3:] = [str(tmp_path / name) for name in command[3:]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "2", done.stderr[-2000:]

@@ -21,7 +21,7 @@ from nft_keras.cli import run
 from nft_keras.data import DataError
 from nft_keras.data.io.origins import WINES as FILE
 from nft_keras.data.sources import larochelle
-from tests.data.checkpoints import write_checkpoint
+from tests.data.features.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import command, tree
 

@@ -5,7 +5,7 @@ import sys
 import zipfile
 
 from nft_keras.data.io.origins import WINES
-from tests.data.checkpoints import write_checkpoint
+from tests.data.features.checkpoints import write_checkpoint
 from tests.refuse import traps
 from tests.refuse.conftest import COUNTS
 from tests.refuse.test_data import reviews, rows

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nft_keras.cli import report
 from nft_keras.experiments.recipe.reading import load_recipe
-from tests.experiments.test_recipe import GOOD, RECIPES
-from tests.experiments.test_variants import RECIPE as VARIANTS
+from tests.experiments.recipe.test_recipe import GOOD, RECIPES
+from tests.experiments.recipe.test_variants import RECIPE as VARIANTS
 from tests.refuse.conftest import COUNTS, command, tree
 
 BASES = [GOOD, VARIANTS, *(path.read_text(encoding="utf-8") for path in RECIPES)]

@@ -8,7 +8,7 @@ from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.reports import paper_figures
 from tests.experiments import finished
-from tests.experiments.test_published import RECIPES
+from tests.experiments.reports.test_published import RECIPES
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import PlanSettings
 from nft_keras.laws import cosine, find_law
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("**/*.yaml"))
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("**/*.yaml"))
 
 GOOD = """\
 dataset: {name: digits-back-image, label_noise: 0.1}
@@ -189,7 +189,7 @@ def test_our_own_recipes_are_right(path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_found_by_its_name_from_anywhere(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    inside = path.relative_to(Path(__file__).parents[2])
+    inside = path.relative_to(Path(__file__).parents[3])
     for name in (inside.as_posix(), inside.relative_to("recipes").with_suffix("").as_posix()):
         assert load_recipe(name) == load_recipe(path)
 

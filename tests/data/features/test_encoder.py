@@ -7,7 +7,7 @@ import pytest
 
 from nft_keras.data import DataError
 from nft_keras.data.features.encoder import SentenceEncoder, find_checkpoint, fingerprint, load_backbone
-from tests.data.checkpoints import SENTENCES, read_weights, write_checkpoint, write_weights
+from tests.data.features.checkpoints import SENTENCES, read_weights, write_checkpoint, write_weights
 
 pytestmark = pytest.mark.xdist_group("encoder")
 KINDS = ["bert", "roberta"]

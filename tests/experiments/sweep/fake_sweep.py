@@ -1,4 +1,4 @@
-"""python tests/experiments/fake_sweep.py ... is python -m nft_keras sweep ... with trainings that take no time.
+"""python tests/experiments/sweep/fake_sweep.py ... is python -m nft_keras sweep ... with trainings that take no time.
 
 A training has three epochs, each kept in the trial's folder; whoever takes it up again goes on. Every training that
 comes to its end adds a line to $FAKE_LOG. The validation error is lowest for the largest eta_max, the test error for
@@ -14,7 +14,7 @@ import types
 from pathlib import Path
 
 sys.orig_argv[1:] = ["-m", "nft_keras"]  # which then imports no Keras
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from nft_keras import data  # noqa: E402
 from nft_keras.cli import sweep  # noqa: E402

@@ -24,7 +24,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = """\
 name: survive
 dataset: {name: digits-back-image, train_size: 96, valid_size: 64, test_size: 64}

@@ -1,6 +1,6 @@
 """A program: trains small recipes on JAX one by one, together, and broken off, and prints how far apart they are.
 
-KERAS_BACKEND=jax python -m tests.experiments.on_jax FOLDER
+KERAS_BACKEND=jax python -m tests.experiments.train.on_jax FOLDER
 """
 
 import csv
@@ -17,7 +17,7 @@ from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
-from tests.experiments.test_losses import best_valid_loss_apart
+from tests.experiments.train.test_losses import best_valid_loss_apart
 
 DENSE = """\
 name: dense

@@ -8,7 +8,7 @@ import pytest
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.runs import flatten
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 
 # classifier, data set: eta_max, gamma_max_simp / gamma_max, beta, nu, n_f, whether the auxiliary network sees the label
 IMAGES = {

@@ -10,7 +10,7 @@ from nft_keras.data import DataError, Dataset, Part, load
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.preprocessing import Columns, Images, Vectors, of_arrays
 from nft_keras.data.sources.text import Embeddings, TfIdf
-from tests.data.checkpoints import SENTENCES, write_checkpoint
+from tests.data.features.checkpoints import SENTENCES, write_checkpoint
 
 RNG = np.random.default_rng(0)
 TEXTS = ["A good, GOOD film!", "a bad film; très bad bad", "it's 5 of 10", "good? no.\nbad", "𝐀 İ ſ"]

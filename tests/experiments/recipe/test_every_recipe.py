@@ -15,7 +15,7 @@ from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.runs import find, finished, flatten
 from nft_keras.experiments.train.trial import check_fits, run_trial
-from tests.experiments.test_recipe import RECIPES
+from tests.experiments.recipe.test_recipe import RECIPES
 
 BATCH = 2
 

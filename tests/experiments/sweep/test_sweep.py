@@ -26,7 +26,7 @@ from nft_keras.experiments.sweep import queue
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_sweep.py"))]
 REAL = [sys.executable, "-m", "nft_keras", "sweep"]
 RECIPE = """\

@@ -10,7 +10,7 @@ from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.together.groups import groups
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = """\
 dataset: {name: digits-back-image, label_noise: 0.1}
 classifiers: [cnn-a]
@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
     # To optimize what is compiled would take longer than to run it as it is.
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.experiments.on_jax", str(tmp_path_factory.mktemp("jax"))],
+        [sys.executable, "-m", "tests.experiments.train.on_jax", str(tmp_path_factory.mktemp("jax"))],
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

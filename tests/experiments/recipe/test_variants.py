@@ -16,7 +16,7 @@ from nft_keras.experiments.reports import paper_figures
 from nft_keras.experiments.reports.tables import against_classic, table
 from nft_keras.experiments.train.together.groups import groups
 from tests.experiments.finished import finish
-from tests.experiments.test_report import result, rows
+from tests.experiments.reports.test_report import result, rows
 
 RECIPE = """\
 dataset: {name: digits-back-image, label_noise: 0.1}

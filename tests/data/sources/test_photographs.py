@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 
 from nft_keras.data.sources import photographs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("photograph", photographs.ALL, ids=lambda photograph: photograph.name)

@@ -22,7 +22,7 @@ from nft_keras.experiments.train import run as running
 from nft_keras.experiments.train.run import Options, Session, _load
 from tests.experiments.finished import repeatable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGES = """\
 dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
 classifiers: [cnn-a]

@@ -11,7 +11,7 @@ from nft_keras.cli import report
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.reports import published as tables
 from tests.experiments.finished import finish
-from tests.experiments.test_published import RECIPES
+from tests.experiments.reports.test_published import RECIPES
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import distribution as distribute
 from tests.experiments.finished import repeatable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 METHODS = ("ct", "eef", "ft", "nft")
 # No minibatch has equal halves, and examples of one are perturbed longer than others.
 RECIPE = """\
