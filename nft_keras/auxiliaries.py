@@ -100,3 +100,37 @@ def _double_conv(x, middle, filters):
         x = conv(x, n, 3, padding="same", use_bias=False)
         x = layers.ReLU()(batch_norm(x, FusedBatchNormalization))
     return x
+
+
+def takes_labels(auxiliary):
+    """Whether an auxiliary network is label-conditioned: it has two inputs, or says so by `label_conditioned`."""
+    inputs = getattr(auxiliary, "inputs", None)
+    return len(inputs) == 2 if inputs else getattr(auxiliary, "label_conditioned", False)
+
+
+def labels_for(auxiliary, y):
+    """Labels in the form of a label-conditioned network's second input: class indices or one-hot.
+
+    Args:
+        auxiliary: the network.
+        y: labels of a minibatch, class indices (batch,) or (batch, 1), or one-hot (batch, num_classes).
+
+    Raises:
+        ValueError: if there are none, or if they are several tensors.
+    """
+    if y is None:
+        raise ValueError("the auxiliary network is label-conditioned: simplify needs the labels y too")
+    if keras.tree.is_nested(y):
+        raise ValueError(f"a label-conditioned auxiliary network takes a single tensor y, got a {type(y).__name__}")
+    y = ops.convert_to_tensor(y)
+    inputs = getattr(auxiliary, "inputs", None)
+    if not inputs:
+        return y
+    wanted = tuple(inputs[1].shape[1:])
+    if len(y.shape) == 2 and y.shape[1] == 1:
+        y = ops.squeeze(y, 1)
+    if len(y.shape) == 2 and wanted in ((), (1,)):
+        y = ops.argmax(y, axis=1)
+    if len(y.shape) == 1 and len(wanted) == 1:
+        y = ops.expand_dims(y, 1) if wanted == (1,) else ops.one_hot(ops.cast(y, "int32"), wanted[0])
+    return y
