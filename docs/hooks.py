@@ -54,7 +54,9 @@ def linked(text, page):
     def link(found):
         name, to = found.groups()
         report = re.fullmatch(r"results/(.*)/report\.md", to)
-        to = f"docs/results.md#{report[1]}" if report else to.replace("results/README.md", "docs/results.md")
+        to = (
+            f"docs/results/index.md#{report[1]}" if report else to.replace("results/README.md", "docs/results/index.md")
+        )
         return f"[{name}]({posixpath.relpath(to, f'docs/{page}/..')})" if to.startswith("docs/") else name
 
     return re.sub(r"\[([^][]*)\]\(((?:docs|notebooks|results)/[^)]*)\)", link, text)

@@ -68,12 +68,14 @@ def allowed(name, *overrides):
 def test_the_reference_has_exactly_the_keys_that_the_reader_allows(heading, place):
     name, key = place
     own = data.find(name).options if heading == "Dataset" else ()
-    assert rows(sections("recipes.md")[heading]) == [key for key in allowed(name, f"{key}=1") if key not in own]
+    assert rows(sections("reference/settings.md")[heading]) == [
+        key for key in allowed(name, f"{key}=1") if key not in own
+    ]
 
 
 def test_every_data_set_is_in_the_table_with_its_options():
-    text = sections("data.md")
-    table = hooks.filled((DOCS / "data.md").read_text(encoding="utf-8")).partition("##")[0]
+    text = sections("reference/data-sets.md")
+    table = hooks.filled((DOCS / "reference/data-sets.md").read_text(encoding="utf-8")).partition("##")[0]
     assert rows(table) == list(data.SPECS)
     common = set(allowed("two-moons", "dataset.zzz=1")) - set(data.find("two-moons").options)
     for name in data.SPECS:
@@ -83,14 +85,14 @@ def test_every_data_set_is_in_the_table_with_its_options():
 
 
 def test_every_classifier_and_method_is_there():
-    assert rows(sections("recipes.md")["Classifiers"]) == list(settings.CLASSIFIERS)
+    assert rows(sections("reference/settings.md")["Classifiers"]) == list(settings.CLASSIFIERS)
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(settings.METHODS)
 
 
 def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
     (tmp_path / "bare.yaml").write_text("dataset: digits-back-image\nclassifiers: [fc-a]\nmethods: [ct]\n")
     (trial, *_) = load_recipe(tmp_path / "bare.yaml")
-    lines = re.findall(r"^\| `(\w+)` +\|.*?\| (\S+) +\|", sections("recipes.md")["Training"], re.M)
+    lines = re.findall(r"^\| `(\w+)` +\|.*?\| (\S+) +\|", sections("reference/settings.md")["Training"], re.M)
     read = dataclasses.asdict(trial.training)
     assert dict(lines) == {key: "-" if value is None else f"`{value}`" for key, value in read.items()}
 
@@ -151,9 +153,9 @@ def test_a_section_of_the_readme_has_the_links_of_the_page_it_is_on(tmp_path):
     )
     text = hooks.readme("A `b`, c", tmp_path / "README.md")
     assert hooks.linked(text, "methods/nft.md") == (
-        "[p](../data.md#parts) [m](ft.md) [r](../results.md) [t](../results.md#two) n [w](https://example.org/docs/)"
+        "[p](../data.md#parts) [m](ft.md) [r](../results/index.md) [t](../results/index.md#two) n [w](https://example.org/docs/)"
     )
-    assert hooks.linked(text, "index.md").startswith("[p](data.md#parts) [m](methods/ft.md) [r](results.md) ")
+    assert hooks.linked(text, "index.md").startswith("[p](data.md#parts) [m](methods/ft.md) [r](results/index.md) ")
     with pytest.raises(KeyError):
         hooks.readme("A b", tmp_path / "README.md")
 
@@ -208,13 +210,13 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
 
 
 def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypatch):
-    (recipe,) = blocks("start.md", "yaml")
+    (recipe,) = blocks("guides/recipes.md", "yaml")
     (tmp_path / "mine.yaml").write_text(recipe)
     rows = "".join(f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}\n" for i in range(60))
     (tmp_path / "table.csv").write_text("a,b,kind\n" + rows)
     monkeypatch.chdir(tmp_path)
     command = "mine.yaml --data-dir . --seeds 0 --set training.epochs=4"
-    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS / "start.md").read_text()
+    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS / "guides/recipes.md").read_text()
     run(f"python -m nft_keras.run {command}")
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
@@ -227,12 +229,12 @@ def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
 
 
 def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
-    (tmp_path / "mine.yaml").write_text(blocks("recipes.md", "yaml")[0])
+    (tmp_path / "mine.yaml").write_text(blocks("reference/settings.md", "yaml")[0])
     assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {"ct", "nft"}
 
 
 def test_the_variants_in_the_reference_are_as_the_text_says(tmp_path):
-    (text,) = [block for block in blocks("recipes.md", "yaml") if "is: nft" in block]
+    (text,) = [block for block in blocks("reference/settings.md", "yaml") if "is: nft" in block]
     (tmp_path / "variants.yaml").write_text(text)
     ct, short, nft, joint = load_recipe(tmp_path / "variants.yaml", seeds=[0])
     assert (short.method, short.kind, joint.method, joint.kind) == ("ct-short", "ct", "nft-joint", "nft")
@@ -245,7 +247,7 @@ def test_the_variants_in_the_reference_are_as_the_text_says(tmp_path):
 
 def test_the_page_of_commands_has_them_all():
     assert set(COMMANDS) == set(cli.VERBS) - {"version"}
-    on_page = re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)
+    on_page = re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "reference/commands.md").read_text(), re.M)
     assert set(on_page) == set(COMMANDS) - {"recipes"}
     assert hooks.command_help("predict").startswith("```text\nusage: nft-keras predict ")
 
@@ -274,13 +276,13 @@ def blocks(page, language):
 
 def entries():
     """{heading: text} of the page of error messages, those of commands."""
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
     parts = re.split(r"^### (.*)$", text.partition("\n## In a program\n")[0], flags=re.M)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def broken_package(folder, monkeypatch):
-    """Makes the package of docs/extend.md look installed, without its module."""
+    """Makes the package of docs/guides/extend.md look installed, without its module."""
     info = folder / "rings_for_nft-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rings-for-nft\nVersion: 1.0\n")
@@ -361,8 +363,8 @@ def test_a_program_of_the_page_raises_the_error_below_it():
         "x": np.zeros((4, 2), "float32"),
         "y": np.zeros(4, "int32"),
     }
-    program = "\n".join(blocks("troubleshooting.md", "pycon"))
-    test = doctest.DocTestParser().get_doctest(program, names, "troubleshooting.md", None, 0)
+    program = "\n".join(blocks("reference/errors.md", "pycon"))
+    test = doctest.DocTestParser().get_doctest(program, names, "reference/errors.md", None, 0)
     assert len(test.examples) > 10
     said = io.StringIO()
     assert doctest.DocTestRunner().run(test, out=said.write).failed == 0, said.getvalue()
