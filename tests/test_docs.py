@@ -1,6 +1,7 @@
 """The pages of docs/ say what the package does: settings, error messages and examples are compared with it."""
 
 import contextlib
+import copy
 import dataclasses
 import doctest
 import importlib
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from nft_keras import cli, data
@@ -180,6 +182,38 @@ def test_a_link_out_of_the_pages_is_right_in_the_repository_and_on_the_site():
             assert (path.parent / to).exists(), (path, to)
     text = "[r](../../results/two/report.md) [f](../methods/ft.md)"
     assert hooks.linked(text, "results/index.md", "") == "[r](runs/two.md) [f](../methods/ft.md)"
+
+
+def test_an_index_page_has_the_readme_with_absolute_links_or_none():
+    described = module(DOCS.parent / "setup.py").described
+    site = "https://example.org/r"
+    assert described(LINKS, site) == (
+        f"[p]({site}/blob/main/docs/a.md#parts) ![m]({site}/raw/main/docs/methods/ft.png)"
+        f" [r]({site}/blob/main/results/README.md) [t]({site}/blob/main/results/two/report.md)"
+        f" [n]({site}/blob/main/notebooks/n.ipynb) [c]({site}/blob/main/CONTRIBUTING.md)"
+        " [w](https://example.org/docs/) [h](#here)"
+    )
+    assert described(LINKS, "") == "p *m* r t n c [w](https://example.org/docs/) [h](#here)"
+    readme = described((DOCS.parent / "README.md").read_text(encoding="utf-8"), "")
+    assert "](" not in readme and "`nft-keras run" in readme
+
+
+def test_the_address_of_the_repository_is_set_in_one_place(tmp_path):
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = nft_keras\nurl = https://github.com/someone/nft_keras/\n")
+    url = hooks.repository(tmp_path / "setup.cfg")
+    assert url == "https://github.com/someone/nft_keras"
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = nft_keras\n# url = https://github.com/OWNER/nft_keras\n")
+    assert hooks.repository(tmp_path / "setup.cfg") == ""
+    for path in (DOCS.parent / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert hooks.addressed(copy.deepcopy(notebook), path.name, hooks.repository()) == notebook
+        text, install = hooks.addressed(copy.deepcopy(notebook), path.name, url).cells[:2]
+        colab = f"https://colab.research.google.com/github/someone/nft_keras/blob/main/notebooks/{path.name}"
+        assert text.source.splitlines()[0].endswith(f"]({colab})") and f'REPOSITORY = "{url}"' in install.source
+        text, install = hooks.addressed(copy.deepcopy(notebook), path.name, "https://example.org/r").cells[:2]
+        assert "colab" not in text.source and 'REPOSITORY = "https://example.org/r"' in install.source
+        changed = hooks.addressed(copy.deepcopy(notebook), path.name, url)
+        assert hooks.addressed(changed, path.name, hooks.repository()) == notebook
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
