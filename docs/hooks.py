@@ -201,7 +201,7 @@ def data_options():
 
 def command_help(verb):
     """What a command answers to --help."""
-    environment = {**os.environ, "XDG_CACHE_HOME": "~/.cache", "COLUMNS": "100"}
+    environment = {**os.environ, "XDG_CACHE_HOME": "~/.cache", "COLUMNS": "86"}
     environment.pop("NFT_DATA_DIR", None)
     command = [sys.executable, "-m", "nft_keras", verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
