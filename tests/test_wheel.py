@@ -1,6 +1,7 @@
 """The wheel in an environment that has nothing of the checkout, only the packages that nft_keras depends on."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("nft_keras", "recipes", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("nft_keras", "recipes", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 COMMANDS = ("recipes", "run", "sweep", "report", "figures", "attack", "predict", "export", "data")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
@@ -47,6 +48,13 @@ def installed(tmp_path_factory):
 def test_it_brings_every_recipe(installed):
     _, package = installed
     assert _recipes(package) == _recipes(ROOT)
+
+
+def test_its_description_is_the_readme_without_a_relative_link(installed):
+    run, _ = installed
+    done = run("-c", "import importlib.metadata as m; print(m.metadata('nft_keras').get_payload())")
+    assert "model.fit(train, epochs=12" in done.stdout
+    assert not re.search(r"\]\((?!https?:|#)", done.stdout)
 
 
 def test_a_shipped_recipe_runs_from_an_empty_folder(installed):

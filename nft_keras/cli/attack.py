@@ -26,7 +26,11 @@ def parser():
     p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
     p.add_argument("--norm", nargs="+", choices=NORMS, default=NORMS, help="default both")
     p.add_argument(
-        "--radii", type=float, nargs="+", metavar="R", help="of one norm (default: by the data, see docs/robustness.md)"
+        "--radii",
+        type=float,
+        nargs="+",
+        metavar="R",
+        help="of one norm (default: by the data, see docs/guides/attack.md)",
     )
     p.add_argument("--steps", type=int, default=40, help="of PGD (default 40)")
     p.add_argument("--restarts", type=int, default=2, help="of PGD: the example, then random points (default 2)")
