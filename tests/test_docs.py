@@ -99,6 +99,7 @@ def test_every_data_set_is_there_with_its_options():
 
 def test_every_classifier_and_method_is_there():
     assert terms(sections(SETTINGS)["Classifiers"]) == list(CLASSIFIERS)
+    assert terms(sections(SETTINGS)["Methods"]) == list(METHODS)
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(METHODS)
 
 
