@@ -209,8 +209,10 @@ def _gpus():
 @contextlib.contextmanager
 def _in_use(folder):
     """Keeps nft_keras.run, but no other driver of a sweep, from the folder."""
-    import fcntl
-
+    try:
+        import fcntl  # a shared lock meets that of a run; filelock has none that does
+    except ImportError:
+        raise RecipeError("a sweep needs shared file locks, which this system does not have") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "ab+")
@@ -221,4 +223,6 @@ def _in_use(folder):
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by a run; wait for it, or choose another --out") from None
+        except OSError:  # no locks on this file system, of which `one_at_a_time` warns
+            pass
         yield
