@@ -6,6 +6,7 @@ from pathlib import Path
 from nft_keras._registry import RegistrationError
 from nft_keras.cli.options import run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
+from nft_keras.experiments.reports.tables import aligned
 
 _ROWS, _COLUMNS = 5, 10
 _OF_FILES = ("csv", "npz", "image-folder")
@@ -48,9 +49,8 @@ def _list(data_dir):
         shape = "x".join(map(str, spec.input_shape or ())) or "by file"
         sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "by file"
         rows.append((name, shape, str(spec.num_classes or "by file"), sizes, _origin(name, data_dir)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for row in aligned(rows):
+        print("  ".join(row).rstrip())
 
 
 def _origin(name, data_dir):

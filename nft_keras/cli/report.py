@@ -1,7 +1,6 @@
 """The command line: python -m nft_keras report RUNS... sets our figures beside the published ones."""
 
 import argparse
-import csv
 from pathlib import Path
 
 from nft_keras.cli.options import run_command
@@ -48,7 +47,7 @@ def _keep(options):
 
 def _report(folders, out):
     from nft_keras.experiments import runs
-    from nft_keras.experiments.files import atomic_write
+    from nft_keras.experiments.files import atomic_write, write_csv
     from nft_keras.experiments.reports import published as tables
     from nft_keras.experiments.reports import tables as report
 
@@ -76,11 +75,8 @@ def _report(folders, out):
     text = "\n\n".join(parts)
     with writing_to(out):
         for name, rows in rows_of.items():
-            path = out / f"{name.lower().replace(' ', '-')}.csv"
-            with atomic_write(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in rows)
+            plain = [{column: cell.replace("*", "") for column, cell in row.items()} for row in rows]
+            write_csv(out / f"{name.lower().replace(' ', '-')}.csv", plain)
         with atomic_write(out / "paper.md") as path:
             path.write_text(text + "\n", encoding="utf-8")
     print(text)

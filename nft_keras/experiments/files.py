@@ -1,5 +1,7 @@
 """Files written whole: whoever reads one sees the old content or the new, never a part."""
 
+import csv
+import io
 import json
 import os
 import tempfile
@@ -44,6 +46,26 @@ def write_yaml(path, value):
     """Writes a value of YAML's types, keys in their order."""
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")
+
+
+def as_csv(rows, columns=None):
+    """Rows as the text of a CSV file.
+
+    Args:
+        rows: list of {column: value}; what a row has not is left empty.
+        columns: iterable of names, in their order; by default all that any row has.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns or dict.fromkeys(name for row in rows for name in row))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_csv(path, rows, columns=None):
+    """Writes rows as `as_csv` makes them."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(as_csv(rows, columns), encoding="utf-8", newline="")
 
 
 class OutputError(ValueError):
