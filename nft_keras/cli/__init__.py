@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import os
 import sys
 
 from nft_keras._checks import suggest
@@ -35,6 +36,8 @@ def main(arguments=None):
     Returns:
         The exit code: that of the verb; 2 for no verb, or one that there is not.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        importlib.import_module("nft_keras.cli.completion").complete()
     verb, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if verb in ("-h", "--help"):
         print(usage())

@@ -12,6 +12,22 @@ _ROWS, _COLUMNS = 5, 10
 _OF_FILES = ("csv", "npz", "image-folder")
 
 
+def parser():
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
+    commands = p.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
+    )
+    commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
+    show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
+    names = [name for name in SPECS if name not in _OF_FILES]
+    show.add_argument("name", metavar="NAME", help=", ".join(names)).completer = lambda **_: names
+    show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
+    return p
+
+
 def main(arguments=None):
     """Runs the command line.
 
@@ -21,17 +37,7 @@ def main(arguments=None):
     Returns:
         int, the exit code: 2 for what the user can mend, said in one line on stderr.
     """
-    parser = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
-    commands = parser.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
-    )
-    commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
-    show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
-    show.add_argument("name", metavar="NAME", help=", ".join(name for name in SPECS if name not in _OF_FILES))
-    show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.command == "list":
         return run_command(DataError, _list, options.data_dir)
     return run_command(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))

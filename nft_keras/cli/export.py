@@ -66,6 +66,17 @@ def export(folder, format, out=None):
     return out
 
 
+def parser():
+    """The argument parser."""
+    p = argparse.ArgumentParser(
+        prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
+    )
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument("--format", required=True, choices=FORMATS)
+    p.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
+    return p
+
+
 def main(arguments=None):
     """Exports a classifier and prints where it went.
 
@@ -75,13 +86,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0, or 2 for something wrong in what was typed.
     """
-    parser = argparse.ArgumentParser(
-        prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    parser.add_argument("--format", required=True, choices=FORMATS)
-    parser.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     return run_command(ExportError, _export, options)
 
 

@@ -57,6 +57,18 @@ def predict(folder, path):
     return rows
 
 
+def parser():
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
+    p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument(
+        "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"
+    )
+    p.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
+    p.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
+    return p
+
+
 def main(arguments=None):
     """Prints or writes the predictions, a row per example.
 
@@ -66,14 +78,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0, or 2 for something wrong in what was typed or in the input.
     """
-    parser = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
-    parser.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    parser.add_argument(
-        "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
-    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
-    return run_command((DataError, ExportError), _predict, parser.parse_args(arguments))
+    return run_command((DataError, ExportError), _predict, parser().parse_args(arguments))
 
 
 def _predict(options):

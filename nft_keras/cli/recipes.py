@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from nft_keras.experiments.recipe.reading import shipped_recipes
+from nft_keras.experiments.recipe.reading import shipped_names
 
 
 def parser():
@@ -23,10 +23,9 @@ def main(arguments=None):
         The exit code, 0.
     """
     parser().parse_args(arguments)
-    folder = shipped_recipes()
-    names = {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
+    names = shipped_names()
     width = max(map(len, names))
-    for name, file in sorted(names.items(), key=lambda item: (item[0].count("/"), item[0])):
+    for name, file in names.items():
         what, cost = described(file.read_text(encoding="utf-8"))
         print(f"{name:{width}}  {what}" + (f"\n{'':{width}}  {cost}" if cost else ""))
     return 0

@@ -8,6 +8,20 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
+def parser():
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
+    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
+    p.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
+    p.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
+    )
+    return p
+
+
 def main(arguments=None):
     """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
@@ -19,16 +33,7 @@ def main(arguments=None):
     Returns:
         The exit code: 0, or 2 for something wrong in what was typed.
     """
-    parser = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
-    parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="FOLDER",
-        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
-    )
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.keep is not None:
         return run_command(RecipeError, _keep, options)
     return run_command(RecipeError, _report, options.folders, options.out or options.folders[0])

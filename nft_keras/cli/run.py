@@ -1,10 +1,9 @@
 """nft-keras run RECIPE.yaml: trains every cell of a recipe and reports on it."""
 
 import argparse
-from pathlib import Path
 
 from nft_keras.backend import BackendError
-from nft_keras.cli.options import add_recipe_options, positive, run_command
+from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
@@ -16,13 +15,7 @@ def parser():
     p = argparse.ArgumentParser(
         prog="nft-keras run", description="Train what a recipe describes; compare methods in a table."
     )
-    p.add_argument(
-        "recipe",
-        type=Path,
-        metavar="RECIPE.yaml",
-        nargs="+",
-        help="recipe file(s), or names of shipped ones, e.g. imdb",
-    )
+    add_recipe(p, "recipe file(s), or names of shipped ones, e.g. imdb", nargs="+")
     add_recipe_options(p)
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")
     p.add_argument(

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from nft_keras.backend import BackendError, check_backend, import_tensorflow_quietly, make_deterministic
-from nft_keras.cli.options import add_recipe_options, positive, run_command
+from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -28,7 +28,7 @@ def parser():
         description="Try the settings that a recipe's `sweep` lists; train the best by validation error for every "
         "seed. The same command on another machine, with the same --storage and --out, joins.",
     )
-    p.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="recipe file, or a shipped one's name")
+    add_recipe(p, "recipe file, or a shipped one's name")
     p.add_argument(
         "--storage",
         metavar="URL",

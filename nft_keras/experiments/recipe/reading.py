@@ -283,6 +283,13 @@ def shipped_recipes():
     return inside if inside.is_dir() else package.parent / "recipes"
 
 
+def shipped_names():
+    """{name: file} of the shipped recipes: "imdb", and "small/imdb" of those in folders, after them."""
+    folder = shipped_recipes()
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
+    return {name: files[name] for name in sorted(files, key=lambda name: (name.count("/"), name))}
+
+
 def find_recipe(path):
     """The file that a recipe is read from.
 
@@ -298,10 +305,7 @@ def find_recipe(path):
     """
     if os.path.isfile(path):
         return path
-    folder = shipped_recipes()
-    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
-    shipped = dict(sorted(files.items()))
-    asked = str(path)
+    shipped, asked = shipped_names(), str(path)
     name = asked[len("recipes/") : -len(".yaml")] if re.fullmatch(r"recipes/.+\.yaml", asked) else asked
     if name in shipped:
         return shipped[name]
