@@ -1,4 +1,8 @@
-"""The command line: `nft-keras VERB ...`, or `python -m nft_keras VERB ...`; each verb is a module here."""
+"""The command line: `nft-keras VERB ...`, or `python -m nft_keras VERB ...`; each verb is a module here.
+
+Such a module has `parser()`, an `argparse.ArgumentParser`, and `main(arguments=None)`, of the words after the verb
+(default `sys.argv[1:]`), which returns the exit code: 0, or 2 for something wrong in what was typed or in files.
+"""
 
 import importlib
 import importlib.metadata

@@ -38,14 +38,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Attacks, prints the tables and writes robustness.md, .csv, .json, .png and .pdf.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed, in the runs or in the data.
-    """
+    """Attacks, prints the tables and writes robustness.md, .csv, .json, .png and .pdf."""
     return run_command((RecipeError, DataError, ExportError), _attack, parser().parse_args(arguments))
 
 

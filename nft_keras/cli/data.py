@@ -29,14 +29,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        int, the exit code: 2 for what the user can mend, said in one line on stderr.
-    """
+    """Lists the data sets, or draws one."""
     options = parser().parse_args(arguments)
     if options.command == "list":
         return run_command(DataError, _list, options.data_dir)

@@ -78,14 +78,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Exports a classifier and prints where it went.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
-    """
+    """Exports a classifier and prints where it went."""
     options = parser().parse_args(arguments)
     return run_command(ExportError, _export, options)
 

@@ -32,14 +32,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Draws a figure as PNG and PDF.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
-    """
+    """Draws a figure as PNG and PDF."""
     options = parser().parse_args(arguments)
     return run_command(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])
 

@@ -70,14 +70,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Prints or writes the predictions, a row per example.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed or in the input.
-    """
+    """Prints or writes the predictions, a row per example."""
     return run_command((DataError, ExportError), _predict, parser().parse_args(arguments))
 
 

@@ -14,14 +14,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code, 0.
-    """
+    """Prints the shipped recipes."""
     parser().parse_args(arguments)
     names = shipped_names()
     width = max(map(len, names))

@@ -26,12 +26,6 @@ def main(arguments=None):
     """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
     With --keep it writes what is to be kept of one recipe's run instead.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
     """
     options = parser().parse_args(arguments)
     if options.keep is not None:

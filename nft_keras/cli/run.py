@@ -33,14 +33,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0; 1 if a trial failed; 2 for something wrong in what was typed or in the data.
-    """
+    """Trains, prints the tables, and returns 1 if a trial failed."""
     return run_command((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
 
 

@@ -46,15 +46,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0; 1 if a point or a seed failed, or workers died; 2 for something wrong in what was typed or
-        in the data.
-    """
+    """Sweeps, and returns 1 if a point or a seed failed, or workers died."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
     return run_command((RecipeError, DataError, BackendError), _work if options.worker else _sweep, options, arguments)
