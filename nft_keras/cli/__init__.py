@@ -31,7 +31,7 @@ INTERRUPTED = {
 }
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Runs a verb.
 
     Args:
@@ -56,7 +56,7 @@ def main(arguments=None):
     return importlib.import_module(f"nft_keras.cli.{verb}").main(rest)
 
 
-def usage():
+def usage() -> str:
     """What --help prints."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())

@@ -17,7 +17,7 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras attack",
@@ -37,7 +37,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Attacks, prints the tables and writes robustness.md, .csv, .json, .png and .pdf."""
     return run_command((RecipeError, DataError, ExportError), _attack, parser().parse_args(arguments))
 

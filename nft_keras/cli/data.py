@@ -12,7 +12,7 @@ _ROWS, _COLUMNS = 5, 10
 _OF_FILES = ("csv", "npz", "image-folder")
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
     commands = p.add_subparsers(dest="command", required=True)
@@ -28,7 +28,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Lists the data sets, or draws one."""
     options = parser().parse_args(arguments)
     if options.command == "list":

@@ -24,7 +24,7 @@ FORMATS = {
 }
 
 
-def export(folder, format, out=None):
+def export(folder: str | os.PathLike, format: str, out: str | os.PathLike | None = None) -> Path:
     """Writes a trial's classifier alone, without anything of the auxiliary network or of an optimizer.
 
     Its input is what the trial trained on: preprocessing.json beside it says how that is made, images divided by 255.
@@ -66,7 +66,7 @@ def export(folder, format, out=None):
     return out
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
@@ -77,7 +77,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Exports a classifier and prints where it went."""
     options = parser().parse_args(arguments)
     return run_command(ExportError, _export, options)

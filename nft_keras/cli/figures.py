@@ -16,7 +16,7 @@ NAMES = {
 }
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     names = "".join(f"\n  {name}  {what}" for name, what in NAMES.items())
     p = argparse.ArgumentParser(
@@ -31,7 +31,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Draws a figure as PNG and PDF."""
     options = parser().parse_args(arguments)
     return run_command(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])

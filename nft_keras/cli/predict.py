@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from nft_keras.cli.options import run_command
 from nft_keras.data import DataError, Part
@@ -16,7 +17,7 @@ from nft_keras.experiments.files import atomic_write
 _BATCH = 250
 
 
-def predict(folder, path):
+def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str, Any]]:
     """Classifies what is in a file, prepared as the training data of the classifier were.
 
     Args:
@@ -57,7 +58,7 @@ def predict(folder, path):
     return rows
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
     p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
@@ -69,7 +70,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Prints or writes the predictions, a row per example."""
     return run_command((DataError, ExportError), _predict, parser().parse_args(arguments))
 

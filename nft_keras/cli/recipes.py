@@ -6,14 +6,14 @@ import re
 from nft_keras.experiments.recipe.reading import shipped_names
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     return argparse.ArgumentParser(
         prog="nft-keras recipes", description="List the shipped recipes, each with what it is and what it costs."
     )
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Prints the shipped recipes."""
     parser().parse_args(arguments)
     names = shipped_names()

@@ -8,7 +8,7 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
     p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
@@ -22,7 +22,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
     With --keep it writes what is to be kept of one recipe's run instead.

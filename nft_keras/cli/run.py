@@ -10,7 +10,7 @@ from nft_keras.experiments.runs import flatten
 from nft_keras.experiments.train.run import Options, run_recipes, trials_of
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras run", description="Train what a recipe describes; compare methods in a table."
@@ -32,7 +32,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Trains, prints the tables, and returns 1 if a trial failed."""
     return run_command((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
 

@@ -21,7 +21,7 @@ COMMAND = (sys.executable, "-m", "nft_keras", "sweep")
 MOST_REPLACED = 10
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras sweep",
@@ -45,7 +45,7 @@ def parser():
     return p
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Sweeps, and returns 1 if a point or a seed failed, or workers died."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
