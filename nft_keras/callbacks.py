@@ -22,11 +22,11 @@ class Comparison(keras.callbacks.Callback):
         examples: (x, y), or None.
     """
 
-    def __init__(self, examples):
+    def __init__(self, examples: tuple | None) -> None:
         super().__init__()
         self.examples = examples
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Compares the two losses."""
         reduction = 0.0
         if self.model.simplifying:
@@ -41,7 +41,7 @@ class Comparison(keras.callbacks.Callback):
         return float(losses[0]) - float(losses[1])
 
 
-def some_examples(given):
+def some_examples(given: dict) -> tuple | None:
     """A few examples (x, y) out of the data that `fit` is given; of an iterator they are put back.
 
     Args:

@@ -265,9 +265,8 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     from nft_keras.classifiers import fc_a
 
     monkeypatch.chdir(tmp_path)
-    examples = tf.data.Dataset.from_tensor_slices((np.zeros((4, 28, 28, 1), "float32"), np.zeros(4, "int32")))
-    names = {"classifier": fc_a((28, 28, 1), 2), "examples": examples}
-    names["train"] = names["valid"] = examples.batch(2)
+    names = {"classifier": fc_a((28, 28, 1), 2), "x": np.zeros((4, 28, 28, 1), "float32"), "y": np.zeros(4, "int32")}
+    names["train"] = names["valid"] = tf.data.Dataset.from_tensor_slices((names["x"], names["y"])).batch(2)
     (program,) = blocks(page, "python")
     short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
     exec(short if "filters=" in short else short.replace(" unet(", " unet(filters=4, depth=1, "), names)
