@@ -3,6 +3,7 @@
 import inspect
 import logging
 import sys
+from types import GeneratorType
 
 import keras
 from keras import ops
@@ -187,8 +188,8 @@ class SimplifyingModel(keras_internals.Model):
         """Changes the arguments of `fit`, all of them by name, to what Keras shall have."""
         if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
-        # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
-        given["shuffle"] = given["shuffle"] and not is_dataset(given["x"])
+        # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
+        given["shuffle"] = given["shuffle"] and not (is_dataset(given["x"]) or isinstance(given["x"], GeneratorType))
         self._build_optimizers()
 
     def export(self, *args, **kwargs):

@@ -3,11 +3,13 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.base import Plan, SimplifyingModel, as_floats, squared_norms
+from nft_keras.callbacks import some_examples
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -115,6 +117,20 @@ class FriendlyTraining(SimplifyingModel):
         self._perturbation.update_state(squared_norms(perturbed, x))
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
         return backend.keras_step(self, (perturbed, y, sample_weight))
+
+    def _prepare_fit(self, given):
+        """Refuses labels that are no class each, as far as they can be seen before training."""
+        super()._prepare_fit(given)
+        x, y = some_examples(given) or (None, None)
+        if y is None or keras.tree.is_nested(y) or len(y.shape) != 2 or y.shape[1] < 2:
+            return
+        labels = ops.convert_to_numpy(y).astype("float32")
+        of_many = labels[~np.isclose(labels.sum(1), 1, atol=1e-3)]
+        if len(of_many):
+            raise ValueError(
+                f"FriendlyTraining needs one class per example, got the labels {of_many[0].tolist()}: several classes, "
+                "or none"
+            )
 
     def carried_variables(self):
         """Variables that a training step needs beside those that Keras knows of."""

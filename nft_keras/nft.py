@@ -27,7 +27,6 @@ from nft_keras.base import (
     SimplifyingModel,
     as_floats,
     as_list,
-    is_dataset,
     squared_norms,
     warn,
 )
@@ -323,19 +322,18 @@ class FriendlyModel(SimplifyingModel):
         minibatches. The auxiliary network's begin at the start of x in every epoch, the classifier's where its last
         pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both.
         """
-        if self.auxiliary is not None:
-            self._check_fit(given)
-            if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
-                keras_internals.split_for_validation(given)
-            examples = some_examples(given)
-            if examples:
-                self._build_networks(*examples)
-            data = {name: given[name] for name in READS}
-            data["shuffle"] = data["shuffle"] and not is_dataset(data["x"])
-            # Both after the plan, which says what the epoch is; the comparison after theta and before w is updated.
-            first_phase = [FirstPhase(data)] if self.phases == "epoch" else []
-            given["callbacks"] = [*as_list(given["callbacks"]), *first_phase, Comparison(examples)]
+        if self.auxiliary is None:
+            return super()._prepare_fit(given)
+        self._check_fit(given)
+        if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
+            keras_internals.split_for_validation(given)
+        examples = some_examples(given)
+        if examples:
+            self._build_networks(*examples)
         super()._prepare_fit(given)
+        first_phase = [FirstPhase({name: given[name] for name in READS})] if self.phases == "epoch" else []
+        # Both after the plan, which says what the epoch is; the comparison after theta and before w is updated.
+        given["callbacks"] = [*as_list(given["callbacks"]), *first_phase, Comparison(examples)]
 
     def _check_fit(self, given):
         callbacks = as_list(given["callbacks"])

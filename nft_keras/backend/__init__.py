@@ -16,7 +16,7 @@ updates by these functions, which `nft_keras.backend.tensorflow` and `nft_keras.
 | `unless_empty(x, step, otherwise, data)` | step(data), or otherwise() for a minibatch x without examples |
 | `unfinished_rows(unfinished, fixed_shapes)` | (take, put): cuts out unfinished rows, or all, and its inverse |
 | `while_loop(condition, body, values, data)` | the values after a loop of body(*values, *data) |
-| `predictor(model)` | a compiled function from x to predictions |
+| `compiled(model, function)` | the compiled function of arrays, with the weights of the moment of its call |
 | `scope(model)` | the context in which variables of the model are created |
 
 What else depends on the back end, and needs no Keras to be imported, are the functions below.
@@ -45,7 +45,7 @@ PROTOCOL = (
     "unless_empty",
     "unfinished_rows",
     "while_loop",
-    "predictor",
+    "compiled",
     "scope",
 )
 # XLA on the CPU gives the same bits every time as it is; on a GPU this makes it so.

@@ -141,9 +141,15 @@ def while_loop(condition, body, values, data):
     return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
 
 
-def predictor(model):
-    """A compiled function from x to the model's predictions, with the weights of the moment of its call."""
-    return model.predict_on_batch
+def compiled(model, function):
+    """A compiled function of arrays that reads the model's weights of the moment of its call."""
+
+    @jax.jit
+    def pure(values, data):
+        with keras.StatelessScope(list(zip(model.variables, values, strict=True))):
+            return function(*data)
+
+    return lambda *data: pure([v.value for v in model.variables], data)
 
 
 def scope(model):

@@ -113,6 +113,18 @@ def split_for_validation(given):
     given.update(zip(("x", "y", "sample_weight"), train, strict=True), validation_data=valid, validation_split=0.0)
 
 
+def sample_weights(y, class_weight):
+    """The weights of examples with labels y that `fit` makes of its `class_weight`."""
+    from keras.src.trainers.data_adapters import data_adapter_utils
+
+    return data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
+
+
+def is_made_of(dataset, source):
+    """Whether a `tf.data.Dataset` is another one, or made of it by `map`, `prefetch` and the like."""
+    return dataset is source or any(is_made_of(each, source) for each in dataset._inputs())
+
+
 def loss_tracker(model):
     """The metric in which Keras' own step keeps the mean loss of the epoch."""
     return next(metric for metric in model.metrics if metric.name == "loss")

@@ -72,9 +72,9 @@ def unfinished_rows(unfinished, fixed_shapes):
     )
 
 
-def predictor(model):
-    """A compiled function from x to the model's predictions, with the weights of the moment of its call."""
-    return tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+def compiled(model, function):
+    """A compiled function of arrays that reads the model's weights of the moment of its call."""
+    return tf.function(function, reduce_retracing=True)
 
 
 def scope(model):
