@@ -1,6 +1,8 @@
 """Easy Examples First: the classifier sees the examples of lowest loss only, and more of them every epoch."""
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,6 +12,9 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import tensorflow_for_data, untuned
 from nft_keras.base import Plan, SimplifyingModel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -34,7 +39,7 @@ class EasyExamplesFirst(SimplifyingModel):
     """
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]), nothing if it is empty; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -68,7 +73,14 @@ class EasyExamplesPlan(Plan):
 
     model_class = EasyExamplesFirst
 
-    def __init__(self, examples, n, first_fraction, simplification_epochs, law="quadratic"):
+    def __init__(
+        self,
+        examples: "tuple[np.ndarray, np.ndarray] | tf.data.Dataset",
+        n: int,
+        first_fraction: float,
+        simplification_epochs: int,
+        law: str | Callable[[float], float] = "quadratic",
+    ) -> None:
         super().__init__(simplification_epochs, law)
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         self.examples = examples
@@ -81,12 +93,12 @@ class EasyExamplesPlan(Plan):
     def _has_arrays(self):
         return isinstance(self.examples, (tuple, list))
 
-    def count(self, gamma):
+    def count(self, gamma: int) -> int:
         """The number of examples that are seen in epoch gamma (an int >= 1)."""
         share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
         return max(1, math.floor(share * self.n + 1e-9))
 
-    def minibatches(self, batch_size, seed=None):
+    def minibatches(self, batch_size: int, seed: int | None = None) -> "keras.utils.PyDataset | tf.data.Dataset":
         """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
 
         Args:
@@ -115,12 +127,12 @@ class EasyExamplesPlan(Plan):
         padded = kept.shuffle(self.n, seed).batch(batch_size).concatenate(empty.repeat()).take(steps)
         return untuned(padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan."""
         super().on_train_begin(logs)
         self._predict = backend.predictor(self.model)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps the examples with the lowest loss."""
         count, kept = self.count(epoch + 1), np.ones(self.n, bool)
         if count < self.n:
