@@ -3,7 +3,9 @@
 import inspect
 import logging
 import sys
+from collections.abc import Callable
 from types import GeneratorType
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -31,7 +33,7 @@ class Plan(keras.callbacks.Callback):
 
     model_class = None  # what a plan drives, a subclass of SimplifyingModel
 
-    def __init__(self, simplification_epochs, law="quadratic"):
+    def __init__(self, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic") -> None:
         super().__init__()
         self.simplification_epochs = number(
             "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
@@ -43,11 +45,11 @@ class Plan(keras.callbacks.Callback):
             if not 0 <= self.law(at) <= 1:
                 raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
 
-    def fraction(self, gamma):
+    def fraction(self, gamma: int) -> float:
         """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
         return self.law(progress(gamma, self.simplification_epochs))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan."""
         if self.model_class and not isinstance(self.model, self.model_class):
             name, wanted, got = (kind.__name__ for kind in (type(self), self.model_class, type(self.model)))
@@ -85,7 +87,7 @@ class SimplifyingModel(keras_internals.Model):
     training_logs = ()  # names that only training logs
     plan_class = None
 
-    def __init__(self, classifier, **kwargs):
+    def __init__(self, classifier: keras.Model, **kwargs: Any) -> None:
         # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
         super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
@@ -95,22 +97,22 @@ class SimplifyingModel(keras_internals.Model):
         self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, optimized={})
         self.built = classifier.built
 
-    def networks(self):
+    def networks(self) -> list[keras.Model]:
         """The networks that training has now, a list: the classifier, and what a method has beside it."""
         return [self.classifier]
 
-    def drop(self):
+    def drop(self) -> None:
         """Leaves the classifier alone: from now on training is classic, and what else helped it is freed."""
         self.simplifying = False
         self._aside.train_functions = {}
 
     @property
-    def simplifying(self):
+    def simplifying(self) -> bool:
         """Whether a training step alters the data now."""
         return self._aside.simplifying
 
     @simplifying.setter
-    def simplifying(self, value):
+    def simplifying(self, value: bool) -> None:
         self._switch_step(simplifying=bool(value))
 
     def _kind_of_step(self):
@@ -124,34 +126,36 @@ class SimplifyingModel(keras_internals.Model):
         if self._kind_of_step() != before:
             keras_internals.swap_train_function(self, self._aside.train_functions, before, self._kind_of_step())
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Predictions of the classifier: f(x, w)."""
         return self.classifier(inputs, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         return backend.weighted(loss, x) if training else loss
 
-    def unlogged_loss(self, x, y, y_pred, sample_weight=None, training=False):
+    def unlogged_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = False) -> Any:
         """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
         with keras_internals.without_logs_of_outputs(self):
             return self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
-    def test_step(self, *arguments):
+    def test_step(self, *arguments: Any) -> Any:
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
         result = super().test_step(*arguments)
         logs, *state = result if isinstance(result, tuple) else (result,)
         logs = {name: value for name, value in logs.items() if name not in self.training_logs}
         return (logs, *state) if state else logs
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configures training as `keras.Model.compile` does."""
         super().compile(*args, **kwargs)
         self._aside.train_functions, self._aside.optimized = {}, {}
         self._build_optimizers()
 
-    def optimizers(self):
+    def optimizers(self) -> list[tuple[keras.optimizers.Optimizer, keras.Model]]:
         """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
         return [(self.optimizer, self.classifier)]
 
@@ -166,11 +170,11 @@ class SimplifyingModel(keras_internals.Model):
                     keras_internals.build_anew(optimizer, variables)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict) -> None:
         """Compiles with `get_compile_config`'s dictionary."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
@@ -192,16 +196,16 @@ class SimplifyingModel(keras_internals.Model):
         given["shuffle"] = given["shuffle"] and not (is_dataset(given["x"]) or isinstance(given["x"], GeneratorType))
         self._build_optimizers()
 
-    def export(self, *args, **kwargs):
+    def export(self, *args: Any, **kwargs: Any) -> None:
         """Exports the classifier, as `keras.Model.export` does: deployment needs nothing else."""
         return self.classifier.export(*args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
         return {**super().get_config(), "classifier": keras.saving.serialize_keras_object(self.classifier)}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
         """Builds a model from `get_config`'s dictionary."""
         networks = {
             role: keras.saving.deserialize_keras_object(config[role], custom_objects=custom_objects)
@@ -220,7 +224,7 @@ def _refuse_own_steps(classifier):
         )
 
 
-def is_dataset(x):
+def is_dataset(x: Any) -> bool:
     """Whether x is a `tf.data.Dataset` or PyTorch's `DataLoader`; neither is imported to tell."""
     tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.utils.data.DataLoader):
@@ -228,13 +232,13 @@ def is_dataset(x):
     return tf is not None and isinstance(x, tf.data.Dataset)
 
 
-def as_list(callbacks):
+def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
     """The callbacks that `fit` was given, as a list, however they were given."""
     callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
     return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
 
 
-def as_floats(x):
+def as_floats(x: Any) -> Any:
     """x as a tensor of a floating-point dtype: its own, or float32 for integers.
 
     Raises:
@@ -246,12 +250,12 @@ def as_floats(x):
     return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
 
 
-def squared_norms(altered, x):
+def squared_norms(altered: Any, x: Any) -> Any:
     """Squared norm of delta = altered - x, one per example, in float32."""
     delta = ops.cast(altered, "float32") - ops.cast(x, "float32")
     return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
 
 
-def warn(message, *arguments):
+def warn(message: str, *arguments: Any) -> None:
     """Logs a warning of the package: one line that a user should read, and need not act on."""
     logging.getLogger("nft_keras").warning(message, *arguments)

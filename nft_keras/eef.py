@@ -2,6 +2,8 @@
 
 import math
 import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,6 +13,9 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
 from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -35,7 +40,7 @@ class EasyExamplesFirst(SimplifyingModel):
     """
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]), nothing if it is empty; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -88,7 +93,14 @@ class EasyExamplesPlan(Plan):
 
     model_class = EasyExamplesFirst
 
-    def __init__(self, examples=None, n=None, first_fraction=0.2, simplification_epochs=None, law="quadratic"):
+    def __init__(
+        self,
+        examples: "tuple | tf.data.Dataset | None" = None,
+        n: int | None = None,
+        first_fraction: float = 0.2,
+        simplification_epochs: int | None = None,
+        law: str | Callable[[float], float] = "quadratic",
+    ) -> None:
         super().__init__(simplification_epochs, law)
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         if n is not None:
@@ -103,19 +115,21 @@ class EasyExamplesPlan(Plan):
         elif examples is not None:
             self.choose_among(*examples)
 
-    def choose_among(self, *arrays):
+    def choose_among(self, *arrays: Any) -> None:
         """Takes other examples: arrays x, y and, where there are some, sample weights."""
         n = len(keras.tree.flatten(arrays)[0])
         if self.n not in (None, n):
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
         self.examples, self.n, self.kept = arrays, n, np.ones(n, bool)
 
-    def count(self, gamma):
+    def count(self, gamma: int) -> int:
         """The number of examples that are seen in epoch gamma (an int >= 1)."""
         share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
         return max(1, math.floor(share * self.n + 1e-9))
 
-    def minibatches(self, batch_size, seed=None, shuffle=True):
+    def minibatches(
+        self, batch_size: int, seed: int | None = None, shuffle: bool = True
+    ) -> "keras.utils.PyDataset | tf.data.Dataset":
         """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
 
         Args:
@@ -147,16 +161,16 @@ class EasyExamplesPlan(Plan):
         self._made = kept.batch(batch_size).concatenate(empty.repeat()).take(steps)
         return untuned(self._made.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
-    def made(self, x):
+    def made(self, x: Any) -> bool:
         """Whether what `fit` is given are the plan's minibatches, or made of them."""
         return x is self._made or (is_dataset(x) and keras_internals.is_made_of(x, self._made))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan."""
         super().on_train_begin(logs)
         self._losses_of = backend.compiled(self.model, lambda *data: losses_of_examples(self.model, *data))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps the examples with the lowest loss."""
         count, kept = self.count(epoch + 1), np.ones(self.n, bool)
         if count < self.n:
@@ -191,7 +205,7 @@ class EasyExamplesPlan(Plan):
         return (_rows(self.examples, slice(i, i + 250)) for i in range(0, self.n, 250))
 
 
-def losses_of_examples(model, x, y, sample_weight=None):
+def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: Any = None) -> Any:
     """The compiled loss of each example: that of a minibatch of it alone.
 
     Args:

@@ -1,6 +1,8 @@
 """Friendly Training (Marullo et al. 2021): every example gets a perturbation of its own, found by gradient steps."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -46,7 +48,9 @@ class FriendlyTraining(SimplifyingModel):
 
     training_logs = ("perturbation", "perturbation_steps")
 
-    def __init__(self, classifier, step, confidence, from_logits=True, **kwargs):
+    def __init__(
+        self, classifier: keras.Model, step: float, confidence: float, from_logits: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(classifier, **kwargs)
         self.step = number("step", step, "a finite number > 0", lambda n: 0 < n < math.inf, float)
         self.confidence = number("confidence", confidence, "in [0, 1]", lambda n: 0 <= n <= 1, float)
@@ -56,11 +60,11 @@ class FriendlyTraining(SimplifyingModel):
         self._aside.max_steps = keras.Variable(0, trainable=False, dtype="int32", name="max_steps")
 
     @property
-    def max_steps(self):
+    def max_steps(self) -> keras.Variable:
         """The most steps that a perturbation takes now, a scalar int32 `keras.Variable`."""
         return self._aside.max_steps
 
-    def perturb(self, x, y):
+    def perturb(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Perturbed data x + delta.
 
         Args:
@@ -103,12 +107,12 @@ class FriendlyTraining(SimplifyingModel):
         _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
         return x + delta, steps
 
-    def simplify(self, x, y):
+    def simplify(self, x: Any, y: Any) -> Any:
         """Perturbed data x + delta of `perturb`, without the steps."""
         return self.perturb(x, y)[0]
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]): x is perturbed, then w is updated; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -132,11 +136,11 @@ class FriendlyTraining(SimplifyingModel):
                 "or none"
             )
 
-    def carried_variables(self):
+    def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         return [self.max_steps]
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
         names = ("step", "confidence", "from_logits")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -171,16 +175,18 @@ class PerturbationPlan(Plan):
 
     model_class = FriendlyTraining
 
-    def __init__(self, max_steps, simplification_epochs, law="quadratic"):
+    def __init__(
+        self, max_steps: int, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic"
+    ) -> None:
         super().__init__(simplification_epochs, law)
         whole = "a whole number >= 0"
         self.max_steps = number("max_steps", max_steps, whole, lambda n: n >= 0 and not n % 1, int)
 
-    def steps(self, gamma):
+    def steps(self, gamma: int) -> int:
         """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
         return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets the number of steps and says whether the epoch's data are altered."""
         self.model.max_steps.assign(self.steps(epoch + 1))
         self.model.simplifying = self.steps(epoch + 1) > 0

@@ -14,6 +14,8 @@ alpha and beta stand for the two optimizers.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -106,7 +108,15 @@ class FriendlyModel(SimplifyingModel):
 
     training_logs = ("auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "eta")
 
-    def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", **kwargs):
+    def __init__(
+        self,
+        classifier: keras.Model,
+        auxiliary: keras.Model | None,
+        penalty: str = "sum",
+        phases: str = "epoch",
+        classifier_mode: str = "inference",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(classifier, **kwargs)
         if auxiliary is not None and not isinstance(auxiliary, keras.Model):
             raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
@@ -123,29 +133,29 @@ class FriendlyModel(SimplifyingModel):
             self._check_apart()
 
     @property
-    def auxiliary(self):
+    def auxiliary(self) -> keras.Model | None:
         """The auxiliary network s(., theta), or None once it was dropped."""
         return self._aside.auxiliary
 
     @property
-    def eta(self):
+    def eta(self) -> keras.Variable:
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
         return self._eta.variable
 
     @property
-    def updates_auxiliary(self):
+    def updates_auxiliary(self) -> bool:
         """Whether theta is updated while the data are simplified."""
         return self._aside.updates_auxiliary
 
     @updates_auxiliary.setter
-    def updates_auxiliary(self, value):
+    def updates_auxiliary(self, value: bool) -> None:
         self._switch_step(updates_auxiliary=bool(value))
 
     def _kind_of_step(self):
         alone = self.phases != "epoch" and not self.updates_auxiliary
         return self.simplifying and ("w alone" if alone else "as phases say")
 
-    def simplify(self, x, y=None, training=False):
+    def simplify(self, x: Any, y: Any = None, training: bool = False) -> Any:
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
 
         Args:
@@ -177,7 +187,7 @@ class FriendlyModel(SimplifyingModel):
     # Algorithm 1
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]) of the classifier's pass; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -199,7 +209,7 @@ class FriendlyModel(SimplifyingModel):
         backend.apply(self.optimizer, of_w, w)
         return self._logs(x, simplified, y, y_pred, sample_weight, loss)
 
-    def update_auxiliary(self, x, y, sample_weight=None):
+    def update_auxiliary(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """theta <- theta - beta times the gradient of Eq. 4, with w fixed.
 
         Args:
@@ -218,7 +228,9 @@ class FriendlyModel(SimplifyingModel):
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
         return eq_4
 
-    def eq_4(self, x, y, sample_weight=None, training=False, logged=False):
+    def eq_4(
+        self, x: Any, y: Any, sample_weight: Any = None, training: bool = False, logged: bool = False
+    ) -> tuple[Any, tuple]:
         """Eq. 4: the classification loss of f(s(x)) plus eta times the squared norm of the change.
 
         Args:
@@ -264,18 +276,18 @@ class FriendlyModel(SimplifyingModel):
         keras_internals.loss_tracker(self).update_state(loss * backend.num_replicas(), ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def networks(self):
+    def networks(self) -> list[keras.Model]:
         """The classifier, and the auxiliary network until it is dropped."""
         return [self.classifier] if self.auxiliary is None else [self.classifier, self.auxiliary]
 
-    def drop_auxiliary(self):
+    def drop_auxiliary(self) -> None:
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         super().drop()
         self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
 
     drop = drop_auxiliary
 
-    def carried_variables(self):
+    def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         if self.auxiliary is None or getattr(self, "auxiliary_optimizer", None) is None:
             return []
@@ -283,7 +295,12 @@ class FriendlyModel(SimplifyingModel):
 
     # Keras
 
-    def compile(self, optimizer="rmsprop", auxiliary_optimizer=None, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        auxiliary_optimizer: str | keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Configures training as `keras.Model.compile` does, with one more optimizer.
 
         Args:
@@ -309,7 +326,7 @@ class FriendlyModel(SimplifyingModel):
                 self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
             self._build_optimizers()
 
-    def optimizers(self):
+    def optimizers(self) -> list[tuple[keras.optimizers.Optimizer, keras.Model]]:
         """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
         of_auxiliary = [(self.auxiliary_optimizer, self.auxiliary)] if self.auxiliary_optimizer else []
         return [*super().optimizers(), *of_auxiliary]
@@ -373,7 +390,9 @@ class FriendlyModel(SimplifyingModel):
         if shared:
             raise ValueError(f"theta and w must be apart, but both networks train {', '.join(shared[:3])}")
 
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
         if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
@@ -390,19 +409,19 @@ class FriendlyModel(SimplifyingModel):
 
     # Saving
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Stores, beside what Keras does, that the auxiliary network was dropped."""
         super().save_own_variables(store)
         if self.auxiliary is None:
             store[DROPPED] = True
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Drops the auxiliary network if what is loaded was stored after the drop."""
         if DROPPED in store.keys():
             self.drop_auxiliary()
         super().load_own_variables({name: store[name] for name in store.keys() if name != DROPPED})
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
         return {
             **super().get_config(),
@@ -410,7 +429,7 @@ class FriendlyModel(SimplifyingModel):
             **{name: getattr(self, name) for name in ("penalty", "phases", "classifier_mode")},
         }
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict:
         """What `compile` was called with, serialized."""
         config = super().get_compile_config()
         if config:
@@ -421,7 +440,7 @@ class FriendlyModel(SimplifyingModel):
 class AuxiliaryTraining(keras_internals.Model):
     """The first phase as a Keras model, so that Keras' own `fit` reads and batches the data of both phases alike."""
 
-    def __init__(self, friendly):
+    def __init__(self, friendly: FriendlyModel) -> None:
         super().__init__()
         self._aside = keras_internals.Untracked(friendly=friendly)
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
@@ -434,14 +453,14 @@ class AuxiliaryTraining(keras_internals.Model):
         )
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]) of the auxiliary network's pass; returns the logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         eq_4 = self._aside.friendly.update_auxiliary(x, y, sample_weight)
         self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
         return self.get_metrics_result()
 
-    def carried_variables(self):
+    def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         friendly = self._aside.friendly
         return [*friendly.trainable_variables, *friendly.non_trainable_variables, *friendly.metrics_variables]
@@ -450,18 +469,18 @@ class AuxiliaryTraining(keras_internals.Model):
 class FirstPhase(keras.callbacks.Callback):
     """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
 
-    def __init__(self, data):
+    def __init__(self, data: dict) -> None:
         super().__init__()
         self.data = data
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Makes the pass by a `fit` of its own: how data are read and batched is then Keras' affair in both phases."""
         if self.model.simplifying and self.model.updates_auxiliary:
             history = self.model._auxiliary_training().fit(**self.data, verbose=0).history
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
 
 
-def eq_5(gamma, eta_max, simplification_epochs, law=quadratic):
+def eq_5(gamma: int, eta_max: float, simplification_epochs: int, law: Callable[[float], float] = quadratic) -> float:
     """Eq. 5: eta in epoch gamma, eta_max (1 - [1 - (gamma - 1) / (gamma_max_simp - 1)]_+^2) with the quadratic law.
 
     Args:
@@ -509,7 +528,13 @@ class DevelopmentalPlan(Plan):
 
     model_class = FriendlyModel
 
-    def __init__(self, eta_max, simplification_epochs, law="quadratic", first_simplified_epoch=2):
+    def __init__(
+        self,
+        eta_max: float,
+        simplification_epochs: int,
+        law: str | Callable[[float], float] = "quadratic",
+        first_simplified_epoch: int = 2,
+    ) -> None:
         super().__init__(simplification_epochs, law)
         self.eta_max = number("eta_max", eta_max, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
         self.first_simplified_epoch = number(
@@ -517,7 +542,7 @@ class DevelopmentalPlan(Plan):
         )
         self._reductions = []  # loss_reduction of this training's simplified epochs
 
-    def eta(self, gamma):
+    def eta(self, gamma: int) -> float:
         """eta in epoch gamma (Eq. 5).
 
         Args:
@@ -528,15 +553,15 @@ class DevelopmentalPlan(Plan):
         """
         return eq_5(gamma, self.eta_max, self.simplification_epochs, self.law)
 
-    def active(self, gamma):
+    def active(self, gamma: int) -> bool:
         """Whether the data are simplified in epoch gamma (Algorithm 1, line 3); in a plan of one epoch none are."""
         return self.simplification_epochs > 1 and self.first_simplified_epoch <= gamma <= self.simplification_epochs
 
-    def updates_auxiliary(self, gamma):
+    def updates_auxiliary(self, gamma: int) -> bool:
         """Whether theta is updated in epoch gamma: in the simplified ones but epoch 1."""
         return gamma > 1 and self.active(gamma)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
         self._reductions = []
@@ -550,7 +575,7 @@ class DevelopmentalPlan(Plan):
                 epochs,
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets eta and says whether the epoch's data are simplified."""
         gamma = epoch + 1
         if gamma > self.simplification_epochs:
@@ -566,7 +591,7 @@ class DevelopmentalPlan(Plan):
             self.model.updates_auxiliary = self.updates_auxiliary(gamma)
         self.model.simplifying = self.active(gamma)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Drops the auxiliary network after epoch simplification_epochs, and warns of what then is to be known."""
         gamma, logs = epoch + 1, logs or {}
         if self.active(gamma) and "loss_reduction" in logs:

@@ -7,11 +7,15 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nft_keras.backend import backend_name
 from nft_keras.data import DataError
+
+if TYPE_CHECKING:
+    import keras
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _LENGTH_FILE = "sentence_bert_config.json"
@@ -197,7 +201,7 @@ def fingerprint(encoder: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def load_backbone(directory):
+def load_backbone(directory: str | os.PathLike) -> "keras.Model":
     """Loads a BERT or RoBERTa checkpoint into keras-nlp's backbone.
 
     keras-nlp's own loader wants the prefix `roberta.`, which sentence-transformers checkpoints lack, leaves RoBERTa's
