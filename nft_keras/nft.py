@@ -64,7 +64,7 @@ class FriendlyModel(SimplifyingModel):
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
         auxiliary: `keras.Model` that maps x to the shape of x, or, with two inputs, [x, y] (label-conditioned; y comes
             as class indices, or one-hot if that is its second input's shape). A subclassed one says
-            `label_conditioned = True`. None: already dropped.
+            `label_conditioned = True`. None: classic training, or already dropped; nothing is logged of altered data.
         penalty: "sum", Eq. 4: the squared norm of delta, averaged over the batch; or "mean": averaged over the
             elements of x too, so that eta does not depend on the input's size. It is never sample-weighted.
         phases: "epoch", Algorithm 1: a whole pass over the data for theta, then one for w; `fit` then reads the data
@@ -108,12 +108,13 @@ class FriendlyModel(SimplifyingModel):
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
-        self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
-        self._perturbation = keras.metrics.Mean("perturbation")
-        self._relative_perturbation = RelativePerturbation("relative_perturbation")
-        self._loss_reduction = Number("loss_reduction")
-        self._eta = Number("eta")
-        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None)
+        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None, eta=Number("eta"))
+        if auxiliary is not None:  # else there is nothing to log
+            self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
+            self._perturbation = keras.metrics.Mean("perturbation")
+            self._relative_perturbation = RelativePerturbation("relative_perturbation")
+            self._loss_reduction = Number("loss_reduction")
+            self._eta = self._aside.eta
 
     @property
     def auxiliary(self):
@@ -123,7 +124,7 @@ class FriendlyModel(SimplifyingModel):
     @property
     def eta(self):
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
-        return self._eta.variable
+        return self._aside.eta.variable
 
     @property
     def updates_auxiliary(self):
