@@ -82,8 +82,17 @@ class SimplifyingModel(keras_internals.Model):
         if not isinstance(classifier, keras.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
         self.classifier = classifier
-        self._aside = keras_internals.Untracked(simplifying=False, train_functions={})
+        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, plan=None)
         self.built = classifier.built
+
+    @property
+    def plan(self):
+        """The `Plan` that `fit` follows, or followed last; None before."""
+        return self._aside.plan
+
+    def simplify(self, x, y=None):
+        """Altered data: here x as it is; a method that alters x says how."""
+        return ops.convert_to_tensor(x)
 
     def networks(self):
         """The networks that training has now, a list: the classifier, and what a method has beside it."""
@@ -149,6 +158,7 @@ class SimplifyingModel(keras_internals.Model):
         """
         if self.plan_class and not any(isinstance(callback, self.plan_class) for callback in as_list(callbacks)):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
+        self._aside.plan = find_plan(callbacks)
         # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
         return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), callbacks=callbacks, **kwargs)
 
@@ -177,6 +187,11 @@ def as_list(callbacks):
     """The callbacks that `fit` was given, as a list, however they were given."""
     callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
     return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
+
+
+def find_plan(callbacks):
+    """The plan among the callbacks that `fit` was given; None where there is none."""
+    return next((callback for callback in as_list(callbacks) if isinstance(callback, Plan)), None)
 
 
 def as_floats(x):

@@ -101,8 +101,14 @@ class FriendlyTraining(SimplifyingModel):
         _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
         return x + delta, steps
 
-    def simplify(self, x, y):
-        """Perturbed data x + delta of `perturb`, without the steps."""
+    def simplify(self, x, y=None):
+        """Perturbed data x + delta of `perturb`, without the steps.
+
+        Raises:
+            ValueError: without labels.
+        """
+        if y is None:
+            raise ValueError("FriendlyTraining perturbs x by its labels: simplify needs the labels y too")
         return self.perturb(x, y)[0]
 
     @backend.step

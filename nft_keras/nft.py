@@ -26,11 +26,12 @@ from nft_keras.base import (
     SimplifyingModel,
     as_floats,
     as_list,
+    find_plan,
     is_dataset,
     squared_norms,
     warn,
 )
-from nft_keras.callbacks import Comparison
+from nft_keras.callbacks import Comparison, Picture
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
 from nft_keras.verdict import at_the_drop
@@ -336,6 +337,7 @@ class FriendlyModel(SimplifyingModel):
             sample_weight=sample_weight,
             steps_per_epoch=steps_per_epoch,
         )
+        self._aside.plan = find_plan(callbacks)
         if self.auxiliary is not None:
             if not any(isinstance(callback, DevelopmentalPlan) for callback in as_list(callbacks)):
                 raise ValueError(
@@ -352,8 +354,9 @@ class FriendlyModel(SimplifyingModel):
                     data, validation_data = _split_off(data, validation_split)
                     validation_split = 0.0
                 callbacks = [*as_list(callbacks), FirstPhase(data)]  # after the plan, which says what the epoch is
-            # After the first phase, before w is updated.
-            callbacks = [*as_list(callbacks), Comparison(data["x"], data["y"])]
+            # Pictures come before the plan, which drops what they show; the comparison after the first phase.
+            callbacks = sorted(as_list(callbacks), key=lambda callback: not isinstance(callback, Picture))
+            callbacks.append(Comparison(data["x"], data["y"]))
         return keras.Model.fit(
             self,
             **data,

@@ -46,6 +46,13 @@ def write_yaml(path, value):
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")
 
 
+def write_figure(figure, *paths):
+    """Writes a Matplotlib Figure to files, in the format of each one's suffix."""
+    for path in paths:
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+
+
 class OutputError(ValueError):
     """An output folder that cannot be written to."""
 
