@@ -6,6 +6,7 @@ import time
 import keras
 import numpy as np
 
+from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import SimplifyingModel
 from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
 from nft_keras.experiments.files import atomic_write, write_figure
@@ -115,6 +116,27 @@ class History(keras.callbacks.Callback):
         values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.COLUMNS.values()]
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes an epoch's logs for TensorBoard, as a single run: Keras' callback makes two, and their names longer.
+
+    Args:
+        folder: `pathlib.Path`, the run's.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.summary = tensorflow_for_data().summary
+        self.writer = self.summary.create_file_writer(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the epoch's numbers, and the learning rate with which it began."""
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        with self.writer.as_default(epoch + 1):
+            for name, value in {**logs, "learning_rate": rate}.items():
+                self.summary.scalar(name, float(value))
+        self.writer.flush()
 
 
 class Snapshots(keras.callbacks.Callback):
