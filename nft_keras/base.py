@@ -22,6 +22,10 @@ class Plan(keras.callbacks.Callback):
         simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 the plan is over from the start.
         law: "quadratic", "linear", "cosine", or a function from progress in [0, 1] to a fraction in [0, 1].
 
+    Attributes:
+        beside: the other callbacks of a `fit` that begins before the plan is over; some of them are warned of, see
+            `too_early`.
+
     Raises:
         ValueError: for arguments outside these ranges, and when training begins with a model that cannot follow the
             plan.
@@ -31,6 +35,7 @@ class Plan(keras.callbacks.Callback):
 
     def __init__(self, simplification_epochs, law="quadratic"):
         super().__init__()
+        self.beside = ()
         self.simplification_epochs = number(
             "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
         )
@@ -45,12 +50,20 @@ class Plan(keras.callbacks.Callback):
         """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
         return self.law(progress(gamma, self.simplification_epochs))
 
+    def alters(self):
+        """Whether data are altered in some epoch."""
+        return self.simplification_epochs > 1
+
     def on_train_begin(self, logs=None):
-        """Refuses a model that cannot follow the plan."""
+        """Refuses a model that cannot follow the plan, and warns of callbacks that watch too early."""
         if self.model_class and not isinstance(self.model, self.model_class):
             name, wanted, got = (kind.__name__ for kind in (type(self), self.model_class, type(self.model)))
             article = "an" if wanted[0] in "AEIOU" else "a"
             raise ValueError(f"{name} needs {article} {wanted}, got a {got}")
+        for callback in self.beside if self.alters() else ():
+            if why := too_early(callback, self.simplification_epochs):
+                name, last = type(callback).__name__, self.simplification_epochs
+                warn("%s watches while data are altered, up to epoch %d: %s", name, last, why)
 
 
 class SimplifyingModel(keras_internals.Model):
@@ -158,9 +171,16 @@ class SimplifyingModel(keras_internals.Model):
         """
         if self.plan_class and not any(isinstance(callback, self.plan_class) for callback in as_list(callbacks)):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
-        self._aside.plan = find_plan(callbacks)
+        self._take_plan(callbacks, kwargs.get("initial_epoch", 0))
         # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
         return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), callbacks=callbacks, **kwargs)
+
+    def _take_plan(self, callbacks, initial_epoch):
+        """Keeps the plan among the callbacks of `fit`, None without one, and tells it of the others."""
+        callbacks = as_list(callbacks)
+        self._aside.plan = plan = next((callback for callback in callbacks if isinstance(callback, Plan)), None)
+        if plan is not None:
+            plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
 
     def get_config(self):
         """The configuration that `from_config` builds an equal, untrained model from."""
@@ -189,9 +209,28 @@ def as_list(callbacks):
     return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
 
 
-def find_plan(callbacks):
-    """The plan among the callbacks that `fit` was given; None where there is none."""
-    return next((callback for callback in as_list(callbacks) if isinstance(callback, Plan)), None)
+def too_early(callback, last):
+    """What is wrong with a callback of Keras that compares epochs on altered data with those after the plan.
+
+    While data are altered the validation, on real data, may stand still or grow worse, which the drop mends, and
+    losses of training are those of easier data. `ModelCheckpoint(save_best_only=True)` may watch the validation: it
+    leaves training alone, and keeps what is best on real data, whenever that was.
+
+    Args:
+        callback: `keras.callbacks.Callback`.
+        last: int, the last epoch of the plan.
+
+    Returns:
+        str, what it may do and what to do instead; None if there is nothing wrong.
+    """
+    if isinstance(callback, keras.callbacks.EarlyStopping) and callback.start_from_epoch < last:
+        return f"it may stop or go back before the plan is over; give it start_from_epoch={last}"
+    if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+        return f"it may lower the learning rate for good; add it in a second fit, with initial_epoch={last}"
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only:
+        if not callback.monitor.startswith("val_"):
+            return f"{callback.monitor} is that of altered data then; let it monitor the validation"
+    return None
 
 
 def as_floats(x):

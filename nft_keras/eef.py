@@ -80,6 +80,10 @@ class EasyExamplesPlan(Plan):
         share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
         return max(1, math.floor(share * self.n + 1e-9))
 
+    def alters(self):
+        """Whether examples are left out in some epoch."""
+        return self.count(1) < self.n
+
     def minibatches(self, batch_size, seed=None):
         """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
 

@@ -170,6 +170,10 @@ class PerturbationPlan(Plan):
         """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
         return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
 
+    def alters(self):
+        """Whether data are altered in some epoch."""
+        return self.steps(1) > 0
+
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the number of steps and says whether the epoch's data are altered."""
         self.model.max_steps.assign(self.steps(epoch + 1))

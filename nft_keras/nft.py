@@ -26,7 +26,6 @@ from nft_keras.base import (
     SimplifyingModel,
     as_floats,
     as_list,
-    find_plan,
     is_dataset,
     squared_norms,
     warn,
@@ -337,7 +336,7 @@ class FriendlyModel(SimplifyingModel):
             sample_weight=sample_weight,
             steps_per_epoch=steps_per_epoch,
         )
-        self._aside.plan = find_plan(callbacks)
+        self._take_plan(callbacks, initial_epoch)
         if self.auxiliary is not None:
             if not any(isinstance(callback, DevelopmentalPlan) for callback in as_list(callbacks)):
                 raise ValueError(
@@ -490,9 +489,10 @@ class DevelopmentalPlan(Plan):
     simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and go on with
     `initial_epoch`.
 
-    At the drop two things are logged as warnings: that more than a tenth of the variance of the data is still altered,
-    so that the classifier now meets other data; and that the altered data were harder than the real ones in most
-    simplified epochs.
+    When training begins, warnings are logged of a plan longer than the training, and of callbacks that would stop it or
+    lower the learning rate by what they watch before the drop. At the drop they are of two things: that more than a
+    tenth of the variance of the data is still altered, so that the classifier now meets other data; and that the
+    altered data were harder than the real ones in most simplified epochs.
 
     Args:
         eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
@@ -537,6 +537,10 @@ class DevelopmentalPlan(Plan):
     def active(self, gamma):
         """Whether the data are simplified in epoch gamma (Algorithm 1, line 3); in a plan of one epoch none are."""
         return self.simplification_epochs > 1 and self.first_simplified_epoch <= gamma <= self.simplification_epochs
+
+    def alters(self):
+        """Whether data are simplified in some epoch: where the plan has one, and there is an auxiliary network."""
+        return self.active(self.simplification_epochs) and self.model.auxiliary is not None
 
     def updates_auxiliary(self, gamma):
         """Whether theta is updated in epoch gamma: in the simplified ones but epoch 1."""
