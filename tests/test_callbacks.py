@@ -1,7 +1,9 @@
 """Pictures, curves and films of a training: what they show is what the classifier saw."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -269,3 +271,21 @@ def test_nft_keras_is_imported_without_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "callbacks.md").read_text(encoding="utf-8")
+SCRIPTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    "script, left",
+    [*zip(SCRIPTS, (["logs", "simplification.png"], ["plan.png"], ["moons.gif", "moons.png"], []), strict=True)],
+    ids=["picture", "curve", "film", "comparison"],
+)
+def test_a_script_of_the_page_is_short_and_leaves_what_the_page_says(script, left, tmp_path, monkeypatch, capsys):
+    assert len(re.findall(r"^.", script, re.M)) <= 20
+    monkeypatch.chdir(tmp_path)
+    short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"simplification_epochs=\d+", "simplification_epochs=2", script))
+    exec(short.replace("range(5)", "range(2)"), {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    assert ("| NFT " in capsys.readouterr().out) == (not left)
