@@ -1,10 +1,11 @@
-"""What the pages show that is made when they are built: settings, data sets, the commands' help, our results.
+"""What is made when the pages are built: settings, data sets, the commands' help, our results, the notebooks as pages.
 
 A line `{{ name argument }}` of a page is replaced by what the function of that name in `GENERATED` returns, Markdown.
 What is to be read in the repository too stands in the page, between two comments; `python docs/hooks.py` makes it anew.
 The argument is the rest of the line.
 """
 
+import configparser
 import dataclasses
 import importlib
 import inspect
@@ -27,13 +28,40 @@ from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
-# What a docstring says of an argument's type and range; the tables have a column for that.
-_TYPE = re.compile(r"^(int|float|bool|ints|str)( (>=?) \S+?| in [\[(][^\])]*[\])])?[,;] ")
+# What a docstring says of an argument's type and range; the lists of settings say it themselves.
+_TYPE = re.compile(r"^(int|float|bool|ints|str)( (>=?) \S+?| in [\[(][^\])]*[\])])?[,;.] ")
+_BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/"
+)
+
+
+def on_config(config):
+    """MkDocs' event: links to the repository, if its address is known."""
+    if url := repository():
+        config.repo_url, config.repo_name = url, url.rpartition("/")[2]
+        config.edit_uri = "edit/main/docs/"
+
+
+def on_files(files, config):
+    """MkDocs' event: a page for each report of our runs and for each notebook."""
+    from mkdocs.structure.files import File, InclusionLevel
+
+    for name, content in {**run_pages(), **notebook_pages()}.items():
+        in_nav = InclusionLevel.UNDEFINED if name.startswith("notebooks/") else InclusionLevel.NOT_IN_NAV
+        files.append(File.generated(config, name, content=content, inclusion=in_nav))
 
 
 def on_page_markdown(text, page, config, files):
     """MkDocs' event: the text of a page with what is generated in it."""
-    return linked(filled(text), page.file.src_uri)
+    text = linked(filled(text), page.file.src_uri, repository())
+    return re.sub(r"(?<=\d) ± (?=\d)", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}", text)
+
+
+def repository(path=ROOT / "setup.cfg"):
+    """The address of the repository, `url` in setup.cfg; "" where none is set."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(path, encoding="utf-8")
+    return config.get("metadata", "url", fallback="").rstrip("/")
 
 
 def filled(text):
@@ -45,47 +73,113 @@ def filled(text):
     return re.sub(r"^\{\{ (\S+)(?: (.+))? \}\}$", lambda m: GENERATED[m[1]](*filter(None, [m[2]])), text, flags=re.M)
 
 
-def linked(text, page):
-    """The text with the README's links as a page of docs/ has them, and without those to what is not in docs/.
+def linked(text, page, url):
+    """The text of a page with its links out of docs/ as the site has them.
+
+    Reports and notebooks are pages of the site, other files are in the repository; without its address the name stays.
 
     Args:
-        text: Markdown, of the page and of the README.
+        text: Markdown, with links as they are right in the repository.
         page: path of the page below docs/.
+        url: address of the repository, or "".
     """
+    folder = posixpath.dirname(posixpath.join("docs", page))
 
     def link(found):
         name, to = found.groups()
-        report = re.fullmatch(r"results/(.*)/report\.md", to)
-        to = f"docs/results.md#{report[1]}" if report else to.replace("results/README.md", "docs/results.md")
-        return f"[{name}]({posixpath.relpath(to, f'docs/{page}/..')})" if to.startswith("docs/") else name
+        path, anchor = re.fullmatch("([^#]*)(.*)", posixpath.normpath(posixpath.join(folder, to))).groups()
+        path = _page_of(path)
+        if path.startswith("docs/"):
+            return f"[{name}]({posixpath.relpath(path, folder)}{anchor})"
+        return f"[{name}]({url}/blob/main/{path})" if url else name
 
-    return re.sub(r"\[([^][]*)\]\(((?:docs|notebooks|results)/[^)]*)\)", link, text)
+    return re.sub(r"\[([^][]*)\]\((\.\./[^)]*)\)", link, text)
+
+
+def _page_of(path):
+    """The page that shows a file of the repository, or the file."""
+    for file, page in {
+        r"results/([\w-]+)/report\.md": r"docs/results/runs/\1.md",
+        r"results/README\.md": "docs/results/index.md",
+        r"notebooks/(\w+)\.ipynb": r"docs/notebooks/\1.md",
+        r"notebooks": "docs/notebooks/index.md",
+    }.items():
+        if match := re.fullmatch(file, path):
+            return match.expand(page)
+    return path
+
+
+def run_pages(folder=ROOT / "results"):
+    """{path below docs/: Markdown} of the reports of our runs."""
+    reports = sorted(folder.glob("*/report.md"))
+    return {f"results/runs/{path.parent.name}.md": path.read_text(encoding="utf-8") for path in reports}
+
+
+def notebook_pages(folder=ROOT / "notebooks"):
+    """{path below docs/: content} of the notebooks as pages, with their pictures, and of the notebooks themselves."""
+    from nbconvert import MarkdownExporter
+
+    pages = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        resources = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
+        text, resources = MarkdownExporter().from_filename(path, resources)
+        title, text = re.fullmatch(
+            r"(.*?^# [^\n]*\n)(.*)", text.replace("![png]", "![Output of the cell above]"), re.S | re.M
+        ).groups()
+        pages[f"notebooks/{path.stem}.md"] = f"{title}\n[Download this notebook]({path.name})\n{text}"
+        pages[f"notebooks/{path.name}"] = path.read_bytes()
+        pages |= {f"notebooks/{name}": content for name, content in resources["outputs"].items()}
+    return pages
+
+
+def addressed(notebook, name, url):
+    """A notebook with the repository's address in its first two cells: a badge that opens it in Colab, what to install.
+
+    Args:
+        notebook: nbformat notebook, altered in place and returned.
+        name: its file's name.
+        url: address of the repository, or "": no badge. Colab opens what is on GitHub.
+    """
+    text, install = notebook.cells[:2]
+    text.source = re.sub(r"^\[!\[Open in Colab.*\n\n", "", text.source)
+    if on_github := re.fullmatch(r"https://(github\.com/.+)", url):
+        path = on_github[1].replace("github.com", "github", 1)
+        text.source = f"{_BADGE}{path}/blob/main/notebooks/{name})\n\n{text.source}"
+    install.source = re.sub(r'^REPOSITORY = ".*?"', f'REPOSITORY = "{url}"', install.source, flags=re.M)
+    return notebook
 
 
 def keys():
     """The top-level keys of a recipe."""
-    return markdown(["key", "meaning"], [[f"`{key}`", _cell(meaning)] for key, meaning in recipe.KEYS.items()])
+    return _definitions([name, _text(meaning)] for name, meaning in recipe.KEYS.items())
 
 
-def settings_table(name):
+def settings_of(name):
     """The settings that a dataclass holds, one that all methods share or that a method's module has."""
     modules = [settings, *(sys.modules[METHODS[method].settings.__module__] for method in METHODS)]
     dataclass = next(vars(module)[name] for module in modules if name in vars(module))
     meanings = _meanings(dataclass)
     hints = typing.get_type_hints(dataclass, include_extras=True)
-    rows = [_row(f.name, hints[f.name], f.default, meanings[f.name]) for f in dataclasses.fields(dataclass)]
-    return _table(rows) if rows else "It has none of its own."
+    fields = dataclasses.fields(dataclass)
+    return _definitions(_setting(f.name, hints[f.name], f.default, meanings[f.name]) for f in fields) or "It has none."
 
 
 def classifiers():
     """The classifiers and their settings."""
-    rows = []
+    entries = []
     for name, classifier in CLASSIFIERS.items():
-        function = imported(classifier.build)
-        fields = {f.name: f.default for f in dataclasses.fields(classifier.settings)}
-        own = "; ".join(f"`{key}: {_yaml(value)}`" for key, value in fields.items())
-        rows.append([f"`{name}`", _summary(function), own or "-"])
-    return markdown(["name", "network", "settings and their defaults"], rows)
+        own = [f"`{f.name}`; default `{_yaml(f.default)}`" for f in dataclasses.fields(classifier.settings)]
+        entries.append([name, *own, _text(_summary(imported(classifier.build)))])
+    return _definitions(entries)
+
+
+def methods():
+    """The methods, with where their settings are."""
+    own = {name: METHODS[name].has_plan for name in METHODS.own}
+    return _definitions(
+        [name, f"[settings](../methods/{name}.md#settings)" if own[name] else "without settings of its own"]
+        for name in own
+    )
 
 
 def load_options():
@@ -96,13 +190,16 @@ def load_options():
 
 
 def data_sets():
-    """The registry as a table."""
-    rows = []
+    """The registry."""
+    entries = []
     for name, spec in data.SPECS.items():
-        shape = "x".join(map(str, spec.input_shape or ())) or "by file"
-        sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "by file"
-        rows.append([f"`{name}`", _cell(spec.summary), shape, str(spec.num_classes or "by file"), sizes])
-    return markdown(["name", "what it is", "shape", "classes", "train / valid / test"], rows)
+        shape = " x ".join(map(str, spec.input_shape or ())) or "any shape"
+        shape += " numbers" if len(spec.input_shape or ()) == 1 else ""
+        sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "any number of"
+        entries.append(
+            [name, f"{shape}; {spec.num_classes or 'any number of'} classes; {sizes} examples", _text(spec.summary)]
+        )
+    return _definitions(entries)
 
 
 def data_options():
@@ -111,12 +208,12 @@ def data_options():
     for name, spec in data.SPECS.items():
         if spec.options:
             names.setdefault(_options(spec.options, spec.function), []).append(name)
-    return "\n\n".join(f"### {', '.join(alike)}\n\n{table}" for table, alike in names.items())
+    return "\n\n".join(f"### {', '.join(alike)}\n\n{options}" for options, alike in names.items())
 
 
 def command_help(verb):
     """What a command answers to --help."""
-    environment = {**os.environ, "XDG_CACHE_HOME": "~/.cache", "COLUMNS": "100"}
+    environment = {**os.environ, "XDG_CACHE_HOME": "~/.cache", "COLUMNS": "86"}
     environment.pop("NFT_DATA_DIR", None)
     command = [sys.executable, "-m", "nft_keras", verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
@@ -129,75 +226,47 @@ def file(path):
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8').rstrip()}\n```"
 
 
-def readme(heading, path=ROOT / "README.md"):
-    """A section of the README, without its heading.
+def readme(path=ROOT / "README.md"):
+    """The README, its links as a page of docs/ has them."""
+    return re.sub(r"\]\((?!\w+:|#)", "](../", path.read_text(encoding="utf-8").strip())
 
-    Args:
-        heading: of the section, in words.
-        path: of the README.
 
-    Raises:
-        KeyError: if there is no section of that heading.
-    """
+def bench(heading, path=ROOT / "results" / "bench" / "bench.md"):
+    """A section of what `python -m bench` printed, or, for "machine", what stands above the first."""
     parts = re.split(r"^## (.*)$", path.read_text(encoding="utf-8"), flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))[heading].strip()
-
-
-def results(method=None, folder=ROOT / "results"):
-    """The reports of our runs.
-
-    Args:
-        method: a key of `METHODS`: of the tables what is about it and CT, of the rest the data alone, and no report
-            without such a table. None: all.
-        folder: where RUN/report.md are.
-    """
-    parts = []
-    for path in sorted(folder.glob("*/report.md")):
-        blocks = re.split(r"\n{2,}", path.read_text(encoding="utf-8").strip())
-        if method:
-            blocks = [block for block in blocks if not re.match("(Run|Machine|Version|Trials): ", block)]
-        blocks = [_of_method(block, method) if block.startswith("|") else block for block in blocks]
-        blocks = [re.sub(r"^#+", "###", block) for block in blocks if block]
-        if any(block.startswith("|") for block in blocks):
-            parts += blocks if blocks[0].startswith("#") else [f"### {path.parent.name}", *blocks]
-    return "\n\n".join(parts) or "The folder `results/` held no reports when this page was built."
-
-
-def bench(path=ROOT / "results" / "bench" / "bench.md"):
-    """The tables of `python -m bench`, with the machine, below the page's headings."""
-    _, _, text = path.read_text(encoding="utf-8").partition("\n")
-    return re.sub(r"^##", "###", text.strip(), flags=re.M)
+    sections = dict(zip(["machine", *parts[1::2]], [parts[0].partition("\n")[2], *parts[2::2]], strict=True))
+    return sections[heading].strip()
 
 
 def summary(folder=ROOT / "results"):
     """The test errors of all our runs of CT beside other methods, a row for each classifier on a data set.
 
-    "time" is how many times as long as CT's the training of NFT took.
-
     Args:
         folder: where RUN/results.json are; of runs that vary settings nothing is shown.
     """
     rows = []
-    for path in sorted(folder.glob("*/results.json")):
-        results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
-        for classifier in dict.fromkeys(r["classifier"] for r in results):
-            of = {m: {r["seed"]: r for r in results if (r["classifier"], r["method"]) == (classifier, m)}
-                  for m in METHODS}  # fmt: skip
-            seeds = of["nft"].keys() & of["ct"].keys()
-            if seeds:
-                errors = {m: {seed: r["test_error"] for seed, r in of[m].items()} for m in of}
-                pairs = [(errors["nft"][seed], errors["ct"][seed]) for seed in sorted(seeds)]
-                nft, ct = (sum(of[m][seed]["seconds"] for seed in seeds) for m in ("nft", "ct"))
-                row = [f"[{path.parent.name}](results/{path.parent.name}/report.md)", classifier]
-                row += [mean_std(list(by_seed.values())) if by_seed else "-" for by_seed in errors.values()]
-                rows.append([*row, mean_std([a - b for a, b in pairs], "+"), p_value(pairs), f"{nft / ct:.1f}"])
-    return markdown(["run", "classifier", *(m.upper() for m in METHODS), "NFT - CT", "p", "time"], rows)
+    for run, classifier, of in _by_method(folder):
+        if of["nft"].keys() & of["ct"].keys():
+            others = [_mean(of[method]) for method in of if method not in ("ct", "nft")]
+            rows.append([*_against_ct(run, classifier, of, "nft"), *others])
+    others = [method.upper() for method in METHODS if method not in ("ct", "nft")]
+    return markdown([*_head("nft"), *others], rows)
+
+
+def against_ct(method, folder=ROOT / "results"):
+    """The test errors of a method in our runs beside those of CT."""
+    rows = []
+    for run, classifier, of in _by_method(folder):
+        if of[method].keys() & of["ct"].keys():
+            rows.append(_against_ct(run, classifier, of, method))
+    return markdown(_head(method), rows)
 
 
 GENERATED = {
     "keys": keys,
-    "settings": settings_table,
+    "settings": settings_of,
     "classifiers": classifiers,
+    "methods": methods,
     "load-options": load_options,
     "data-sets": data_sets,
     "data-options": data_options,
@@ -205,39 +274,53 @@ GENERATED = {
     "file": file,
     "readme": readme,
     "bench": bench,
-    "results": results,
     "summary": summary,
+    "against-ct": against_ct,
 }
 
 
-def _of_method(table, method):
-    """The rows of a Markdown table that are about a method and CT, or the columns if it has one for each method."""
-    if method is None:
-        return table
-    head, rule, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines())
-    wanted = {"CT", method.upper()}
-    if "method" in head:
-        at = head.index("method")
-        kept = [row for row in rows if row[at] in wanted]
-        return markdown(head, kept) if any(row[at] == method.upper() for row in kept) else ""
-    methods = {name.upper() for name in METHODS}
-    columns = [i for i, name in enumerate(head) if not (set(name.split()) & methods) - wanted]
-    head, *rows = ([line[i] for i in columns] for line in (head, *rows))
-    return markdown(head, rows)
+def _by_method(folder):
+    """(run, classifier, {method: {seed: result}}) of all runs, without what varies settings."""
+    for path in sorted(folder.glob("*/results.json")):
+        results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
+        for classifier in dict.fromkeys(r["classifier"] for r in results):
+            of = {method: {} for method in METHODS}
+            for result in results:
+                if result["classifier"] == classifier and result["method"] in of:
+                    of[result["method"]][result["seed"]] = result
+            yield path.parent.name, classifier, of
+
+
+def _head(method):
+    return ["run", "classifier", "CT", method.upper(), f"{method.upper()} - CT", "p", "time"]
+
+
+def _mean(of):
+    return mean_std([result["test_error"] for result in of.values()]) if of else "-"
+
+
+def _against_ct(run, classifier, of, method):
+    """A row below `_head`; difference, p and ratio of the training times are over the seeds that both have."""
+    seeds = sorted(of[method].keys() & of["ct"].keys())
+    pairs = [(of[method][seed]["test_error"], of["ct"][seed]["test_error"]) for seed in seeds]
+    times = [sum(of[name][seed]["seconds"] for seed in seeds) for name in (method, "ct")]
+    compared = [mean_std([a - b for a, b in pairs], "+"), p_value(pairs), f"{times[0] / times[1]:.1f}"]
+    run = f"[{run}](../../results/{run}/report.md)"
+    return [run, classifier, _mean(of["ct"]), _mean(of[method]), *compared]
+
+
+def _definitions(entries):
+    """A definition list of entries (name, one or more texts)."""
+    return "\n\n".join("\n".join([f"`{name}`", *(f":   {text}" for text in texts)]) for name, *texts in entries)
 
 
 def _options(parameters, function):
     meanings = _arguments(function)
-    return _table([_row(name, p.annotation, p.default, meanings[name]) for name, p in parameters.items()])
+    return _definitions(_setting(name, p.annotation, p.default, meanings[name]) for name, p in parameters.items())
 
 
-def _table(rows):
-    return markdown(["key", "allowed", "default", "meaning"], rows)
-
-
-def _row(name, annotation, default, meaning):
-    missing = default in (inspect.Parameter.empty, dataclasses.MISSING)
-    return [f"`{name}`", _cell(_allowed(annotation)), "needed" if missing else _default(default), _cell(meaning)]
+def _setting(name, annotation, default, meaning):
+    return name, f"{_text(_allowed(annotation))}; {_default(default)}", _text(meaning)
 
 
 def _allowed(annotation):
@@ -257,9 +340,11 @@ def _allowed(annotation):
 
 
 def _default(value):
+    if value in (inspect.Parameter.empty, dataclasses.MISSING):
+        return "needed"
     if value is None:
-        return "-"
-    return "its defaults" if dataclasses.is_dataclass(value) else f"`{_yaml(value)}`"
+        return "optional"
+    return "optional, with defaults" if dataclasses.is_dataclass(value) else f"default `{_yaml(value)}`"
 
 
 def _yaml(value):
@@ -268,8 +353,8 @@ def _yaml(value):
     return settings.as_yaml(value)
 
 
-def _cell(text):
-    return text.replace("|", r"\|").replace("<", "&lt;")
+def _text(text):
+    return text.replace("<", "&lt;")
 
 
 def _summary(function):
@@ -320,6 +405,15 @@ def sources():
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-if __name__ == "__main__":
+def main():
+    """Makes anew what is generated in the repository, from the code, from results/, and from `url` in setup.cfg."""
+    import nbformat
+
     for path in sources():
         path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        nbformat.write(addressed(nbformat.read(path, as_version=4), path.name, repository()), path)
+
+
+if __name__ == "__main__":
+    main()

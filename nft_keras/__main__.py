@@ -1,5 +1,7 @@
 """python -m nft_keras VERB ...; the console script nft-keras is the same."""
 
+# PYTHON_ARGCOMPLETE_OK
+
 import sys
 
 from nft_keras import cli

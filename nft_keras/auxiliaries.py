@@ -5,13 +5,21 @@ two inputs [x, y], y the class indices (batch,). Weights and biases start unifor
 momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings depend on.
 """
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from nft_keras.layers import FusedBatchNormalization, batch_norm, conv, dense, output_dtype
 
 
-def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
+def unet(
+    input_shape: tuple[int, int, int],
+    filters: int = 64,
+    depth: int = 2,
+    num_classes: int | None = None,
+    residual: bool = False,
+) -> keras.Model:
     """A U-Net (Ronneberger et al. 2015) with bilinear upsampling, after footnote 6 of the paper.
 
     Two 3x3 convolutions make `filters` maps; `depth` times max-pooling and two convolutions double them (the last
@@ -60,7 +68,7 @@ def unet(input_shape, filters=64, depth=2, num_classes=None, residual=False):
     return keras.Model(inputs, x, name="unet")
 
 
-def mlp(input_dim, hidden=256, num_classes=None, residual=False):
+def mlp(input_dim: int, hidden: int = 256, num_classes: int | None = None, residual: bool = False) -> keras.Model:
     """One hidden layer of ReLU units and a linear output: the auxiliary network for vectors.
 
     Args:
@@ -100,3 +108,37 @@ def _double_conv(x, middle, filters):
         x = conv(x, n, 3, padding="same", use_bias=False)
         x = layers.ReLU()(batch_norm(x, FusedBatchNormalization))
     return x
+
+
+def takes_labels(auxiliary: keras.Model) -> bool:
+    """Whether an auxiliary network is label-conditioned: it has two inputs, or says so by `label_conditioned`."""
+    inputs = getattr(auxiliary, "inputs", None)
+    return len(inputs) == 2 if inputs else getattr(auxiliary, "label_conditioned", False)
+
+
+def labels_for(auxiliary: keras.Model, y: Any) -> Any:
+    """Labels in the form of a label-conditioned network's second input: class indices or one-hot.
+
+    Args:
+        auxiliary: the network.
+        y: labels of a minibatch, class indices (batch,) or (batch, 1), or one-hot (batch, num_classes).
+
+    Raises:
+        ValueError: if there are none, or if they are several tensors.
+    """
+    if y is None:
+        raise ValueError("the auxiliary network is label-conditioned: simplify needs the labels y too")
+    if keras.tree.is_nested(y):
+        raise ValueError(f"a label-conditioned auxiliary network takes a single tensor y, got a {type(y).__name__}")
+    y = ops.convert_to_tensor(y)
+    inputs = getattr(auxiliary, "inputs", None)
+    if not inputs:
+        return y
+    wanted = tuple(inputs[1].shape[1:])
+    if len(y.shape) == 2 and y.shape[1] == 1:
+        y = ops.squeeze(y, 1)
+    if len(y.shape) == 2 and wanted in ((), (1,)):
+        y = ops.argmax(y, axis=1)
+    if len(y.shape) == 1 and len(wanted) == 1:
+        y = ops.expand_dims(y, 1) if wanted == (1,) else ops.one_hot(ops.cast(y, "int32"), wanted[0])
+    return y

@@ -1,5 +1,6 @@
 """What the methods share: a classifier trained on altered data in some epochs, and a plan that says in which."""
 
+import inspect
 import logging
 import sys
 
@@ -66,6 +67,11 @@ class Plan(keras.callbacks.Callback):
                 warn("%s watches while data are altered, up to epoch %d: %s", name, last, why)
 
 
+_FIT = inspect.signature(keras.Model.fit)
+# What a classifier of its own class may have, and a model around it does not call.
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+
+
 class SimplifyingModel(keras_internals.Model):
     """A classifier trained on altered data in some epochs, and as `keras.Model` trains it in the others.
 
@@ -85,17 +91,20 @@ class SimplifyingModel(keras_internals.Model):
 
     Raises:
         TypeError: if the classifier is not a `keras.Model`.
+        ValueError: if the classifier has steps of its own (`train_step`, `compute_loss`, ...), which nobody would call.
     """
 
     training_logs = ()  # names that only training logs
     plan_class = None
 
     def __init__(self, classifier, **kwargs):
-        super().__init__(**kwargs)
+        # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
+        super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
+        _refuse_own_steps(classifier)
         self.classifier = classifier
-        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, plan=None)
+        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, optimized={}, plan=None)
         self.built = classifier.built
 
     @property
@@ -145,6 +154,11 @@ class SimplifyingModel(keras_internals.Model):
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         return backend.weighted(loss, x) if training else loss
 
+    def unlogged_loss(self, x, y, y_pred, sample_weight=None, training=False):
+        """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
+        with keras_internals.without_logs_of_outputs(self):
+            return self.compute_loss(x, y, y_pred, sample_weight, training=training)
+
     def test_step(self, *arguments):
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
         result = super().test_step(*arguments)
@@ -155,29 +169,57 @@ class SimplifyingModel(keras_internals.Model):
     def compile(self, *args, **kwargs):
         """Configures training as `keras.Model.compile` does."""
         super().compile(*args, **kwargs)
-        self._aside.train_functions = {}
-        if self.classifier.built and not self.optimizer.built:
-            self.optimizer.build(self.classifier.trainable_variables)
+        self._aside.train_functions, self._aside.optimized = {}, {}
+        self._build_optimizers()
+
+    def optimizers(self):
+        """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
+        return [(self.optimizer, self.classifier)]
+
+    def _build_optimizers(self):
+        """Gives the optimizers their state, so that it can be restored; anew if what is trainable has changed since."""
+        for optimizer, network in self.optimizers():
+            if network.built:
+                variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
+                if known is None and not optimizer.built:
+                    optimizer.build(variables)
+                elif known not in (None, list(map(id, variables))) and not int(optimizer.iterations):
+                    keras_internals.build_anew(optimizer, variables)
+                self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
     def compile_from_config(self, config):
         """Compiles with `get_compile_config`'s dictionary."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x=None, *args, shuffle=True, callbacks=None, **kwargs):
+    def fit(self, *args, **kwargs):
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
             ValueError: without one.
         """
-        if self.plan_class and not any(isinstance(callback, self.plan_class) for callback in as_list(callbacks)):
+        given = _FIT.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        arguments = {name: value for name, value in given.arguments.items() if name != "self"}
+        self._prepare_fit(arguments)
+        return super().fit(**arguments)
+
+    fit.__signature__ = _FIT
+
+    def _prepare_fit(self, given):
+        """Changes the arguments of `fit`, all of them by name, to what Keras shall have."""
+        if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
-        self._take_plan(callbacks, kwargs.get("initial_epoch", 0))
+        self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
         # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
-        return super().fit(x, *args, shuffle=shuffle and not is_dataset(x), callbacks=callbacks, **kwargs)
+        given["shuffle"] = given["shuffle"] and not is_dataset(given["x"])
+        self._build_optimizers()
+
+    def export(self, *args, **kwargs):
+        """Exports the classifier, as `keras.Model.export` does: deployment needs nothing else."""
+        return self.classifier.export(*args, **kwargs)
 
     def _take_plan(self, callbacks, initial_epoch):
         """Keeps the plan among the callbacks of `fit`, None without one, and tells it of the others."""
-        callbacks = as_list(callbacks)
         self._aside.plan = plan = next((callback for callback in callbacks if isinstance(callback, Plan)), None)
         if plan is not None:
             plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
@@ -197,9 +239,20 @@ class SimplifyingModel(keras_internals.Model):
         return cls(**{**config, **networks})
 
 
+def _refuse_own_steps(classifier):
+    own = [name for name in _STEPS if getattr(type(classifier), name) is not getattr(keras.Model, name)]
+    if own:
+        raise ValueError(
+            f"the classifier, a {type(classifier).__name__}, has a {own[0]} of its own, which would not be called: "
+            "give a loss and metrics to compile, and add what a layer adds to the loss by add_loss"
+        )
+
+
 def is_dataset(x):
-    """Whether x is a `tf.data.Dataset`; TensorFlow is not imported to tell."""
-    tf = sys.modules.get("tensorflow")
+    """Whether x is a `tf.data.Dataset` or PyTorch's `DataLoader`; neither is imported to tell."""
+    tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.utils.data.DataLoader):
+        return True
     return tf is not None and isinstance(x, tf.data.Dataset)
 
 
@@ -241,7 +294,7 @@ def as_floats(x):
     """
     if keras.tree.is_nested(x):
         raise ValueError(f"the data are altered in a single tensor x, got a {type(x).__name__}")
-    x = ops.convert_to_tensor(x)
+    x = ops.convert_to_tensor(x, sparse=False)
     return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
 
 

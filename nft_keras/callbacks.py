@@ -3,9 +3,13 @@
 import base64
 import io
 import math
+import os
 import sys
 import tempfile
+import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -92,7 +96,14 @@ class SimplificationPicture(Picture):
         model.fit(x, y, epochs=12, callbacks=[plan, picture])
     """
 
-    def __init__(self, x, y=None, path=None, epochs=None, log_dir=None):
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        path: str | os.PathLike | None = None,
+        epochs: Iterable[int] | None = None,
+        log_dir: str | os.PathLike | None = None,
+    ) -> None:
         super().__init__(path, needed=log_dir is None)
         self.x, self.y, self.log_dir = np.asarray(x), y, log_dir
         self.epochs = None if epochs is None else tuple(epochs)
@@ -154,7 +165,7 @@ class DecisionFilm(Picture):
 
     suffixes = (".gif",)
 
-    def __init__(self, x, y, path=None, every=None):
+    def __init__(self, x: Any, y: Any, path: str | os.PathLike | None = None, every: int | None = None) -> None:
         super().__init__(path)
         self.x, self.y = np.asarray(x, "float32"), np.asarray(y)
         if self.x.ndim != 2 or self.x.shape[1] != 2:
@@ -220,7 +231,7 @@ class PlanCurve(Picture):
         model.fit(x, y, epochs=12, validation_data=(x_valid, y_valid), callbacks=[plan, PlanCurve("plan.png")])
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path: str | os.PathLike | None = None) -> None:
         super().__init__(path)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -298,42 +309,65 @@ class Comparison(keras.callbacks.Callback):
     """Sees whether altered data are easier for the classifier as it is when the pass that updates it begins.
 
     Logs `loss_reduction`, the classifier's loss on some examples minus that on their altered forms, both networks in
-    inference mode; 0 in an epoch on unaltered data, NaN where no examples can be had beside the training, as from a
-    generator or over several devices.
+    inference mode; 0 in an epoch on unaltered data, NaN where no examples can be had beside the training, as over
+    several devices.
 
     Args:
-        x, y: the data that `fit` is given.
+        examples: (x, y), or None.
     """
 
-    def __init__(self, x, y):
+    def __init__(self, examples: tuple | None) -> None:
         super().__init__()
-        self.examples = some_examples(x, y)
+        self.examples = examples
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Compares the two losses."""
         reduction = 0.0
         if self.model.simplifying:
             reduction = self._reduction(*self.examples) if self.examples else math.nan
-        # What was computed before the pass has also gone into Keras' means of the loss of each output.
-        for metric in self.model.metrics:
-            if metric is not self.model._auxiliary_loss:
-                metric.reset_state()
         self.model._loss_reduction.variable.assign(reduction)
 
     def _reduction(self, x, y):
         losses = [
-            self.model.compute_loss(x, y, self.model(each, training=False), training=False)
+            self.model.unlogged_loss(x, y, self.model(each, training=False))
             for each in (as_floats(x), self.model.simplify(x, y))
         ]
         return float(losses[0]) - float(losses[1])
 
 
-def some_examples(x, y):
-    """A few (x, y) out of what `fit` is given; None where they cannot be had without taking them away."""
-    if is_dataset(x):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+def some_examples(given: dict) -> tuple | None:
+    """A few examples (x, y) out of the data that `fit` is given; of an iterator they are put back.
+
+    Args:
+        given: the arguments of `fit`, by name; `x` may be replaced.
+
+    Returns:
+        x and y, cut to the first `COMPARED` examples; None where they cannot be had beside the training.
+    """
+    x, y = given["x"], given["y"]
+    if isinstance(x, types.GeneratorType):
+        first = next(x, None)
+        given["x"] = x if first is None else _put_back(first, x)
+        x, y = _x_y(first)
     elif isinstance(x, keras.utils.PyDataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
-    elif not hasattr(x, "shape"):
+        x, y = _x_y(x[0])
+    elif is_dataset(x):
+        x, y = _x_y(next(iter(x)))
+    arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
+    if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None
-    return keras.tree.map_structure(lambda array: array[:COMPARED], (x, y))
+    return keras.tree.map_structure(_first_rows, (x, y))
+
+
+def _x_y(minibatch):
+    return (None, None) if minibatch is None else keras.utils.unpack_x_y_sample_weight(minibatch)[:2]
+
+
+def _put_back(first, rest):
+    yield first
+    yield from rest
+
+
+def _first_rows(array):
+    rows = None if array is None else array[:COMPARED]
+    return rows.toarray() if hasattr(rows, "toarray") else rows  # SciPy's sparse matrices

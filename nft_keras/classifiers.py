@@ -6,13 +6,15 @@ epsilon 1e-5: PyTorch's defaults, which the published settings depend on. Vector
 are both taken by the fully connected ones.
 """
 
+from collections.abc import Iterable
+
 import keras
 from keras import layers
 
 from nft_keras.layers import batch_norm, conv, dense, output_dtype
 
 
-def fc_a(input_shape, num_classes, units=10):
+def fc_a(input_shape: tuple[int, ...], num_classes: int, units: int = 10) -> keras.Model:
     """One hidden layer of tanh units (FC-A).
 
     Args:
@@ -28,7 +30,9 @@ def fc_a(input_shape, num_classes, units=10):
     return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="fc_a")
 
 
-def fc_b(input_shape, num_classes, units=(2500, 2000, 1500, 1000, 500)):
+def fc_b(
+    input_shape: tuple[int, ...], num_classes: int, units: Iterable[int] = (2500, 2000, 1500, 1000, 500)
+) -> keras.Model:
     """Five hidden layers, each Dense - BatchNormalization - ReLU (FC-B).
 
     Args:
@@ -46,7 +50,7 @@ def fc_b(input_shape, num_classes, units=(2500, 2000, 1500, 1000, 500)):
     return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="fc_b")
 
 
-def cnn_a(input_shape, num_classes):
+def cnn_a(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Two convolutions, max-pooling and 128 units (CNN-A); 9,216 features before them for 28x28 images.
 
     Args:
@@ -59,7 +63,7 @@ def cnn_a(input_shape, num_classes):
     return _cnn("cnn_a", input_shape, num_classes, ((32, 3), (64, 3)))
 
 
-def cnn_b(input_shape, num_classes):
+def cnn_b(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Four convolutions, max-pooling and 128 units (CNN-B); 5,184 features before them for 28x28 images.
 
     Args:
@@ -72,7 +76,7 @@ def cnn_b(input_shape, num_classes):
     return _cnn("cnn_b", input_shape, num_classes, ((32, 4), (48, 4), (64, 3), (64, 2)))
 
 
-def resnet18(input_shape, num_classes):
+def resnet18(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """ResNet18 in its CIFAR form: a 3x3 stem of 64 maps, no max-pooling, stages of 64-128-256-512 maps.
 
     Args:

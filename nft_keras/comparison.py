@@ -1,31 +1,33 @@
 """The same classifier trained by several methods, from the same weights and data order, compared seed by seed."""
 
 import dataclasses
+import math
 import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
-from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import Plan, is_dataset
 from nft_keras.eef import EasyExamplesPlan
 
 
 def compare(
-    methods,
-    x,
-    y,
+    methods: Mapping[str, Callable[[], Any]],
+    x: Any,
+    y: Any,
     *,
-    test_data,
-    validation_data=None,
-    epochs=1,
-    batch_size=32,
-    seeds=range(3),
-    monitor="val_loss",
-    mode="auto",
-    verbose=1,
-    **kwargs,
-):
+    test_data: tuple[Any, Any],
+    validation_data: Any = None,
+    epochs: int = 1,
+    batch_size: int = 32,
+    seeds: Iterable[int] = range(3),
+    monitor: str = "val_loss",
+    mode: str = "auto",
+    verbose: int = 1,
+    **kwargs: Any,
+) -> "PairedTable":
     """Trains a classifier by each method with each seed, and sets the test errors side by side.
 
     With a seed all methods start from the weights that the first one starts from, and see the examples in the same
@@ -97,7 +99,7 @@ class PairedTable:
             epoch, its number from 1; last_test_error, of the last epoch; seconds of `fit`; history, what `fit` returns.
     """
 
-    trainings: list
+    trainings: list[dict[str, Any]]
 
     def __str__(self):
         from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
@@ -163,17 +165,14 @@ def _best_epoch(name, callbacks, epochs, monitor, mode):
 
 def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
     """One training; what `PairedTable` keeps of it."""
-    from nft_keras.data import Part
-    from nft_keras.data.batches import batches
-
-    epoch, last = tensorflow_for_data().Variable(0), {}
-    kept = next((callback.kept for callback in callbacks if isinstance(callback, EasyExamplesPlan)), None)
-    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index))
+    plan = next((callback for callback in callbacks if isinstance(callback, EasyExamplesPlan)), None)
+    data, last = _SeededMinibatches(x, y, batch_size, seed, plan), {}
+    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
     # Before pictures are drawn, and the best epoch's weights come back.
     keep = keras.callbacks.LambdaCallback(
         on_train_end=lambda logs: last.update(weights=model.get_weights(), seconds=time.monotonic() - began)
     )
-    data, began = batches(Part(x, y), batch_size, seed, epoch, kept=kept), time.monotonic()
+    began = time.monotonic()
     history = model.fit(data, shuffle=False, verbose=0, callbacks=[count, keep, *callbacks, *best], **fit)
     if best and best[0].monitor not in history.history:
         raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {best[0].monitor!r}")
@@ -189,6 +188,30 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
         "seconds": last["seconds"],
         "history": history.history,
     }
+
+
+class _SeededMinibatches(keras.utils.PyDataset):
+    """Minibatches in an order that is a function of seed and epoch alone.
+
+    Under an `EasyExamplesPlan` those of the examples that it keeps come, and then empty ones, as many as of all.
+    """
+
+    def __init__(self, x, y, batch_size, seed, plan):
+        super().__init__()
+        self.x, self.y, self.batch_size, self.seed, self.plan = x, y, batch_size, seed, plan
+        self.epoch, self._order = 0, np.arange(len(x))  # Keras looks at the first minibatch before the first epoch
+
+    def __len__(self):
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __getitem__(self, i):
+        rows = self._order[i * self.batch_size : (i + 1) * self.batch_size]
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_begin(self):
+        """Orders the examples, at the beginning of each pass over them."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.x))
+        self._order = order if self.plan is None else order[np.asarray(self.plan.kept)[order]]
 
 
 def _error(model, x, y):

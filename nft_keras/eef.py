@@ -27,7 +27,7 @@ class EasyExamplesFirst(SimplifyingModel):
 
     Example:
 
-        plan = EasyExamplesPlan(dataset, len(dataset), first_fraction=0.2, simplification_epochs=100)
+        plan = EasyExamplesPlan((x, y), len(x), first_fraction=0.2, simplification_epochs=100)
         model = EasyExamplesFirst(classifier)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         model.fit(plan.minibatches(32), epochs=200, callbacks=[plan])
@@ -51,14 +51,15 @@ class EasyExamplesPlan(Plan):
     are our reading.
 
     Args:
-        examples: `tf.data.Dataset` of all training examples (x, y), one by one, in the same order at every reading.
+        examples: all training examples: arrays (x, y), or a `tf.data.Dataset` of them, one by one, in the same order at
+            every reading.
         n: int, the number of examples.
         first_fraction: float in (0, 1], p0, the fraction that is seen in the first epoch.
         simplification_epochs: int >= 0, gamma_max_simp, the first epoch in which all examples are seen.
         law: as for `DevelopmentalPlan`.
 
     Attributes:
-        kept: bool `tf.Variable` (n,), the examples that are seen in this epoch.
+        kept: bool array (n,), the examples that are seen in this epoch; of a `tf.data.Dataset` a `tf.Variable`.
 
     Raises:
         ValueError: for arguments outside these ranges, when training begins with another model, and in the first epoch
@@ -72,8 +73,13 @@ class EasyExamplesPlan(Plan):
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         self.examples = examples
         self.n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
-        tf = tensorflow_for_data()
-        self.kept = tf.Variable(tf.ones(self.n, tf.bool), trainable=False)
+        self.kept = np.ones(self.n, bool)
+        if not self._has_arrays:
+            self.kept = tensorflow_for_data().Variable(self.kept, trainable=False)
+
+    @property
+    def _has_arrays(self):
+        return isinstance(self.examples, (tuple, list))
 
     def count(self, gamma):
         """The number of examples that are seen in epoch gamma (an int >= 1)."""
@@ -92,8 +98,10 @@ class EasyExamplesPlan(Plan):
             seed: int, of the shuffling.
 
         Returns:
-            A `tf.data.Dataset`.
+            A `keras.utils.PyDataset` of arrays, else a `tf.data.Dataset`.
         """
+        if self._has_arrays:
+            return _Minibatches(self, batch_size, seed)
         tf = tensorflow_for_data()
 
         def is_kept(i, example):
@@ -121,7 +129,10 @@ class EasyExamplesPlan(Plan):
         count, kept = self.count(epoch + 1), np.ones(self.n, bool)
         if count < self.n:
             kept[np.argsort(self._losses(), kind="stable")[count:]] = False
-        self.kept.assign(kept)
+        if self._has_arrays:
+            self.kept = kept
+        else:
+            self.kept.assign(kept)
         self.model.simplifying = count < self.n
 
     def _losses(self):
@@ -129,11 +140,41 @@ class EasyExamplesPlan(Plan):
         loss = keras.losses.get(self.model.loss)
         if isinstance(loss, keras.losses.Loss):  # a function has no reduction
             loss = type(loss).from_config({**loss.get_config(), "reduction": "none"})
-        minibatches = self.examples.batch(250).as_numpy_iterator()
+        if self._has_arrays:
+            x, y = self.examples
+            minibatches = ((x[i : i + 250], y[i : i + 250]) for i in range(0, len(x), 250))
+        else:
+            minibatches = self.examples.batch(250).as_numpy_iterator()
         losses = np.concatenate([ops.convert_to_numpy(loss(y, self._predict(x))) for x, y in minibatches])
         if len(losses) != self.n:
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {len(losses)}")
         return losses
+
+
+class _Minibatches(keras.utils.PyDataset):
+    """Minibatches of the examples that a plan keeps, reshuffled every epoch, then empty ones, as many as of all.
+
+    Args:
+        plan: `EasyExamplesPlan` of arrays.
+        batch_size, seed: as of `EasyExamplesPlan.minibatches`.
+    """
+
+    def __init__(self, plan, batch_size, seed):
+        super().__init__()
+        self._plan, self._batch_size, self._random = plan, batch_size, np.random.default_rng(seed)
+        self._order = np.arange(
+            len(plan.examples[0])
+        )  # Keras looks at the first minibatch before the first epoch begins
+
+    def __len__(self):
+        return math.ceil(self._plan.n / self._batch_size)
+
+    def __getitem__(self, i):
+        rows = self._order[i * self._batch_size : (i + 1) * self._batch_size]
+        return tuple(array[rows] for array in self._plan.examples)
+
+    def on_epoch_begin(self):
+        self._order = self._random.permutation(np.flatnonzero(self._plan.kept))
 
 
 EasyExamplesFirst.plan_class = EasyExamplesPlan

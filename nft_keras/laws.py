@@ -2,11 +2,12 @@
 
 import importlib
 import math
+from collections.abc import Callable
 
 from nft_keras._checks import suggest
 
 
-def quadratic(progress):
+def quadratic(progress: float) -> float:
     """Fraction of eta_max after `progress` of the developmental plan (Eq. 5 of Marullo et al. 2022).
 
     Args:
@@ -18,12 +19,12 @@ def quadratic(progress):
     return 1.0 - (1.0 - progress) ** 2
 
 
-def linear(progress):
+def linear(progress: float) -> float:
     """Fraction of eta_max after `progress` of the plan: progress itself (not in the paper)."""
     return progress
 
 
-def cosine(progress):
+def cosine(progress: float) -> float:
     """Fraction of eta_max after `progress` of the plan: (1 - cos(pi progress)) / 2 (not in the paper)."""
     return (1.0 - math.cos(math.pi * progress)) / 2.0
 
@@ -31,7 +32,7 @@ def cosine(progress):
 LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
 
 
-def progress(gamma, simplification_epochs):
+def progress(gamma: int, simplification_epochs: int) -> float:
     """How far the plan is in epoch gamma: (gamma - 1) / (gamma_max_simp - 1), from 0 in the first epoch to 1.
 
     Args:
@@ -46,7 +47,7 @@ def progress(gamma, simplification_epochs):
     return min((gamma - 1) / (simplification_epochs - 1), 1.0)
 
 
-def find_law(name):
+def find_law(name: str) -> Callable[[float], float]:
     """A law by its name, or the function that a dotted name is the path of.
 
     Args:

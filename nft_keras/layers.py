@@ -1,6 +1,7 @@
 """Layers as the published settings have them: PyTorch's default initialization and batch-norm constants."""
 
 import math
+from typing import Any
 
 import keras
 from keras import initializers, layers, ops
@@ -8,17 +9,28 @@ from keras import initializers, layers, ops
 from nft_keras.backend import keras_internals
 
 
-def output_dtype():
+def output_dtype() -> str:
     """The dtype of an output layer: of the weights, so that under mixed precision nothing of the output is lost."""
     return keras.config.dtype_policy().variable_dtype
 
 
-def dense(x, units, activation=None, dtype=None):
+def dense(
+    x: keras.KerasTensor, units: int, activation: str | None = None, dtype: str | None = None
+) -> keras.KerasTensor:
     """Applies a Dense layer, weights and biases uniform in +-1/sqrt(fan_in)."""
     return layers.Dense(units, activation=activation, dtype=dtype, **_uniform(x.shape[-1]))(x)
 
 
-def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias=True, dtype=None):
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    strides: int = 1,
+    padding: str = "valid",
+    activation: str | None = None,
+    use_bias: bool = True,
+    dtype: str | None = None,
+) -> keras.KerasTensor:
     """Applies a Conv2D layer, weights and biases uniform in +-1/sqrt(fan_in)."""
     return layers.Conv2D(
         filters,
@@ -32,7 +44,9 @@ def conv(x, filters, size, strides=1, padding="valid", activation=None, use_bias
     )(x)
 
 
-def batch_norm(x, layer=layers.BatchNormalization):
+def batch_norm(
+    x: keras.KerasTensor, layer: type[layers.BatchNormalization] = layers.BatchNormalization
+) -> keras.KerasTensor:
     """Applies batch normalization with momentum 0.9 (of the old value, as Keras counts) and epsilon 1e-5."""
     return layer(momentum=0.9, epsilon=1e-5)(x)
 
@@ -45,7 +59,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
     alone: the file of a classifier must load where nft_keras is not installed.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not self._can_be_fused(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         training = bool(training and self.trainable)

@@ -1,6 +1,7 @@
 """What the logs of a training show beside Keras' own."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,29 +14,29 @@ class Number(keras.metrics.Metric):
         variable: scalar float32 `keras.Variable`.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__(name=name, dtype="float32")
         self.variable = keras.Variable(0.0, trainable=False, dtype="float32", name=name)
 
-    def result(self):
+    def result(self) -> Any:
         """The number."""
         # A copy: JAX takes the memory of a variable's value back in the next step.
         return ops.copy(ops.convert_to_tensor(self.variable))
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Keeps the number."""
 
 
 class RelativePerturbation(keras.metrics.Metric):
     """The mean square of an element of delta, divided by the variance of the elements of x."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__(name=name, dtype="float32")
         self.sums = [
             self.add_variable((), "zeros", name=of) for of in ("squared_change", "elements", "squares", "number")
         ]
 
-    def update_state(self, altered, x):
+    def update_state(self, altered: Any, x: Any) -> None:
         """Takes a minibatch x (batch, ...) and its altered form."""
         x = ops.cast(x, "float32")
         delta = ops.cast(altered, "float32") - x
@@ -43,7 +44,7 @@ class RelativePerturbation(keras.metrics.Metric):
         for total, value in zip(self.sums, values, strict=True):
             total.assign(total + ops.cast(value, "float32"))
 
-    def result(self):
+    def result(self) -> Any:
         """The quotient; 0 where nothing was altered."""
         change, elements, squares, number = (ops.convert_to_tensor(total) for total in self.sums)
         number = ops.maximum(number, 1.0)

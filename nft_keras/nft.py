@@ -20,6 +20,7 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number, one_of
+from nft_keras.auxiliaries import labels_for, takes_labels
 from nft_keras.backend import keras_internals
 from nft_keras.base import (
     Plan,
@@ -30,7 +31,7 @@ from nft_keras.base import (
     squared_norms,
     warn,
 )
-from nft_keras.callbacks import Comparison, Picture
+from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
 from nft_keras.verdict import at_the_drop
@@ -38,6 +39,9 @@ from nft_keras.verdict import at_the_drop
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")
 CLASSIFIER_MODES = ("inference", "training")
+DROPPED = "auxiliary_dropped"  # in files of weights
+# The arguments of `fit` that say what data are read, and how.
+READS = ("x", "y", "batch_size", "shuffle", "class_weight", "sample_weight", "steps_per_epoch")
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -83,7 +87,9 @@ class FriendlyModel(SimplifyingModel):
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: for an unknown penalty, phases or classifier_mode.
+        ValueError: for an unknown penalty, phases or classifier_mode, for networks that train a variable together, and
+            from `fit` without a `DevelopmentalPlan` among the callbacks, or for data that can be read only once with
+            phases="epoch".
 
     Example:
 
@@ -115,6 +121,8 @@ class FriendlyModel(SimplifyingModel):
             self._relative_perturbation = RelativePerturbation("relative_perturbation")
             self._loss_reduction = Number("loss_reduction")
             self._eta = self._aside.eta
+        if auxiliary is not None and auxiliary.built and classifier.built:
+            self._check_apart()
 
     @property
     def auxiliary(self):
@@ -156,8 +164,10 @@ class FriendlyModel(SimplifyingModel):
         if self.auxiliary is None:
             return ops.convert_to_tensor(x)
         x = as_floats(x)
-        inputs = [x, self._labels_for_auxiliary(y)] if self._label_conditioned else x
+        inputs = [x, labels_for(self.auxiliary, y)] if takes_labels(self.auxiliary) else x
         simplified = self.auxiliary(inputs, training=training)
+        if len(simplified.shape) == len(x.shape) + 1 and simplified.shape[-1] == 1:
+            simplified = ops.squeeze(simplified, -1)  # Keras, too, takes images without the axis of a single channel
         if len(simplified.shape) != len(x.shape) or any(
             a != b for a, b in zip(simplified.shape, x.shape, strict=True) if None not in (a, b)
         ):
@@ -210,12 +220,13 @@ class FriendlyModel(SimplifyingModel):
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
         return eq_4
 
-    def eq_4(self, x, y, sample_weight=None, training=False):
+    def eq_4(self, x, y, sample_weight=None, training=False, logged=False):
         """Eq. 4: the classification loss of f(s(x)) plus eta times the squared norm of the change.
 
         Args:
             x, y, sample_weight: tensors, a minibatch as `fit` has it.
             training: bool, the mode of the classifier; the auxiliary network is in training mode.
+            logged: bool, whether the losses of several outputs count in the logs: this is the pass that updates w.
 
         Returns:
             The value, a scalar tensor (of this replica; divided by their number), and (x~, predictions, classification
@@ -223,7 +234,8 @@ class FriendlyModel(SimplifyingModel):
         """
         simplified = self.simplify(x, y, training=True)
         y_pred = self(simplified, training=training)
-        loss = self.compute_loss(simplified, y, y_pred, sample_weight, training=True)
+        compute_loss = self.compute_loss if logged else self.unlogged_loss
+        loss = compute_loss(simplified, y, y_pred, sample_weight, training=True)
         penalty = ops.mean(squared_norms(simplified, x))
         if self.penalty == "mean":
             penalty = penalty / ops.cast(math.prod(ops.shape(x)[1:]), "float32")
@@ -236,12 +248,13 @@ class FriendlyModel(SimplifyingModel):
         w, theta = self.trainable_variables, self.auxiliary.trainable_variables
 
         def loss():
-            eq_4, results = self.eq_4(x, y, sample_weight, training=True)
+            eq_4, results = self.eq_4(x, y, sample_weight, training=True, logged=True)
             return self.optimizer.scale_loss(eq_4), (eq_4, *results)
 
         (eq_4, simplified, y_pred, loss), gradients = backend.gradients(loss, [*w, *theta])
         rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
-        backend.apply(self.auxiliary_optimizer, [g * rescale for g in gradients[len(w) :]], theta)
+        of_theta = [None if gradient is None else gradient * rescale for gradient in gradients[len(w) :]]
+        backend.apply(self.auxiliary_optimizer, of_theta, theta)
         backend.apply(self.optimizer, gradients[: len(w)], w)
         self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
         return self._logs(x, simplified, y, y_pred, sample_weight, loss)
@@ -288,85 +301,82 @@ class FriendlyModel(SimplifyingModel):
             raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
         if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
-        super().compile(optimizer=optimizer, **kwargs)
         self.auxiliary_optimizer = self._aside.first_phase = None
+        super().compile(optimizer=optimizer, **kwargs)
         if self.auxiliary is not None:
             self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
             if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
                 self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
             ):
                 self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
-            if self.auxiliary.built and not self.auxiliary_optimizer.built:
-                self.auxiliary_optimizer.build(self.auxiliary.trainable_variables)
+            self._build_optimizers()
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        **kwargs,
-    ):
-        """Trains as `keras.Model.fit` does, with the same arguments.
+    def optimizers(self):
+        """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
+        of_auxiliary = [(self.auxiliary_optimizer, self.auxiliary)] if self.auxiliary_optimizer else []
+        return [*super().optimizers(), *of_auxiliary]
+
+    def _prepare_fit(self, given):
+        """Makes the first phase a part of every epoch, and refuses what cannot be trained on.
 
         With phases="epoch" every simplified epoch reads x a first time for the auxiliary network, before the
-        classifier's own pass; with `steps_per_epoch` each of the two passes takes that many minibatches. The
-        auxiliary network's begin at the start of x in every epoch, the classifier's where its last pass ended, so that
-        x should come shuffled.
-
-        Raises:
-            ValueError: without a `DevelopmentalPlan` among the callbacks while there is an auxiliary network, or for
-                data that can be read only once with phases="epoch".
+        classifier's own pass, by a `fit` of its own; with `steps_per_epoch` each of the two passes takes that many
+        minibatches. The auxiliary network's begin at the start of x in every epoch, the classifier's where its last
+        pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both.
         """
-        data = dict(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            shuffle=shuffle and not is_dataset(x),
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            steps_per_epoch=steps_per_epoch,
-        )
-        self._take_plan(callbacks, initial_epoch)
         if self.auxiliary is not None:
-            if not any(isinstance(callback, DevelopmentalPlan) for callback in as_list(callbacks)):
-                raise ValueError(
-                    "fit needs an nft_keras.DevelopmentalPlan among its callbacks as long as there is an auxiliary "
-                    "network; to train the classifier alone call drop_auxiliary() first"
+            self._check_fit(given)
+            if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
+                keras_internals.split_for_validation(given)
+            examples = some_examples(given)
+            if examples:
+                self._build_networks(*examples)
+            data = {name: given[name] for name in READS}
+            data["shuffle"] = data["shuffle"] and not is_dataset(data["x"])
+            # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
+            # phase and then, before w is updated, the comparison.
+            callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
+            first_phase = [FirstPhase(data)] if self.phases == "epoch" else []
+            given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
+        super()._prepare_fit(given)
+
+    def _check_fit(self, given):
+        callbacks = as_list(given["callbacks"])
+        if not any(isinstance(callback, DevelopmentalPlan) for callback in callbacks):
+            raise ValueError(
+                "fit needs an nft_keras.DevelopmentalPlan among its callbacks as long as there is an auxiliary "
+                "network; to train the classifier alone call drop_auxiliary() first"
+            )
+        if self.phases == "epoch" and hasattr(given["x"], "__next__"):
+            raise ValueError(
+                f'phases="epoch" reads the data twice an epoch, which a {type(given["x"]).__name__} cannot do: '
+                'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
+            )
+        for callback in callbacks:
+            if type(callback) in (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau):
+                warn(
+                    "%s changes the learning rate of the classifier's optimizer alone; give auxiliary_optimizer a "
+                    "schedule of keras.optimizers.schedules if it shall change too",
+                    type(callback).__name__,
                 )
-            if self.phases == "epoch":
-                if hasattr(x, "__next__"):
-                    raise ValueError(
-                        f'phases="epoch" reads the data twice an epoch, which a {type(x).__name__} cannot do: '
-                        'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
-                    )
-                if validation_split and validation_data is None and hasattr(x, "shape"):
-                    data, validation_data = _split_off(data, validation_split)
-                    validation_split = 0.0
-                callbacks = [*as_list(callbacks), FirstPhase(data)]  # after the plan, which says what the epoch is
-            # Pictures come before the plan, which drops what they show; the comparison after the first phase.
-            callbacks = sorted(as_list(callbacks), key=lambda callback: not isinstance(callback, Picture))
-            callbacks.append(Comparison(data["x"], data["y"]))
-        return keras.Model.fit(
-            self,
-            **data,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            initial_epoch=initial_epoch,
-            **kwargs,
-        )
+
+    def _build_networks(self, x, y):
+        """Builds the networks that were not yet, on a few examples of the data."""
+        with backend.scope(self):
+            if not self.classifier.built:
+                self(x, training=False)
+            if not self.auxiliary.built:
+                self.simplify(x, y)
+        self.built = True
+        self._check_apart()
+        if not self.auxiliary.trainable_variables:
+            warn("the auxiliary network has no trainable weights: it alters the data and does not learn")
+
+    def _check_apart(self):
+        shared = set(map(id, self.auxiliary.trainable_variables))
+        shared = [v.path for v in self.classifier.trainable_variables if id(v) in shared]
+        if shared:
+            raise ValueError(f"theta and w must be apart, but both networks train {', '.join(shared[:3])}")
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
@@ -383,29 +393,19 @@ class FriendlyModel(SimplifyingModel):
                 self._aside.first_phase = AuxiliaryTraining(self)
         return self._aside.first_phase
 
-    @property
-    def _label_conditioned(self):
-        inputs = getattr(self.auxiliary, "inputs", None)
-        return len(inputs) == 2 if inputs else getattr(self.auxiliary, "label_conditioned", False)
-
-    def _labels_for_auxiliary(self, y):
-        """y in the form of the auxiliary network's second input: class indices or one-hot."""
-        if y is None:
-            raise ValueError("the auxiliary network is label-conditioned: simplify needs the labels y too")
-        y = ops.convert_to_tensor(y)
-        inputs = getattr(self.auxiliary, "inputs", None)
-        if not inputs:
-            return y
-        wanted = tuple(inputs[1].shape[1:])
-        if len(y.shape) == 2 and y.shape[1] == 1:
-            y = ops.squeeze(y, 1)
-        if len(y.shape) == 2 and wanted in ((), (1,)):
-            y = ops.argmax(y, axis=1)
-        if len(y.shape) == 1 and len(wanted) == 1:
-            y = ops.expand_dims(y, 1) if wanted == (1,) else ops.one_hot(ops.cast(y, "int32"), wanted[0])
-        return y
-
     # Saving
+
+    def save_own_variables(self, store):
+        """Stores, beside what Keras does, that the auxiliary network was dropped."""
+        super().save_own_variables(store)
+        if self.auxiliary is None:
+            store[DROPPED] = True
+
+    def load_own_variables(self, store):
+        """Drops the auxiliary network if what is loaded was stored after the drop."""
+        if DROPPED in store.keys():
+            self.drop_auxiliary()
+        super().load_own_variables({name: store[name] for name in store.keys() if name != DROPPED})
 
     def get_config(self):
         """The configuration that `from_config` builds an equal, untrained model from."""
@@ -586,14 +586,3 @@ class DevelopmentalPlan(Plan):
                 warn(line)
         if gamma >= self.simplification_epochs:
             self.model.drop_auxiliary()
-
-
-def _split_off(data, fraction):
-    """Cuts the last fraction off the arrays of `fit`, as Keras does: (data without it, validation data)."""
-    at = math.floor(len(data["x"]) * (1 - fraction))
-    if not 0 < at < len(data["x"]):
-        raise ValueError(
-            f"validation_split={fraction!r} leaves {at} of {len(data['x'])} examples to train on; both parts need some"
-        )
-    names = [name for name in ("x", "y", "sample_weight") if data[name] is not None]
-    return {**data, **{n: data[n][:at] for n in names}}, tuple(data[n][at:] for n in names)

@@ -1,6 +1,7 @@
 """Optimizers with weight decay as the published settings have it: L2 in the gradient, of every weight and bias."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -11,11 +12,11 @@ from nft_keras.backend import keras_internals
 class _L2(keras_internals.WithoutAllReduce):
     """Adds l2 * w to the gradient of w before the optimizer's own rule (`weight_decay` of PyTorch's Adam and SGD)."""
 
-    def __init__(self, *args, l2=0.0, **kwargs):
+    def __init__(self, *args: Any, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.l2 = number("l2", l2, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         if self.l2:
             gradient = gradient + self.l2 * keras.ops.cast(variable, gradient.dtype)
         self._rule(gradient, variable, learning_rate)
@@ -23,7 +24,7 @@ class _L2(keras_internals.WithoutAllReduce):
     def _rule(self, gradient, variable, learning_rate):
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "l2": self.l2}
 
 

@@ -1,12 +1,13 @@
 """What is to be said of altered data when the auxiliary network is dropped; without Keras, which reports do without."""
 
 import math
+from collections.abc import Iterable
 
 # Of the variance of the data: with more than that still altered at the drop, the classifier meets other data.
 MOST_LEFT = 0.1
 
 
-def at_the_drop(relative_perturbation, reductions):
+def at_the_drop(relative_perturbation: float, reductions: Iterable[float]) -> list[str]:
     """What is to be known of a plan that is over.
 
     Args:

@@ -273,7 +273,7 @@ def test_nft_keras_is_imported_without_matplotlib():
     assert done.stdout == "[]\n", done.stderr
 
 
-PAGE = (Path(__file__).parents[1] / "docs" / "callbacks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "callbacks.md").read_text(encoding="utf-8")
 SCRIPTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 
 

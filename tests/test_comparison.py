@@ -54,8 +54,9 @@ def ft(steps=4):
     return compiled(FriendlyTraining(build(), step=0.5, confidence=0.9)), PerturbationPlan(steps, 3)
 
 
-def eef(fraction=0.3):
-    examples = tf.data.Dataset.from_tensor_slices((X.astype("float32"), Y))
+def eef(fraction=0.3, as_dataset=False):
+    examples = (X.astype("float32"), Y)
+    examples = tf.data.Dataset.from_tensor_slices(examples) if as_dataset else examples
     return compiled(EasyExamplesFirst(build())), EasyExamplesPlan(examples, len(X), fraction, 3)
 
 
@@ -73,7 +74,7 @@ def by_hand(seed, epochs):
     keras.utils.set_random_seed(seed)
     model, x, y, found = ct(dropout=0.2), X.astype("float32"), Y, []
     for epoch in range(epochs):
-        rows = tf.random.experimental.stateless_shuffle(tf.range(len(x)), [seed, epoch]).numpy()
+        rows = np.random.default_rng((seed, epoch)).permutation(len(x))
         for start in range(0, len(x), 16):
             model.train_on_batch(x[rows[start : start + 16]], y[rows[start : start + 16]])
         loss = float(LOSS(VALID[1], model(VALID[0].astype("float32"))))
@@ -130,6 +131,15 @@ def test_every_method_of_the_package_and_a_loss_of_ones_own_can_be_compared():
             first = 0 if method in ("CT", "smoothed") else 3
             assert by[method, seed]["epoch"] == first + 1 + np.argmin(losses[first:])
     assert [row[0] for row in cells(str(table))] == ["method", *methods]
+
+
+def test_easy_examples_come_first_alike_from_arrays_and_from_a_dataset():
+    methods = {"arrays": eef, "dataset": lambda: eef(as_dataset=True), "all": lambda: eef(1.0)}
+    one, other, everything = (
+        t["history"] for t in compare(methods, X, Y, epochs=3, **{**DATA, "seeds": [0]}).trainings
+    )
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert one["loss"][0] != pytest.approx(everything["loss"][0], rel=1e-3)
 
 
 def cells(text):

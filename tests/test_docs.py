@@ -1,18 +1,22 @@
 """The pages of docs/ say what the package does: settings, error messages and examples are compared with it."""
 
 import contextlib
+import copy
 import dataclasses
 import doctest
 import importlib
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from nft_keras import cli, data
@@ -27,24 +31,32 @@ from nft_keras.experiments.reports.tables import write_report
 from tests.test_wheel import COMMANDS
 
 DOCS = Path(__file__).parents[1] / "docs"
-_spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
-hooks = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(hooks)
+
+
+def module(path):
+    """A Python file that is in no package."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+hooks = module(DOCS / "hooks.py")
 
 NFT = "methods.nft."
+SETTINGS = "reference/settings.md"
+PLANNED = [method for method in METHODS if METHODS[method].has_plan]
 PLACES = {
-    "Keys": ("mnist-rot", "zzz"),
-    "Dataset": ("mnist-rot", "dataset.zzz"),
-    "nft": ("mnist-rot", NFT + "zzz"),
-    "Plan of nft": ("mnist-rot", NFT + "plan.zzz"),
-    "Auxiliary network: unet": ("mnist-rot", NFT + "auxiliary.zzz"),
-    "Auxiliary network: mlp": ("imdb", NFT + "auxiliary.zzz"),
-    "Optimizer": ("mnist-rot", NFT + "auxiliary_optimizer.zzz"),
-    "ft": ("mnist-rot", "methods.ft.zzz"),
-    "Plan of ft": ("mnist-rot", "methods.ft.plan.zzz"),
-    "eef": ("mnist-rot", "methods.eef.zzz"),
-    "Plan of eef": ("mnist-rot", "methods.eef.plan.zzz"),
-    "Training": ("mnist-rot", "training.zzz"),
+    (SETTINGS, "Keys"): ("mnist-rot", "zzz"),
+    (SETTINGS, "Dataset"): ("mnist-rot", "dataset.zzz"),
+    (SETTINGS, "Training"): ("mnist-rot", "training.zzz"),
+    (SETTINGS, "Optimizer"): ("mnist-rot", NFT + "auxiliary_optimizer.zzz"),
+    **{(f"methods/{method}.md", "Settings"): ("mnist-rot", f"methods.{method}.zzz") for method in PLANNED},
+    **{
+        (f"methods/{method}.md", f"Plan of {method}"): ("mnist-rot", f"methods.{method}.plan.zzz") for method in PLANNED
+    },
+    ("methods/nft.md", "Auxiliary network: unet"): ("mnist-rot", NFT + "auxiliary.zzz"),
+    ("methods/nft.md", "Auxiliary network: mlp"): ("imdb", NFT + "auxiliary.zzz"),
 }
 
 
@@ -54,9 +66,9 @@ def sections(page):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def rows(text):
-    """The first column of the tables in a text."""
-    return re.findall(r"^\| `([^`]+)`", text, re.M)
+def terms(text):
+    """What the definition lists in a text define."""
+    return re.findall(r"^`([^`]+)`\n:   ", text, re.M)
 
 
 def allowed(name, *overrides):
@@ -66,35 +78,37 @@ def allowed(name, *overrides):
     return re.search(r"allowed: ([\w, ]+)", str(error.value))[1].split(", ")
 
 
-@pytest.mark.parametrize("heading, place", PLACES.items())
-def test_the_reference_has_exactly_the_keys_that_the_reader_allows(heading, place):
-    name, key = place
+@pytest.mark.parametrize("where, place", PLACES.items(), ids=lambda value: value[-1])
+def test_the_reference_has_exactly_the_keys_that_the_reader_allows(where, place):
+    (page, heading), (name, key) = where, place
     own = data.find(name).options if heading == "Dataset" else ()
-    assert rows(sections("recipes.md")[heading]) == [key for key in allowed(name, f"{key}=1") if key not in own]
+    keys = [key for key in allowed(name, f"{key}=1") if key not in own]
+    assert terms(sections(page)[heading]) == keys
 
 
-def test_every_data_set_is_in_the_table_with_its_options():
-    text = sections("data.md")
-    table = hooks.filled((DOCS / "data.md").read_text(encoding="utf-8")).partition("##")[0]
-    assert rows(table) == list(data.SPECS)
+def test_every_data_set_is_there_with_its_options():
+    text = sections("reference/data-sets.md")
+    table = hooks.filled((DOCS / "reference/data-sets.md").read_text(encoding="utf-8")).partition("##")[0]
+    assert terms(table) == list(data.SPECS)
     common = set(allowed("two-moons", "dataset.zzz=1")) - set(data.find("two-moons").options)
     for name in data.SPECS:
         own = set(allowed("two-moons", f"dataset.name={name}", "dataset.noise=1", "dataset.zzz=1")) - common
-        described = {key for heading, below in text.items() if name in heading.split(", ") for key in rows(below)}
+        described = {key for heading, below in text.items() if name in heading.split(", ") for key in terms(below)}
         assert described == own
 
 
 def test_every_classifier_and_method_is_there():
-    assert rows(sections("recipes.md")["Classifiers"]) == list(CLASSIFIERS)
+    assert terms(sections(SETTINGS)["Classifiers"]) == list(CLASSIFIERS)
+    assert terms(sections(SETTINGS)["Methods"]) == list(METHODS)
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(METHODS)
 
 
 def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
     (tmp_path / "bare.yaml").write_text("dataset: digits-back-image\nclassifiers: [fc-a]\nmethods: [ct]\n")
     (trial, *_) = load_recipe(tmp_path / "bare.yaml")
-    lines = re.findall(r"^\| `(\w+)` +\|.*?\| (\S+) +\|", sections("recipes.md")["Training"], re.M)
+    lines = re.findall(r"^`(\w+)`\n:   .*; (?:default )?(\S+)$", sections(SETTINGS)["Training"], re.M)
     read = dataclasses.asdict(trial.training)
-    assert dict(lines) == {key: "-" if value is None else f"`{value}`" for key, value in read.items()}
+    assert dict(lines) == {key: "optional" if value is None else f"`{value}`" for key, value in read.items()}
 
 
 def test_a_setting_without_a_description_breaks_the_build(monkeypatch):
@@ -109,55 +123,107 @@ def test_a_setting_without_a_description_breaks_the_build(monkeypatch):
         hooks.filled("{{ settings TrainingSettings }}")
 
 
-REPORT = """\
-# Ours
-
-| classifier | method | test error (%) |
-| ---------- | ------ | -------------- |
-| cnn-a      | CT     | 1.25           |
-| cnn-a      | FT     | 1.50           |
-| cnn-a      | NFT    | 1.75           |
-
-Data: generated.
-
-| classifier | CT | FT | NFT | NFT - CT | CT published | FT published |
-| ---------- | -- | -- | --- | -------- | ------------ | ------------ |
-| fc-a       | 5  | 6  | 7   | 2        | 8            | 9            |
-"""
+def result(method, seed, error, **more):
+    return dict(classifier="fc-a", method=method, seed=seed, test_error=error, seconds=1.0 + (method != "ct"), **more)
 
 
-def test_a_page_of_a_method_shows_its_results_beside_classic_training_and_no_others(tmp_path):
-    assert "no reports" in hooks.results("ft", tmp_path)
+def test_a_method_s_page_has_the_runs_with_that_method_beside_classic_training_on_the_same_seeds(tmp_path):
     (tmp_path / "ours").mkdir()
-    (tmp_path / "ours" / "report.md").write_text(REPORT)
-    text = hooks.results("ft", tmp_path)
-    assert "### Ours" in text and "Data: generated." in text and "1.25" in text and "1.50" in text
-    assert "1.75" not in text and "NFT" not in text
-    assert re.findall(r"\| fc-a .*", text)[0].split() == "| fc-a | 5 | 6 | 8 | 9 |".split()
-    assert all(line.strip("|- ") in hooks.results(None, tmp_path) for line in REPORT.splitlines()[2:])
+    ct = [result("ct", seed, error) for seed, error in enumerate([5.0, 6.0, 7.0])]
+    ft = [result("ft", 0, 4.0), result("ft", 1, 5.5)]
+    varied = [result("nft", 0, 9.0, varied="a=1")]
+    (tmp_path / "ours" / "results.json").write_text(json.dumps([*ct, *ft, *varied]))
+    head, _, *rows = hooks.against_ct("ft", tmp_path).splitlines()
+    assert [cell.strip() for cell in head.split("|")[3:-1]] == ["CT", "FT", "FT - CT", "p", "time"]
+    ((run, *cells),) = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert run == "[ours](../../results/ours/report.md)"
+    assert cells == ["fc-a", "6.00 ± 1.00", "4.75 ± 1.06", "-0.75 ± 0.35", "0.205", "2.0"]
+    assert len(hooks.against_ct("nft", tmp_path).splitlines()) == len(hooks.summary(tmp_path).splitlines()) == 2
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_on_the_page_of_a_method_has_a_table_with_it(method):
-    shown = dict(zip(*[iter(re.split(r"^### (.*)$", hooks.results(method), flags=re.M)[1:])] * 2, strict=True))
-    assert shown
-    for name, below in shown.items():
-        assert re.search(rf"^\|.*\b{method.upper()}\b", below, re.M), name
-        assert not re.search("^(Run|Machine|Version|Trials): ", below, re.M), name
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "ct"])
+def test_there_are_results_of_every_method(method):
+    assert len(hooks.against_ct(method).splitlines()) > 2
 
 
-def test_a_section_of_the_readme_has_the_links_of_the_page_it_is_on(tmp_path):
-    (tmp_path / "README.md").write_text(
-        "# x\n## A `b`, c\n[p](docs/data.md#parts) [m](docs/methods/ft.md) [r](results/README.md)"
-        " [t](results/two/report.md) [n](notebooks/n.ipynb) [w](https://example.org/docs/)\n\n## Next\nother\n"
+def test_every_run_has_a_page_with_its_report():
+    folders = {path.parent.name: path for path in (DOCS.parent / "results").glob("*/report.md")}
+    pages = hooks.run_pages()
+    assert pages == {f"results/runs/{name}.md": path.read_text(encoding="utf-8") for name, path in folders.items()}
+
+
+def test_every_section_of_the_benchmark_is_on_a_page():
+    text = (DOCS.parent / "results" / "bench" / "bench.md").read_text(encoding="utf-8")
+    headings = ["machine", *re.findall(r"^## (.*)$", text, re.M)]
+    pages = [path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")]
+    assert sorted(re.findall(r"^\{\{ bench (.*) \}\}$", "\n".join(pages), re.M)) == sorted(headings)
+    assert all(hooks.bench(heading) in text for heading in headings)
+
+
+LINKS = (
+    "[p](docs/a.md#parts) ![m](docs/methods/ft.png) [r](results/README.md) [t](results/two/report.md)"
+    " [n](notebooks/n.ipynb) [c](CONTRIBUTING.md) [w](https://example.org/docs/) [h](#here)"
+)
+
+
+@pytest.mark.parametrize(
+    "url, contributing", [("", "c"), ("https://example.org/r", "[c](https://example.org/r/blob/main/CONTRIBUTING.md)")]
+)
+def test_a_link_of_the_readme_leads_to_the_page_that_shows_the_file(tmp_path, url, contributing):
+    (tmp_path / "README.md").write_text(LINKS)
+    text = hooks.readme(tmp_path / "README.md")
+    assert hooks.linked(text, "index.md", url) == (
+        "[p](a.md#parts) ![m](methods/ft.png) [r](results/index.md) [t](results/runs/two.md)"
+        f" [n](notebooks/n.md) {contributing} [w](https://example.org/docs/) [h](#here)"
     )
-    text = hooks.readme("A `b`, c", tmp_path / "README.md")
-    assert hooks.linked(text, "methods/nft.md") == (
-        "[p](../data.md#parts) [m](ft.md) [r](../results.md) [t](../results.md#two) n [w](https://example.org/docs/)"
+
+
+def test_a_link_out_of_the_pages_is_right_in_the_repository_and_on_the_site():
+    for path in DOCS.rglob("*.md"):
+        for to in re.findall(r"\]\((\.\./[^)#]*)", path.read_text(encoding="utf-8")):
+            assert (path.parent / to).exists(), (path, to)
+    text = "[r](../../results/two/report.md) [f](../methods/ft.md)"
+    assert hooks.linked(text, "results/index.md", "") == "[r](runs/two.md) [f](../methods/ft.md)"
+
+
+def test_an_index_page_has_the_readme_with_absolute_links_or_none():
+    described = module(DOCS.parent / "setup.py").described
+    site = "https://example.org/r"
+    assert described(LINKS, site) == (
+        f"[p]({site}/blob/main/docs/a.md#parts) ![m]({site}/raw/main/docs/methods/ft.png)"
+        f" [r]({site}/blob/main/results/README.md) [t]({site}/blob/main/results/two/report.md)"
+        f" [n]({site}/blob/main/notebooks/n.ipynb) [c]({site}/blob/main/CONTRIBUTING.md)"
+        " [w](https://example.org/docs/) [h](#here)"
     )
-    assert hooks.linked(text, "index.md").startswith("[p](data.md#parts) [m](methods/ft.md) [r](results.md) ")
-    with pytest.raises(KeyError):
-        hooks.readme("A b", tmp_path / "README.md")
+    assert described(LINKS, "") == "p *m* r t n c [w](https://example.org/docs/) [h](#here)"
+    readme = described((DOCS.parent / "README.md").read_text(encoding="utf-8"), "")
+    assert "](" not in readme and "`nft-keras run" in readme
+
+
+def test_the_address_of_the_repository_is_set_in_one_place(tmp_path):
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = nft_keras\nurl = https://github.com/someone/nft_keras/\n")
+    url = hooks.repository(tmp_path / "setup.cfg")
+    assert url == "https://github.com/someone/nft_keras"
+    (tmp_path / "setup.cfg").write_text("[metadata]\nname = nft_keras\n# url = https://github.com/OWNER/nft_keras\n")
+    assert hooks.repository(tmp_path / "setup.cfg") == ""
+    for path in (DOCS.parent / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert hooks.addressed(copy.deepcopy(notebook), path.name, hooks.repository()) == notebook
+        text, install = hooks.addressed(copy.deepcopy(notebook), path.name, url).cells[:2]
+        colab = f"https://colab.research.google.com/github/someone/nft_keras/blob/main/notebooks/{path.name}"
+        assert text.source.splitlines()[0].endswith(f"]({colab})") and f'REPOSITORY = "{url}"' in install.source
+        text, install = hooks.addressed(copy.deepcopy(notebook), path.name, "https://example.org/r").cells[:2]
+        assert "colab" not in text.source and 'REPOSITORY = "https://example.org/r"' in install.source
+        changed = hooks.addressed(copy.deepcopy(notebook), path.name, url)
+        assert hooks.addressed(changed, path.name, hooks.repository()) == notebook
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+def test_a_table_of_more_than_three_columns_has_figures_and_not_sentences(path):
+    text = re.sub(r"^```.*?^```", "", hooks.filled(path.read_text(encoding="utf-8")), flags=re.M | re.S)
+    for line in re.findall(r"^\|(.*[^-|\s].*)\|$", text, re.M):
+        cells = [re.sub(r"\]\(.*?\)", "]", cell).strip() for cell in line.split("|")]
+        assert len(cells) <= 3 or max(map(len, cells)) <= 60, line
 
 
 @pytest.mark.parametrize("path", hooks.sources(), ids=lambda path: str(path.relative_to(DOCS.parent)))
@@ -169,7 +235,7 @@ def test_what_is_generated_in_a_page_is_as_python_docs_hooks_makes_it(path):
 
 def test_what_is_generated_in_a_page_is_made_anew_and_the_rest_left():
     mark = "<!-- {{ settings OptimizerSettings }} -->"
-    made = f"{mark}\n\n{hooks.settings_table('OptimizerSettings')}\n\n<!-- end -->"
+    made = f"{mark}\n\n{hooks.settings_of('OptimizerSettings')}\n\n<!-- end -->"
     assert hooks.rewritten(f"a\n{mark}\nold\n<!-- end -->\nb\n{made}\n") == f"a\n{made}\nb\n{made}\n"
 
 
@@ -191,7 +257,7 @@ def test_a_report_in_results_is_that_of_its_results(path, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("page", [*(f"methods/{method}.md" for method in METHODS), "../README.md"])
+@pytest.mark.parametrize("page", [*(f"methods/{method}.md" for method in METHODS), "guides/fit.md", "../README.md"])
 def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     import numpy as np
     import tensorflow as tf
@@ -199,9 +265,8 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     from nft_keras.classifiers import fc_a
 
     monkeypatch.chdir(tmp_path)
-    examples = tf.data.Dataset.from_tensor_slices((np.zeros((4, 28, 28, 1), "float32"), np.zeros(4, "int32")))
-    names = {"classifier": fc_a((28, 28, 1), 2), "examples": examples}
-    names["train"] = names["valid"] = examples.batch(2)
+    names = {"classifier": fc_a((28, 28, 1), 2), "x": np.zeros((4, 28, 28, 1), "float32"), "y": np.zeros(4, "int32")}
+    names["train"] = names["valid"] = tf.data.Dataset.from_tensor_slices((names["x"], names["y"])).batch(2)
     (program,) = blocks(page, "python")
     short = re.sub(r"\bepochs=\d+", "epochs=3", re.sub(r"(simplification_epochs|max_steps)=\d+", r"\1=2", program))
     exec(short if "filters=" in short else short.replace(" unet(", " unet(filters=4, depth=1, "), names)
@@ -210,13 +275,13 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
 
 
 def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypatch):
-    (recipe,) = blocks("start.md", "yaml")
+    recipe = blocks("guides/own-data.md", "yaml")[0]
     (tmp_path / "mine.yaml").write_text(recipe)
     rows = "".join(f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}\n" for i in range(60))
     (tmp_path / "table.csv").write_text("a,b,kind\n" + rows)
     monkeypatch.chdir(tmp_path)
     command = "mine.yaml --data-dir . --seeds 0 --set training.epochs=4"
-    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS / "start.md").read_text()
+    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS / "guides/own-data.md").read_text()
     run(f"python -m nft_keras.run {command}")
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
@@ -228,13 +293,13 @@ def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
     assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {method}
 
 
-def test_the_recipe_that_the_reference_begins_with_is_right(tmp_path):
-    (tmp_path / "mine.yaml").write_text(blocks("recipes.md", "yaml")[0])
+def test_the_recipe_that_the_guide_begins_with_is_right(tmp_path):
+    (tmp_path / "mine.yaml").write_text(blocks("guides/recipes.md", "yaml")[0])
     assert {trial.method for trial in load_recipe(tmp_path / "mine.yaml")} == {"ct", "nft"}
 
 
-def test_the_variants_in_the_reference_are_as_the_text_says(tmp_path):
-    (text,) = [block for block in blocks("recipes.md", "yaml") if "is: nft" in block]
+def test_the_variants_in_the_guide_are_as_the_text_says(tmp_path):
+    (text,) = [block for block in blocks("guides/recipes.md", "yaml") if "is: nft" in block]
     (tmp_path / "variants.yaml").write_text(text)
     ct, short, nft, joint = load_recipe(tmp_path / "variants.yaml", seeds=[0])
     assert (short.method, short.kind, joint.method, joint.kind) == ("ct-short", "ct", "nft-joint", "nft")
@@ -247,7 +312,7 @@ def test_the_variants_in_the_reference_are_as_the_text_says(tmp_path):
 
 def test_the_page_of_commands_has_them_all():
     assert set(COMMANDS) == set(cli.VERBS) - {"version"}
-    on_page = re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "commands.md").read_text(), re.M)
+    on_page = re.findall(r"^\{\{ help (\w+) \}\}$", (DOCS / "reference/commands.md").read_text(), re.M)
     assert set(on_page) == set(COMMANDS) - {"recipes"}
     assert hooks.command_help("predict").startswith("```text\nusage: nft-keras predict ")
 
@@ -275,14 +340,17 @@ def blocks(page, language):
 
 
 def entries():
-    """{heading: text} of the page of error messages, those of commands."""
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-    parts = re.split(r"^### (.*)$", text.partition("\n## In a program\n")[0], flags=re.M)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    """{heading: text} of the pages of error messages, those of commands."""
+    found = {}
+    for page, heading in (("recipes", "##"), ("commands", "###")):
+        text = (DOCS / f"reference/errors/{page}.md").read_text(encoding="utf-8")
+        parts = re.split(rf"^{heading} (.*)$", text, flags=re.M)
+        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found
 
 
 def broken_package(folder, monkeypatch):
-    """Makes the package of docs/extend.md look installed, without its module."""
+    """Makes the package of docs/guides/extend.md look installed, without its module."""
     info = folder / "rings_for_nft-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rings-for-nft\nVersion: 1.0\n")
@@ -363,8 +431,69 @@ def test_a_program_of_the_page_raises_the_error_below_it():
         "x": np.zeros((4, 2), "float32"),
         "y": np.zeros(4, "int32"),
     }
-    program = "\n".join(blocks("troubleshooting.md", "pycon"))
-    test = doctest.DocTestParser().get_doctest(program, names, "troubleshooting.md", None, 0)
+    program = "\n".join(blocks("reference/errors/programs.md", "pycon"))
+    test = doctest.DocTestParser().get_doctest(program, names, "reference/errors/programs.md", None, 0)
     assert len(test.examples) > 10
     said = io.StringIO()
     assert doctest.DocTestRunner().run(test, out=said.write).failed == 0, said.getvalue()
+
+
+# The site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Where the site is built, with warnings as errors."""
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", out]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(DOCS.parent)}
+    done = subprocess.run(command, cwd=DOCS.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("site")
+@pytest.mark.parametrize(
+    "words, page",
+    [
+        ("EarlyStopping", "guides/fit.html"),
+        ("resume", "guides/running.html"),
+        ("label noise", "results/label-noise.html"),
+        ("GPU", "guides/devices.html"),
+        ("simplification_epochs", "methods/nft.html"),
+    ],
+)
+def test_search_finds(site, words, page):
+    index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
+    found = {entry["location"].partition("#")[0] for entry in index["docs"] if all_words(words, entry)}
+    assert page in found
+
+
+def all_words(words, entry):
+    """Whether an entry of the search index has all words, as words of their own."""
+    text = f"{entry['title']} {entry['text']}".lower()
+    return set(words.lower().split()) <= set(re.findall(r"\w+", text))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("site")
+def test_the_site_has_the_notebooks_with_their_pictures(site):
+    for path in (DOCS.parent / "notebooks").glob("*.ipynb"):
+        page = (site / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        pictures = re.findall(rf'src="({path.stem}_files/[^"]+\.png)"', page)
+        assert pictures and all((site / "notebooks" / picture).stat().st_size > 1000 for picture in pictures)
+        assert (site / "notebooks" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("site")
+def test_without_an_address_no_page_links_to_a_repository_and_with_one_every_page_does(site, monkeypatch):
+    from mkdocs.config import load_config
+
+    page = (site / "guides" / "fit.html").read_text(encoding="utf-8")
+    assert ("/edit/main/docs/guides/fit.md" in page) == bool(hooks.repository())
+    monkeypatch.setattr(hooks, "repository", lambda: "https://github.com/someone/nft_keras")
+    config = load_config(str(DOCS.parent / "mkdocs.yml"))
+    hooks.on_config(config)
+    assert (config.repo_url, config.edit_uri) == ("https://github.com/someone/nft_keras", "edit/main/docs/")

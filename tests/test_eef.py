@@ -9,8 +9,15 @@ from tests.test_ft import friendly_training
 from tests.test_nft import CLASSES, dense, examples
 
 
-def easy(x, y, **kwargs):
-    return EasyExamplesPlan(tf.data.Dataset.from_tensor_slices((x, y)), len(x), **kwargs)
+@pytest.fixture(params=["arrays", "dataset"])
+def easy(request):
+    """Makes a plan of examples that are given as arrays, or as a `tf.data.Dataset`."""
+
+    def plan(x, y, **kwargs):
+        given = (x, y) if request.param == "arrays" else tf.data.Dataset.from_tensor_slices((x, y))
+        return EasyExamplesPlan(given, **{"n": len(x), **kwargs})
+
+    return plan
 
 
 def easy_examples_first(dropout=0.0):
@@ -19,7 +26,7 @@ def easy_examples_first(dropout=0.0):
     return model
 
 
-def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
+def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch(easy):
     x, y = examples()
     plan = easy(x, y, first_fraction=0.25, simplification_epochs=4)
     model = easy_examples_first()
@@ -29,7 +36,7 @@ def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
         def on_epoch_begin(self, epoch, logs=None):
             logits = model.predict(x, verbose=0).astype("float64")
             losses = [cross_entropy(logits[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
-            kept = plan.kept.numpy()
+            kept = np.asarray(plan.kept)
             seen.append(int(kept.sum()))
             assert set(np.flatnonzero(kept)) == set(np.argsort(losses, kind="stable")[: kept.sum()])
 
@@ -43,7 +50,7 @@ def test_the_easiest_examples_are_kept_and_more_of_them_every_epoch():
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy])
-def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss):
+def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss, easy):
     x, y = examples()
     kept = []
     for given in (keras.losses.SparseCategoricalCrossentropy(), loss):
@@ -52,19 +59,19 @@ def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss):
         model.compile("sgd", given)
         plan = easy(x, y, first_fraction=0.5, simplification_epochs=4)
         model.fit(plan.minibatches(16), verbose=0, callbacks=[plan])
-        kept.append(plan.kept.numpy())
+        kept.append(np.asarray(plan.kept))
     np.testing.assert_array_equal(*kept)
     assert kept[0].sum() == 20
 
 
 @pytest.mark.parametrize("n", [30, 50])
-def test_a_wrong_number_of_examples_is_refused(n):
-    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), n, 0.5, 4)
+def test_a_wrong_number_of_examples_is_refused(n, easy):
+    plan = easy(*examples(), n=n, first_fraction=0.5, simplification_epochs=4)
     with pytest.raises(ValueError, match=f"was told of n={n} examples, there are 40"):
         easy_examples_first().fit(plan.minibatches(16), verbose=0, callbacks=[plan])
 
 
-def test_the_loss_of_an_epoch_is_that_of_the_examples_seen():
+def test_the_loss_of_an_epoch_is_that_of_the_examples_seen(easy):
     x, y = examples()
     plan = easy(x, y, first_fraction=0.3, simplification_epochs=10)
     model = easy_examples_first()
@@ -74,7 +81,7 @@ def test_the_loss_of_an_epoch_is_that_of_the_examples_seen():
     assert logs["loss"][0] == pytest.approx(np.sort(loss)[:12].mean(), rel=1e-5)
 
 
-def test_a_plan_of_no_epochs_keeps_everything():
+def test_a_plan_of_no_epochs_keeps_everything(easy):
     x, y = examples()
     assert [easy(x, y, first_fraction=0.1, simplification_epochs=n).count(1) for n in (0, 1)] == [40, 40]
     with pytest.raises(ValueError, match=r"first_fraction must be in \(0, 1\], got 0"):
@@ -85,7 +92,7 @@ def test_a_plan_of_no_epochs_keeps_everything():
         )
 
 
-def test_forgetting_the_plan_is_an_error_that_says_so():
+def test_forgetting_the_plan_is_an_error_that_says_so(easy):
     x, y = examples()
     with pytest.raises(ValueError, match="EasyExamplesPlan"):
         easy_examples_first().fit(easy(x, y, first_fraction=1.0, simplification_epochs=0).minibatches(16))

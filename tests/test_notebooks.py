@@ -90,8 +90,7 @@ def test_a_saved_notebook_says_nothing_of_the_machine_that_it_ran_on_and_is_smal
 @pytest.mark.parametrize("name", SMALL)
 def test_the_first_cell_installs_from_the_repository_where_the_package_is_missing(name, monkeypatch):
     notebook, commands = saved(name), []
-    assert "https://colab.research.google.com/github/" in notebook.cells[0].source
-    install = code(notebook)[0].source
+    install = re.sub('^REPOSITORY = ".*?"', 'REPOSITORY = ""', code(notebook)[0].source, flags=re.M)
     monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
     exec(install, {})
     assert not commands

@@ -1,5 +1,6 @@
 """Every use of what Keras or TensorFlow do not promise; each has a test that says when it has changed."""
 
+import contextlib
 import types
 
 import keras
@@ -77,6 +78,39 @@ def swap_train_function(model, functions, before, after):
     functions[before] = model.train_function
     model.train_function = functions.get(after)
     model.make_train_function()
+
+
+@contextlib.contextmanager
+def without_logs_of_outputs(model):
+    """Keeps what is computed of the compiled loss out of the means that Keras logs for each of several outputs."""
+    loss = model._compile_loss
+    kept = None if loss is None else loss._metrics
+    if loss is not None:
+        loss._metrics = []
+    try:
+        yield
+    finally:
+        if loss is not None:
+            loss._metrics = kept
+
+
+def build_anew(optimizer, variables):
+    """Gives an optimizer that has taken no step the state for other variables: Keras builds one only once."""
+    optimizer = innermost(optimizer)
+    own = [optimizer.iterations, getattr(optimizer, "_learning_rate", None)]
+    optimizer._variables[:] = [v for v in optimizer._variables if any(v is each for each in own)]
+    optimizer._trainable_variables_indices = {}
+    optimizer.built = False
+    optimizer.build(variables)
+
+
+def split_for_validation(given):
+    """Does what `fit` does for `validation_split`: its arguments, by name, then have `validation_data` instead."""
+    from keras.src.trainers.data_adapters import array_slicing
+
+    arrays = tuple(given[name] for name in ("x", "y", "sample_weight"))
+    train, valid = array_slicing.train_validation_split(arrays, validation_split=given["validation_split"])
+    given.update(zip(("x", "y", "sample_weight"), train, strict=True), validation_data=valid, validation_split=0.0)
 
 
 def loss_tracker(model):

@@ -36,7 +36,7 @@ def gradient_at(function, x):
 
 def apply(optimizer, gradients, variables):
     """Updates variables with their gradients."""
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    optimizer.apply(gradients, variables)
 
 
 def num_replicas():

@@ -1,7 +1,12 @@
-"""The command line: `nft-keras VERB ...`, or `python -m nft_keras VERB ...`; each verb is a module here."""
+"""The command line: `nft-keras VERB ...`, or `python -m nft_keras VERB ...`; each verb is a module here.
+
+Such a module has `parser()`, an `argparse.ArgumentParser`, and `main(arguments=None)`, of the words after the verb
+(default `sys.argv[1:]`), which returns the exit code: 0, or 2 for something wrong in what was typed or in files.
+"""
 
 import importlib
 import importlib.metadata
+import os
 import sys
 
 from nft_keras._checks import suggest
@@ -26,7 +31,7 @@ INTERRUPTED = {
 }
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Runs a verb.
 
     Args:
@@ -35,6 +40,8 @@ def main(arguments=None):
     Returns:
         The exit code: that of the verb; 2 for no verb, or one that there is not.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        importlib.import_module("nft_keras.cli.completion").complete()
     verb, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if verb in ("-h", "--help"):
         print(usage())
@@ -49,7 +56,7 @@ def main(arguments=None):
     return importlib.import_module(f"nft_keras.cli.{verb}").main(rest)
 
 
-def usage():
+def usage() -> str:
     """What --help prints."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())

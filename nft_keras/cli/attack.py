@@ -17,7 +17,7 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras attack",
@@ -26,7 +26,11 @@ def parser():
     p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
     p.add_argument("--norm", nargs="+", choices=NORMS, default=NORMS, help="default both")
     p.add_argument(
-        "--radii", type=float, nargs="+", metavar="R", help="of one norm (default: by the data, see docs/robustness.md)"
+        "--radii",
+        type=float,
+        nargs="+",
+        metavar="R",
+        help="of one norm (default: by the data, see docs/guides/attack.md)",
     )
     p.add_argument("--steps", type=int, default=40, help="of PGD (default 40)")
     p.add_argument("--restarts", type=int, default=2, help="of PGD: the example, then random points (default 2)")
@@ -37,15 +41,8 @@ def parser():
     return p
 
 
-def main(arguments=None):
-    """Attacks, prints the tables and writes robustness.md, .csv, .json, .png and .pdf.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed, in the runs or in the data.
-    """
+def main(arguments: list[str] | None = None) -> int:
+    """Attacks, prints the tables and writes robustness.md, .csv, .json, .png and .pdf."""
     return run_command((RecipeError, DataError, ExportError), _attack, parser().parse_args(arguments))
 
 

@@ -6,31 +6,31 @@ from pathlib import Path
 from nft_keras._registry import RegistrationError
 from nft_keras.cli.options import run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
+from nft_keras.experiments.reports.tables import aligned
 
 _ROWS, _COLUMNS = 5, 10
 _OF_FILES = ("csv", "npz", "image-folder")
 
 
-def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        int, the exit code: 2 for what the user can mend, said in one line on stderr.
-    """
-    parser = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
+    commands = p.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
     )
     commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
     show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
-    show.add_argument("name", metavar="NAME", help=", ".join(name for name in SPECS if name not in _OF_FILES))
+    names = [name for name in SPECS if name not in _OF_FILES]
+    show.add_argument("name", metavar="NAME", help=", ".join(names)).completer = lambda **_: names
     show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
-    options = parser.parse_args(arguments)
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Lists the data sets, or draws one."""
+    options = parser().parse_args(arguments)
     if options.command == "list":
         return run_command(DataError, _list, options.data_dir)
     return run_command(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
@@ -48,9 +48,8 @@ def _list(data_dir):
         shape = "x".join(map(str, spec.input_shape or ())) or "by file"
         sizes = " / ".join(f"{size:,}" for size in spec.sizes or ()) or "by file"
         rows.append((name, shape, str(spec.num_classes or "by file"), sizes, _origin(name, data_dir)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for row in aligned(rows):
+        print("  ".join(row).rstrip())
 
 
 def _origin(name, data_dir):

@@ -24,7 +24,7 @@ FORMATS = {
 }
 
 
-def export(folder, format, out=None):
+def export(folder: str | os.PathLike, format: str, out: str | os.PathLike | None = None) -> Path:
     """Writes a trial's classifier alone, without anything of the auxiliary network or of an optimizer.
 
     Its input is what the trial trained on: preprocessing.json beside it says how that is made, images divided by 255.
@@ -66,22 +66,20 @@ def export(folder, format, out=None):
     return out
 
 
-def main(arguments=None):
-    """Exports a classifier and prints where it went.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
-    """
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    p = argparse.ArgumentParser(
         prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    parser.add_argument("--format", required=True, choices=FORMATS)
-    parser.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
-    options = parser.parse_args(arguments)
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument("--format", required=True, choices=FORMATS)
+    p.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exports a classifier and prints where it went."""
+    options = parser().parse_args(arguments)
     return run_command(ExportError, _export, options)
 
 

@@ -16,25 +16,24 @@ NAMES = {
 }
 
 
-def main(arguments=None):
-    """Draws a figure as PNG and PDF.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
-    """
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
     names = "".join(f"\n  {name}  {what}" for name, what in NAMES.items())
-    parser = argparse.ArgumentParser(
+    p = argparse.ArgumentParser(
         prog="nft-keras figures",
         description=f"Draw a figure of the paper from finished runs, as PNG and PDF:{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", type=_name, metavar="NAME", help=f"{', '.join(NAMES)}, or the number alone")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
-    parser.add_argument("--out", type=Path, help="where the files go (default: the first folder)")
-    options = parser.parse_args(arguments)
+    name = p.add_argument("name", type=_name, metavar="NAME", help=f"{', '.join(NAMES)}, or the number alone")
+    name.completer = lambda **_: list(NAMES)
+    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
+    p.add_argument("--out", type=Path, help="where the files go (default: the first folder)")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draws a figure as PNG and PDF."""
+    options = parser().parse_args(arguments)
     return run_command(RecipeError, _draw, options.name, options.folders, options.out or options.folders[0])
 
 

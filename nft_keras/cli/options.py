@@ -1,19 +1,34 @@
 """What the command lines of the package have in common: options, and how they end."""
 
 import argparse
+import glob
 import os
 import sys
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
 from nft_keras.data import default_data_dir
+from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import OutputError
+from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.recipe.reading import shipped_names
 
 
 def add_data_dir(parser):
     """Adds the option --data-dir."""
     text = f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
     parser.add_argument("--data-dir", type=Path, help=text)
+
+
+def add_recipe(parser, help, **how):
+    """Adds the argument RECIPE.yaml.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        help, **how: as of `add_argument`.
+    """
+    recipe = parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help=help, **how)
+    recipe.completer = lambda prefix, **_: [*shipped_names(), *glob.glob(f"{glob.escape(prefix)}*.yaml")]
 
 
 def add_recipe_options(parser, seen=""):
@@ -25,8 +40,11 @@ def add_recipe_options(parser, seen=""):
     """
     add_data_dir(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), help=f"output folder{seen} (default runs/)")
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
-    parser.add_argument("--classifiers", nargs="+", metavar="NAME", help="only these of the recipe's classifiers")
+    methods = parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
+    methods.completer = lambda **_: list(METHODS)
+    classifiers = "only these of the recipe's classifiers"
+    names = parser.add_argument("--classifiers", nargs="+", metavar="NAME", help=classifiers)
+    names.completer = lambda **_: list(CLASSIFIERS)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3"
     )

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from nft_keras.cli.options import run_command
 from nft_keras.data import DataError, Part
@@ -16,7 +17,7 @@ from nft_keras.experiments.files import atomic_write
 _BATCH = 250
 
 
-def predict(folder, path):
+def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str, Any]]:
     """Classifies what is in a file, prepared as the training data of the classifier were.
 
     Args:
@@ -57,23 +58,21 @@ def predict(folder, path):
     return rows
 
 
-def main(arguments=None):
-    """Prints or writes the predictions, a row per example.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed or in the input.
-    """
-    parser = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
-    parser.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
+    p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument(
         "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
-    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
-    return run_command((DataError, ExportError), _predict, parser.parse_args(arguments))
+    p.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
+    p.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints or writes the predictions, a row per example."""
+    return run_command((DataError, ExportError), _predict, parser().parse_args(arguments))
 
 
 def _predict(options):

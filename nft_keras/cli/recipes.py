@@ -3,30 +3,22 @@
 import argparse
 import re
 
-from nft_keras.experiments.recipe.reading import shipped_recipes
+from nft_keras.experiments.recipe.reading import shipped_names
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     return argparse.ArgumentParser(
         prog="nft-keras recipes", description="List the shipped recipes, each with what it is and what it costs."
     )
 
 
-def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code, 0.
-    """
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the shipped recipes."""
     parser().parse_args(arguments)
-    folder = shipped_recipes()
-    names = {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
+    names = shipped_names()
     width = max(map(len, names))
-    for name, file in sorted(names.items(), key=lambda item: (item[0].count("/"), item[0])):
+    for name, file in names.items():
         what, cost = described(file.read_text(encoding="utf-8"))
         print(f"{name:{width}}  {what}" + (f"\n{'':{width}}  {cost}" if cost else ""))
     return 0

@@ -1,7 +1,6 @@
 """The command line: python -m nft_keras report RUNS... sets our figures beside the published ones."""
 
 import argparse
-import csv
 from pathlib import Path
 
 from nft_keras.cli.options import run_command
@@ -9,27 +8,26 @@ from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
-def main(arguments=None):
-    """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
-
-    With --keep it writes what is to be kept of one recipe's run instead.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0, or 2 for something wrong in what was typed.
-    """
-    parser = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
-    parser.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    p = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
+    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
+    p.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
+    p.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
         help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
     )
-    options = parser.parse_args(arguments)
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
+
+    With --keep it writes what is to be kept of one recipe's run instead.
+    """
+    options = parser().parse_args(arguments)
     if options.keep is not None:
         return run_command(RecipeError, _keep, options)
     return run_command(RecipeError, _report, options.folders, options.out or options.folders[0])
@@ -48,7 +46,7 @@ def _keep(options):
 
 def _report(folders, out):
     from nft_keras.experiments import runs
-    from nft_keras.experiments.files import atomic_write
+    from nft_keras.experiments.files import atomic_write, write_csv
     from nft_keras.experiments.reports import published as tables
     from nft_keras.experiments.reports import tables as report
 
@@ -76,11 +74,8 @@ def _report(folders, out):
     text = "\n\n".join(parts)
     with writing_to(out):
         for name, rows in rows_of.items():
-            path = out / f"{name.lower().replace(' ', '-')}.csv"
-            with atomic_write(path) as path, open(path, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows({k: v.replace("*", "") for k, v in row.items()} for row in rows)
+            plain = [{column: cell.replace("*", "") for column, cell in row.items()} for row in rows]
+            write_csv(out / f"{name.lower().replace(' ', '-')}.csv", plain)
         with atomic_write(out / "paper.md") as path:
             path.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -1,28 +1,21 @@
 """nft-keras run RECIPE.yaml: trains every cell of a recipe and reports on it."""
 
 import argparse
-from pathlib import Path
 
 from nft_keras.backend import BackendError
-from nft_keras.cli.options import add_recipe_options, positive, run_command
+from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
 from nft_keras.experiments.train.run import Options, run_recipes, trials_of
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras run", description="Train what a recipe describes; compare methods in a table."
     )
-    p.add_argument(
-        "recipe",
-        type=Path,
-        metavar="RECIPE.yaml",
-        nargs="+",
-        help="recipe file(s), or names of shipped ones, e.g. imdb",
-    )
+    add_recipe(p, "recipe file(s), or names of shipped ones, e.g. imdb", nargs="+")
     add_recipe_options(p)
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")
     p.add_argument(
@@ -39,15 +32,8 @@ def parser():
     return p
 
 
-def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0; 1 if a trial failed; 2 for something wrong in what was typed or in the data.
-    """
+def main(arguments: list[str] | None = None) -> int:
+    """Trains, prints the tables, and returns 1 if a trial failed."""
     return run_command((RecipeError, DataError, BackendError), _run_all, parser().parse_args(arguments))
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from nft_keras.backend import BackendError, check_backend, import_tensorflow_quietly, make_deterministic
-from nft_keras.cli.options import add_recipe_options, positive, run_command
+from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -21,14 +21,14 @@ COMMAND = (sys.executable, "-m", "nft_keras", "sweep")
 MOST_REPLACED = 10
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = argparse.ArgumentParser(
         prog="nft-keras sweep",
         description="Try the settings that a recipe's `sweep` lists; train the best by validation error for every "
         "seed. The same command on another machine, with the same --storage and --out, joins.",
     )
-    p.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="recipe file, or a shipped one's name")
+    add_recipe(p, "recipe file, or a shipped one's name")
     p.add_argument(
         "--storage",
         metavar="URL",
@@ -45,16 +45,8 @@ def parser():
     return p
 
 
-def main(arguments=None):
-    """Runs the command line.
-
-    Args:
-        arguments: list of str, default `sys.argv[1:]`.
-
-    Returns:
-        The exit code: 0; 1 if a point or a seed failed, or workers died; 2 for something wrong in what was typed or
-        in the data.
-    """
+def main(arguments: list[str] | None = None) -> int:
+    """Sweeps, and returns 1 if a point or a seed failed, or workers died."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
     return run_command((RecipeError, DataError, BackendError), _work if options.worker else _sweep, options, arguments)
@@ -209,8 +201,10 @@ def _gpus():
 @contextlib.contextmanager
 def _in_use(folder):
     """Keeps nft_keras.run, but no other driver of a sweep, from the folder."""
-    import fcntl
-
+    try:
+        import fcntl  # a shared lock meets that of a run; filelock has none that does
+    except ImportError:
+        raise RecipeError("a sweep needs shared file locks, which this system does not have") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "ab+")
@@ -221,4 +215,6 @@ def _in_use(folder):
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RecipeError(f"{folder} is in use by a run; wait for it, or choose another --out") from None
+        except OSError:  # no locks on this file system, of which `one_at_a_time` warns
+            pass
         yield

@@ -5,11 +5,16 @@ import functools
 import inspect
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nft_keras._checks import suggest
 from nft_keras._registry import Registry, imported
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse
 
 
 class DataError(ValueError):
@@ -33,23 +38,23 @@ class Spec:
 
     loader: str
     summary: str
-    input_shape: tuple | None = None
+    input_shape: tuple[int, ...] | None = None
     num_classes: int | None = None
-    sizes: tuple | None = None
+    sizes: tuple[int, int, int] | None = None
     origin: str | None = None
 
     @functools.cached_property
-    def function(self):
+    def function(self) -> "Callable[..., Dataset]":
         """The loader itself."""
         return imported(self.loader)
 
     @property
-    def options(self):
+    def options(self) -> dict[str, inspect.Parameter]:
         """The options of the loader: {name: `inspect.Parameter`}, annotations evaluated."""
         parameters = inspect.signature(self.function, eval_str=True).parameters
         return {name: p for name, p in parameters.items() if name not in ("data_dir", "split_seed")}
 
-    def where(self, name, data_dir):
+    def where(self, name: str, data_dir: str | os.PathLike) -> str:
         """One line: where the data set `name` would come from now."""
         return imported(self.origin)(name, Path(data_dir)) if self.origin else "a file of yours"
 
@@ -171,13 +176,13 @@ class Part:
         y: int32 array (n,), class indices from 0.
     """
 
-    x: object
-    y: object
+    x: "np.ndarray | scipy.sparse.csr_matrix"
+    y: "np.ndarray"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: "slice | np.ndarray") -> "Part":
         return Part(self.x[rows], self.y[rows])
 
 
@@ -200,29 +205,29 @@ class Dataset:
     test: Part
     num_classes: int
     provenance: str
-    class_names: tuple
-    preprocessing: object = None
+    class_names: tuple[str, ...]
+    preprocessing: Any = None
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return tuple(self.train.x.shape[1:])
 
 
-def default_data_dir():
+def default_data_dir() -> Path:
     """$NFT_DATA_DIR, else a folder in the user's cache directory."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("NFT_DATA_DIR") or Path(cache) / "nft_keras")
 
 
-def find(name):
+def find(name: str) -> Spec | None:
     """The `Spec` of a data set, or None if there is none of that name; cifar10-n<percent> has that of cifar10."""
     return SPECS.get(noise_in_name(name)[0])
 
 
 def load(
-    name,
-    data_dir=None,
+    name: str,
+    data_dir: str | os.PathLike | None = None,
     *,
     split_seed: Annotated[int, ">= 0"] = 0,
     train_size: Annotated[int | None, ">= 1"] = None,
@@ -230,8 +235,8 @@ def load(
     test_size: Annotated[int | None, ">= 1"] = None,
     label_noise: Annotated[float, ">= 0 and <= 1"] = 0.0,
     label_noise_parts: tuple[Literal["train", "valid", "test"], ...] = ("train",),
-    **options,
-):
+    **options: Any,
+) -> Dataset:
     """Loads a data set of the registry.
 
     Args:
@@ -287,7 +292,7 @@ def load(
     return dataclasses.replace(dataset, **parts)
 
 
-def permute_labels(part, fraction, seed):
+def permute_labels(part: Part, fraction: float, seed: int) -> Part:
     """Permutes the labels of a random fraction of the examples among themselves.
 
     Args:
@@ -312,7 +317,7 @@ def permute_labels(part, fraction, seed):
     return Part(part.x, y)
 
 
-def split(part, size, seed):
+def split(part: Part, size: int, seed: int) -> tuple[Part, Part]:
     """Cuts a `Part` in two, class by class in proportion.
 
     Args:
@@ -336,7 +341,7 @@ def split(part, size, seed):
     return part[first], part[second]
 
 
-def noise_in_name(name):
+def noise_in_name(name: str) -> tuple[str, float]:
     """The data set and the label noise that a name stands for: ("cifar10", 0.2) for "cifar10-n20", else 0."""
     noisy = re.fullmatch(r"(cifar10)-n(\d{1,3})", name)
     return (noisy[1], int(noisy[2]) / 100) if noisy else (name, 0.0)

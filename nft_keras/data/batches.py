@@ -1,18 +1,28 @@
 """Minibatches of a data set part as a `tf.data.Dataset`: reshuffled every epoch, sparse features dense per batch."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse
 
 from nft_keras.backend import tensorflow_for_data, untuned
+from nft_keras.data import Part
 
 tf = tensorflow_for_data()
 
 AHEAD = 2  # minibatches that are made while the model computes
 
 
-def batches(part, batch_size, seed=None, epoch=None, augment=None, kept=None, parts=None):
+def batches(
+    part: Part,
+    batch_size: int,
+    seed: int | None = None,
+    epoch: "tf.Variable | None" = None,
+    augment: Callable | None = None,
+    kept: "tf.Variable | None" = None,
+    parts: tuple[int, int, int] | None = None,
+) -> "tf.data.Dataset":
     """Minibatches of one part of a data set.
 
     The order of the examples is a function of (seed, epoch) alone and the augmentation of a minibatch one of (seed,
@@ -84,7 +94,7 @@ def _cut(x, y, first, number, of, at_least_one):
     return tf.data.Dataset.range(first, first + number).map(part)
 
 
-def order(n, of_pass):
+def order(n: int, of_pass: "tf.Tensor") -> "tf.Tensor":
     """The order of n examples in one pass over the data, a function of the two integers (seed, epoch from 0) alone.
 
     Returns:

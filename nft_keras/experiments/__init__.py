@@ -6,8 +6,22 @@ results = experiments.run("digits-back-image", seeds=[0, 1], out="runs")
 print(experiments.report(results))
 """
 
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-def run(recipe, *, out="runs", data_dir=None, overrides=(), methods=None, classifiers=None, seeds=None, **more):
+
+def run(
+    recipe: str | os.PathLike | Mapping[str, Any],
+    *,
+    out: str | os.PathLike = "runs",
+    data_dir: str | os.PathLike | None = None,
+    overrides: Iterable[str] = (),
+    methods: Iterable[str] | None = None,
+    classifiers: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
+    **more: Any,
+) -> list[dict[str, Any]]:
     """Trains what a recipe describes, as `nft-keras run` does, and goes on where an earlier run was broken off.
 
     Args:
@@ -39,7 +53,7 @@ def run(recipe, *, out="runs", data_dir=None, overrides=(), methods=None, classi
         pathlib.Path(out), data_dir and pathlib.Path(data_dir), tuple(overrides), **chosen, seeds=seeds, **more
     )
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(recipe, dict):
+        if isinstance(recipe, Mapping):
             path = pathlib.Path(folder, f"{recipe.get('name', 'recipe')}.yaml")
             path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
             recipe = path
@@ -50,7 +64,7 @@ def run(recipe, *, out="runs", data_dir=None, overrides=(), methods=None, classi
     return finished(trials, options.out)
 
 
-def report(results):
+def report(results: list[dict[str, Any]]) -> str:
     """Tables of results: errors over seeds, differences to classic training seed by seed, what was left at the drop.
 
     Args:

@@ -3,15 +3,19 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nft_keras.backend import import_tensorflow_quietly
+
+if TYPE_CHECKING:
+    import keras
 
 
 class ExportError(ValueError):
     """What keeps a classifier from being exported or loaded; the message says what to do."""
 
 
-def load_classifier(folder):
+def load_classifier(folder: str | os.PathLike) -> "keras.Model":
     """The classifier of a trial, not compiled; code in its file (a Lambda layer) is refused.
 
     Args:
@@ -39,7 +43,7 @@ def load_classifier(folder):
         raise ExportError(f"{path} is not a classifier that can be loaded: {what}") from error
 
 
-def compute_in_float32(classifier):
+def compute_in_float32(classifier: "keras.Model") -> None:
     """Makes every layer of a classifier compute in float32, in place.
 
     Args:

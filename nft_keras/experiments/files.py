@@ -1,16 +1,20 @@
 """Files written whole: whoever reads one sees the old content or the new, never a part."""
 
+import csv
+import io
 import json
 import os
 import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it takes `path`'s place, on disk.
 
     Args:
@@ -34,19 +38,39 @@ def atomic_write(path):
         Path(name).unlink(missing_ok=True)
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes a value of JSON's types."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def write_yaml(path, value):
+def write_yaml(path: str | os.PathLike, value: Any) -> None:
     """Writes a value of YAML's types, keys in their order."""
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, width=120), encoding="utf-8")
 
 
-def write_figure(figure, *paths):
+def as_csv(rows: Collection[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
+    """Rows as the text of a CSV file.
+
+    Args:
+        rows: list of {column: value}; what a row has not is left empty.
+        columns: iterable of names, in their order; by default all that any row has.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns or dict.fromkeys(name for row in rows for name in row))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_csv(path: str | os.PathLike, rows: Collection[dict[str, Any]], columns: Iterable[str] | None = None) -> None:
+    """Writes rows as `as_csv` makes them."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(as_csv(rows, columns), encoding="utf-8", newline="")
+
+
+def write_figure(figure: Any, *paths: str | os.PathLike) -> None:
     """Writes a Matplotlib Figure to files, in the format of each one's suffix."""
     for path in paths:
         with atomic_write(path) as temporary:
@@ -58,7 +82,7 @@ class OutputError(ValueError):
 
 
 @contextmanager
-def writing_to(folder, option="--out"):
+def writing_to(folder: Path, option: str = "--out") -> Iterator[None]:
     """Makes an output folder; what keeps the block from writing there is an error of one line.
 
     Args:

@@ -1,13 +1,11 @@
 """What is kept of a recipe's run where its trials' folders are too large: report, results, recipe and histories."""
 
-import csv
 import gzip
-import io
 import json
 import os
 from pathlib import Path
 
-from nft_keras.experiments.files import atomic_write
+from nft_keras.experiments.files import as_csv, atomic_write
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
 from nft_keras.experiments.runs import Run
@@ -58,8 +56,4 @@ def _histories(run):
         trial = dict(zip(TRIAL, (result.get("varied", ""), *(result[name] for name in TRIAL[1:])), strict=True))
         folder = run / trial["variation"] / trial["classifier"] / trial["method"] / f"seed-{trial['seed']}"
         rows += [trial | row for row in Run(folder, {}, {}).rows()]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, dict.fromkeys([*TRIAL, *(name for row in rows for name in row)]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
+    return gzip.compress(as_csv(rows).encode(), mtime=0)

@@ -5,11 +5,14 @@ import dataclasses
 import json
 import os
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from nft_keras.data import noise_in_name
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import Document, RecipeError
+from nft_keras.experiments.recipe.trial import Trial
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
 _NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
@@ -30,17 +33,17 @@ class Run:
     result: dict
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """The method's name in `METHODS`, whatever the recipe calls it."""
         return self.result.get("is", self.result["method"])
 
     @property
-    def simplification_epochs(self):
+    def simplification_epochs(self) -> int:
         """gamma_max_simp, the last epoch with altered data; 0 where none is."""
         altered = [int(row["epoch"]) for row in self.rows() if row["phase"] == "simplified"]
         return max(altered, default=0)
 
-    def at_the_drop(self):
+    def at_the_drop(self) -> dict[str, Any] | None:
         """What the data were like until the auxiliary network was dropped, from the history; None where none was.
 
         Returns:
@@ -54,7 +57,7 @@ class Run:
         seen = {"harder_epochs": sum(r < 0 for r in reductions), "simplified_epochs": len(reductions)}
         return {"relative_perturbation": float(rows[-1]["relative_perturbation"]), **(seen if reductions else {})}
 
-    def rows(self):
+    def rows(self) -> list[dict[str, str]]:
         """The rows of history.csv, {column: str}.
 
         Raises:
@@ -68,7 +71,7 @@ class Run:
             raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def read(folder):
+def read(folder: Path) -> Run:
     """The finished trial in a folder.
 
     Raises:
@@ -78,7 +81,7 @@ def read(folder):
     return Run(folder, config, json.loads((folder / "result.json").read_text(encoding="utf-8")))
 
 
-def read_config(path):
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """The content of a trial's config.yaml; settings that are newer than the file have their defaults.
 
     Args:
@@ -101,7 +104,7 @@ def read_config(path):
     return config
 
 
-def find(folders):
+def find(folders: Iterable[str | os.PathLike]) -> list[Run]:
     """The finished trials below some folders, but for the points of their sweeps.
 
     A folder with results.json and recipe.yaml, and no trials below it, stands for the trials of that report.
@@ -130,7 +133,7 @@ def find(folders):
     return found
 
 
-def settings(config):
+def settings(config: dict[str, Any]) -> str:
     """What makes two trials the same experiment: everything but the seed, names, and what is only shown.
 
     The method is called what it is, and label noise that the data set's name stands for is said as such.
@@ -147,13 +150,13 @@ def settings(config):
     return json.dumps(_without(config | {"methods": methods, "dataset": dataset}, *_NOT_SETTINGS), sort_keys=True)
 
 
-def noise_of(dataset):
+def noise_of(dataset: dict[str, Any]) -> tuple[str, float]:
     """The name and the label noise of a trial's data set, ("cifar10", 0.1) also where the name is cifar10-n10."""
     name, noise = noise_in_name(dataset["name"])
     return name, noise or dataset.get("label_noise")
 
 
-def experiments(runs):
+def experiments(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
     """Runs that differ in their seed alone, together; of several with one seed the first.
 
     Args:
@@ -168,7 +171,7 @@ def experiments(runs):
     return found
 
 
-def finished(trials, out):
+def finished(trials: Iterable[Trial], out: str | os.PathLike) -> list[dict[str, Any]]:
     """Those of the trials that were run to their end with exactly their present settings.
 
     Args:
@@ -189,7 +192,9 @@ def finished(trials, out):
     return results
 
 
-def check_free(trial, out, advice="choose another --out, or discard it with --fresh"):
+def check_free(
+    trial: Trial, out: str | os.PathLike, advice: str = "choose another --out, or discard it with --fresh"
+) -> None:
     """Refuses a trial whose folder holds one with other settings.
 
     Args:
@@ -214,7 +219,7 @@ def check_free(trial, out, advice="choose another --out, or discard it with --fr
             raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
 
 
-def flatten(config, prefix=""):
+def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(key.key, value) of every leaf of a mapping of mappings."""
     for key, value in config.items():
         if isinstance(value, dict) and value:

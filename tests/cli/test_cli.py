@@ -1,6 +1,10 @@
 """nft-keras VERB, and python -m nft_keras VERB."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,41 @@ def test_a_misspelt_verb_is_one_line_that_says_which_was_meant(capsys):
     error = capsys.readouterr().err
     assert error == "'atack' is no verb of nft-keras; did you mean attack?; see nft-keras --help\n"
     assert cli.main([]) == 2 and "usage: nft-keras VERB" in capsys.readouterr().err
+
+
+BASH = """\
+eval "$(register-python-argcomplete nft-keras)"
+eval "$(activate-global-python-argcomplete --dest=-)"
+COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMP_WORDS=($1) COMP_CWORD=$(($# - 1)) COMPREPLY=()
+case $1 in nft-keras*) _python_argcomplete nft-keras ;; *) _python_argcomplete_global python ;; esac
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    "line, offered",
+    [
+        ("nft-keras ", {"--help", *cli.VERBS}),
+        ("nft-keras re", {"recipes", "report"}),
+        ("python -m nft_keras re", {"recipes", "report"}),
+        ("nft-keras run --me", {"--methods"}),
+        ("nft-keras run small/im", {"small/imdb"}),
+        ("nft-keras run mine", {"mine.yaml"}),
+        ("nft-keras sweep imdb --methods e", {"eef"}),
+        ("nft-keras run imdb --classifiers res", {"resnet18"}),
+        ("nft-keras data show two", {"two-moons"}),
+        ("nft-keras export FOLDER --format k", {"keras"}),
+        ("nft-keras figures figure-1", {"figure-1"}),
+    ],
+)
+def test_bash_completes_what_may_stand_there(line, offered, tmp_path):
+    pytest.importorskip("argcomplete", reason="needs the extra completion")
+    (tmp_path / "mine.yaml").write_text("")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "--norc", "-c", BASH, "bash", line]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    found = set(map(str.strip, done.stdout.splitlines()))
+    assert found - {"-h"} == offered, done.stderr
 
 
 @pytest.mark.parametrize("word", ["version", "--version"])

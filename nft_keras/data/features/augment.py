@@ -1,9 +1,11 @@
 """Augmentation of image minibatches as pure functions of a seed, for `batches(..., augment=...)`."""
 
+from typing import Any
+
 PADDING = 4
 
 
-def crop_and_flip(images, seed):
+def crop_and_flip(images: Any, seed: Any) -> Any:
     """Random crop after zero padding by 4 on every side, then a horizontal flip of every other image on average.
 
     What the ResNet18 runs on CIFAR-10 use (He et al. 2016, Section 4.2): each image is shifted by up to 4 pixels up

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class SentenceEncoder:
         encoder.encode(["a fruity wine", "a dry one"]).shape  # (2, 384)
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike) -> None:
         self.directory = Path(directory)
         config = _config(self.directory)
         self.backbone = load_backbone(self.directory)
@@ -70,7 +71,9 @@ class SentenceEncoder:
         self._vocabulary_size = config["vocab_size"]
         self._embed = self._embedding_function()
 
-    def encode(self, texts, batch_size=64, progress=None):
+    def encode(
+        self, texts: Sequence[str], batch_size: int = 64, progress: Callable[[int], object] | None = None
+    ) -> np.ndarray:
         """Embeddings of sentences.
 
         Args:
@@ -100,7 +103,7 @@ class SentenceEncoder:
                 progress(len(rows))
         return embeddings
 
-    def token_ids(self, texts):
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of sentences, special tokens included: list of int32 arrays."""
         ids = []
         for start in range(0, len(texts), 1024):
@@ -134,7 +137,7 @@ class SentenceEncoder:
         return lambda ids, mask: ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
 
 
-def find_checkpoint(encoder):
+def find_checkpoint(encoder: str | os.PathLike) -> Path:
     """The directory of a checkpoint.
 
     Args:
@@ -169,7 +172,7 @@ def find_checkpoint(encoder):
         ) from error
 
 
-def fingerprint(encoder):
+def fingerprint(encoder: str | os.PathLike) -> str:
     """Names an encoder's results: the handle of a repository, the hash of what is in a directory.
 
     A repository is not looked up, so that embeddings that are cached need neither network nor weights.

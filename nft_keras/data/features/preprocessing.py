@@ -222,18 +222,7 @@ class Vectors:
         return self.shape
 
     def read(self, path):
-        """All the columns of a CSV file; what its header calls them does not matter.
-
-        Args:
-            path: `pathlib.Path`.
-
-        Returns:
-            lines: list of int, the line where each row ends.
-            numbers: float64 array (n, columns), for `transform`.
-
-        Raises:
-            DataError: if the file cannot be used, naming the line and the column.
-        """
+        """All the columns of a CSV file; what its header calls them does not matter. Else as `Columns.read`."""
         rows = read_table(path)
         header = next(rows)
         if all(_is_number(name) for name in header):

@@ -1,16 +1,17 @@
 """Arrays kept in the data directory between runs: written whole or not at all, damaged ones made again."""
 
 import contextlib
+import errno
 import os
 import sys
 import uuid
+import warnings
 
 from nft_keras.data import DataError
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes may do the same work there, each writes its file whole
-    fcntl = None
+# What the name of a file ends with that stands in for a lock, and how long it does after its process was killed.
+LEASE, LEASE_SECONDS = ".lease", 60.0
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def read(path, *names):
@@ -74,21 +75,39 @@ def write(path, **arrays):
 def one_at_a_time(path, wait=True, option="--data-dir"):
     """Lets one process at a time through, so that the workers of a sweep do not all download or generate the same.
 
+    On a file system without locks a warning says so, and the file `path` + `LEASE` stands in for one, which its process
+    keeps renewing.
+
     Args:
         path: `pathlib.Path` of an empty file in the data directory to lock, made when missing and left where it is.
         wait: bool, whether to wait for the process that is through.
         option: the one that chooses the folder, for the error.
 
     Raises:
-        BlockingIOError: if there is one and nobody wants to wait.
+        filelock.Timeout: if there is one and nobody wants to wait.
         DataError: if the file cannot be made.
     """
+    from filelock import Timeout
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "ab")
+        held = _acquired(path, wait)
+    except Timeout:
+        raise
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another {option}") from error
-    with file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    with held:
         yield
+
+
+def _acquired(path, wait):
+    from filelock import FileLock, SoftFileLease
+
+    try:
+        return FileLock(path, fallback_to_soft=False).acquire(poll_interval=0.01, blocking=wait)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    warnings.warn(f"{path.parent}: this file system has no locks; files *{LEASE} stand in for them", stacklevel=4)
+    lease = SoftFileLease(path.with_name(path.name + LEASE), lease_duration=LEASE_SECONDS)
+    return lease.acquire(blocking=wait)

@@ -16,6 +16,7 @@ class DownloadError(DataError):
     """A file that could not be downloaded, or that is not the file that was published."""
 
 
+# pooch and keras.utils.get_file begin again after a break, and have one address for a file.
 def download(urls, path, *, sha1, timeout=15.0, attempts=3):
     """Downloads a file.
 

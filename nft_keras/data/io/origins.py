@@ -45,7 +45,7 @@ def by_hand(builder, data_dir):
     source, files = _BY_HAND.get(builder, ("", ()))
     folder = data_dir / "downloads" / "manual"
     missing = [file for file in files if not (folder / file).exists()]
-    return f"{source} (see docs/data.md): put {', '.join(missing)} into {folder}" if missing else ""
+    return f"{source} (see docs/reference/data-sets.md): put {', '.join(missing)} into {folder}" if missing else ""
 
 
 def wines(name, data_dir):

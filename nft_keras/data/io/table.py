@@ -13,6 +13,7 @@ from nft_keras.data import DataError
 LONGEST_LINE = 1 << 26
 
 
+# pandas fills up rows that are too short, renames columns of one name and does not know where in the file a row stands.
 def read_table(path):
     """Reads a CSV file: UTF-8, commas, a header, quotes where a cell has a comma, a quote or a line break in it.
 

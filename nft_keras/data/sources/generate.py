@@ -21,7 +21,8 @@ def backgrounds(n, rng):
     The paper has 20 pictures found on the internet and leaves out patches of low pixel variance; it prints neither the
     pictures, nor how large they are, nor the threshold. Here the 1st and 99th percentiles of each photograph's pixels
     are made black and white, its sides are doubled, and the threshold is a standard deviation of 0.25. These are such
-    that FC-A's errors are near those of Table 1 of Marullo et al. (2022) (`python -m bench calibrate`, docs/data.md).
+    that FC-A's errors are near those of Table 1 of Marullo et al. (2022) (`python -m bench calibrate`,
+    docs/explanation/generated-images.md).
 
     Args:
         n: int.

@@ -1,5 +1,6 @@
 """CIFAR-10, cut as in Section 3.3 of Marullo et al. 2022, and with people's labels; MNIST; from tensorflow-datasets."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ _HUMAN = {
 }
 
 
-def cifar10(data_dir, split_seed):
+def cifar10(data_dir: Path, split_seed: int) -> Dataset:
     """Small photographs of ten kinds of animals and vehicles (Krizhevsky 2009): 40,000, 10,000 and 10,000.
 
     `load("cifar10-n10")` is the same with the labels of 10 % of the training images permuted. The ResNet18 runs
@@ -37,7 +38,9 @@ def cifar10(data_dir, split_seed):
     return _load("cifar10", data_dir, 40000 / 50000, split_seed)
 
 
-def cifar10_human(data_dir, split_seed, labels: Literal["worse", "aggre", "random1", "random2", "random3"] = "worse"):
+def cifar10_human(
+    data_dir: Path, split_seed: int, labels: Literal["worse", "aggre", "random1", "random2", "random3"] = "worse"
+) -> Dataset:
     """CIFAR-10 with the labels that people gave, right or wrong (CIFAR-10N, Wei et al. 2022): 40,000, 10,000, 10,000.
 
     Three people labelled each training image. Their labels are those of the training and of the validation part, for
@@ -61,7 +64,7 @@ def cifar10_human(data_dir, split_seed, labels: Literal["worse", "aggre", "rando
     return _load("cifar10_n", data_dir, 40000 / 50000, split_seed, labels)
 
 
-def mnist(data_dir, split_seed):
+def mnist(data_dir: Path, split_seed: int) -> Dataset:
     """Handwritten digits as they are (LeCun et al. 1998), for the question what a method brings on clean data.
 
     Args:

@@ -14,6 +14,7 @@ Either way the split is the published one, whatever `split_seed` is, and the pro
 import dataclasses
 import itertools
 import sys
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -115,7 +116,7 @@ _SETS = {
 }
 
 
-def mnist_rot(data_dir, split_seed, source: Source = "auto"):
+def mnist_rot(data_dir: Path, split_seed: int, source: Source = "auto") -> Dataset:
     """Handwritten digits rotated by any angle.
 
     Generated, the digits are a random choice of MNIST's 70,000, none of them used twice, so that no digit of the
@@ -137,17 +138,17 @@ def mnist_rot(data_dir, split_seed, source: Source = "auto"):
     return _load("mnist-rot", data_dir, source)
 
 
-def mnist_back_image(data_dir, split_seed, source: Source = "auto"):
+def mnist_back_image(data_dir: Path, split_seed: int, source: Source = "auto") -> Dataset:
     """Handwritten digits, white, over patches of photographs; arguments and result as of `mnist_rot`."""
     return _load("mnist-back-image", data_dir, source)
 
 
-def mnist_rot_back_image(data_dir, split_seed, source: Source = "auto"):
+def mnist_rot_back_image(data_dir: Path, split_seed: int, source: Source = "auto") -> Dataset:
     """Handwritten digits, rotated, over patches of photographs; arguments and result as of `mnist_rot`."""
     return _load("mnist-rot-back-image", data_dir, source)
 
 
-def rectangles_image(data_dir, split_seed, source: Source = "auto"):
+def rectangles_image(data_dir: Path, split_seed: int, source: Source = "auto") -> Dataset:
     """Is a rectangle taller than wide? One patch of a photograph inside it, another one around it.
 
     Arguments and result as of `mnist_rot`; to generate it nothing has to be downloaded. What the labels 0 and 1 of
@@ -156,7 +157,7 @@ def rectangles_image(data_dir, split_seed, source: Source = "auto"):
     return _load("rectangles-image", data_dir, source)
 
 
-def convex(data_dir, split_seed, source: Source = "auto"):
+def convex(data_dir: Path, split_seed: int, source: Source = "auto") -> Dataset:
     """Is a white region on black convex? 6,000, 2,000 and 50,000 images; otherwise as `rectangles_image`."""
     return _load("convex", data_dir, source)
 

@@ -24,8 +24,8 @@ _LARGEST_PACKED, _PACKED = 1 << 28, 500
 
 
 def csv_file(
-    data_dir,
-    split_seed,
+    data_dir: Path,
+    split_seed: int,
     path: str,
     label: str = "label",
     text: str | None = None,
@@ -33,7 +33,7 @@ def csv_file(
     num_words: Annotated[int, ">= 1"] = 20000,
     valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
     test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-):
+) -> Dataset:
     """A CSV file (UTF-8, commas, a header): its numeric columns, or one column of text as TF-IDF features.
 
     Numeric columns are standardised: mean 0 and standard deviation 1 on the training part. One that is constant there
@@ -89,12 +89,12 @@ def csv_file(
 
 
 def npz_file(
-    data_dir,
-    split_seed,
+    data_dir: Path,
+    split_seed: int,
     path: str,
     valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
     test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-):
+) -> Dataset:
     """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
 
     Args:
@@ -138,14 +138,14 @@ def npz_file(
 
 
 def image_folder(
-    data_dir,
-    split_seed,
+    data_dir: Path,
+    split_seed: int,
     path: str,
     image_size: Annotated[int, ">= 1 and <= 4096"] = 32,
     channels: Literal[1, 3] = 3,
     valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
     test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-):
+) -> Dataset:
     """A folder with one folder of images per class, or with folders train and, if there are, valid and test of such.
 
     Args:

@@ -1,6 +1,7 @@
 """Texts: the IMDB reviews of Maas et al. (2011), and what makes features of any texts, see `preprocessing`."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +11,7 @@ from nft_keras.data.io.prepared import open_prepared
 from nft_keras.data.io.table import LONGEST_LINE, column, read_table
 
 
-def imdb(data_dir, split_seed, num_words: Annotated[int, ">= 1"] = 20000):
+def imdb(data_dir: Path, split_seed: int, num_words: Annotated[int, ">= 1"] = 20000) -> Dataset:
     """Polarity of film reviews: tensorflow-datasets' imdb_reviews as TF-IDF features (Section 3.2).
 
     Args:

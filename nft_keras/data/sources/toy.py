@@ -1,5 +1,6 @@
 """Data sets that are always there because scikit-learn brings them: two-moons and digits-back-image."""
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +11,7 @@ from nft_keras.data.sources.generate import over, patches
 from nft_keras.data.sources.photographs import SCIKIT_LEARN, grey
 
 
-def two_moons(data_dir, split_seed, noise: Annotated[float, ">= 0"] = 0.1):
+def two_moons(data_dir: Path, split_seed: int, noise: Annotated[float, ">= 0"] = 0.1) -> Dataset:
     """Two interleaved half circles in the plane (the toy problem of Figure 1 of Marullo et al. 2022).
 
     Args:
@@ -31,7 +32,7 @@ def two_moons(data_dir, split_seed, noise: Annotated[float, ">= 0"] = 0.1):
     return Dataset(*parts, 2, provenance, ("upper", "lower"), of_arrays(parts[0].x))
 
 
-def digits_back_image(data_dir, split_seed):
+def digits_back_image(data_dir: Path, split_seed: int) -> Dataset:
     """Handwritten digits over patches of photographs, after mnist-back-image of Larochelle et al. (2007).
 
     The 1,797 digits (8x8) of scikit-learn are enlarged to 28x28; each lies, white, over a patch cut at random from

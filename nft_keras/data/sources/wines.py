@@ -23,12 +23,12 @@ _LOT = 8192
 
 
 def wines(
-    data_dir,
-    split_seed,
+    data_dir: Path,
+    split_seed: int,
     features: Literal["embeddings", "tfidf"] = "embeddings",
     encoder: str = "hf://sentence-transformers/paraphrase-distilroberta-base-v1",
     num_words: Annotated[int, ">= 1"] = 20000,
-):
+) -> Dataset:
     """Wine reviews: does the wine have 90 points or more? 70,000, 30,000 and 29,971 reviews.
 
     The paper gives the sizes of the parts but not who is in them: they are drawn class by class in proportion. Of a

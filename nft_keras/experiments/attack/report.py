@@ -1,12 +1,11 @@
 """What attacks on trials' classifiers gave: tables, a figure, files."""
 
-import csv
 import statistics
 from pathlib import Path
 
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
-from nft_keras.experiments.files import atomic_write, write_figure, write_json
+from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.reports.paper_figures import error_bars, grid, styles
 from nft_keras.experiments.reports.tables import baseline, markdown, mean_std
@@ -27,11 +26,7 @@ def write(trials, settings, out):
     """
     checks = {name: {"meaning": c.meaning, "least": c.least, "most": c.most} for name, c in CHECKS.items()}
     write_json(out / "robustness.json", {"settings": settings, "checks": checks, "trials": trials})
-    rows = list(_rows(trials))
-    with atomic_write(out / "robustness.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(out / "robustness.csv", list(_rows(trials)))
     text = tables(trials, settings)
     with atomic_write(out / "robustness.md") as path:
         path.write_text(text + "\n", encoding="utf-8")

@@ -6,8 +6,9 @@ import itertools
 import math
 import os
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from nft_keras import data
 from nft_keras._checks import suggest
@@ -39,7 +40,13 @@ KEYS = {
 }
 
 
-def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
+def load_recipe(
+    path: str | os.PathLike,
+    overrides: Iterable[str] = (),
+    methods: Collection[str] | None = None,
+    classifiers: Collection[str] | None = None,
+    seeds: Collection[int] | None = None,
+) -> list[Trial]:
     """The trials of a recipe.
 
     Args:
@@ -72,7 +79,12 @@ def load_recipe(path, overrides=(), methods=None, classifiers=None, seeds=None):
     return _chosen(trials, methods, classifiers)
 
 
-def load_sweep(path, overrides=(), methods=None, classifiers=None):
+def load_sweep(
+    path: str | os.PathLike,
+    overrides: Iterable[str] = (),
+    methods: Collection[str] | None = None,
+    classifiers: Collection[str] | None = None,
+) -> "list[Space]":
     """What the `sweep` of a recipe tunes.
 
     Args:
@@ -119,7 +131,7 @@ class Space:
         self._document = document
         self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
 
-    def points(self):
+    def points(self) -> list[dict[str, Any]]:
         """Every combination of the values, as mappings of key to value.
 
         Raises:
@@ -132,7 +144,7 @@ class Space:
             )
         return [dict(zip(self.lists, values, strict=True)) for values in itertools.product(*self.lists.values())]
 
-    def trials(self, point):
+    def trials(self, point: dict[str, Any]) -> list[Trial]:
         """The trials of the cell with the settings of a point, one per seed.
 
         Raises:
@@ -276,14 +288,21 @@ def _one_classifier(document, classifier):
     return alone
 
 
-def shipped_recipes():
+def shipped_recipes() -> Path:
     """The folder of the recipes that come with the package: inside it once installed, beside it in a checkout."""
     package = Path(__file__).parents[2]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 
 
-def find_recipe(path):
+def shipped_names() -> dict[str, Path]:
+    """{name: file} of the shipped recipes: "imdb", and "small/imdb" of those in folders, after them."""
+    folder = shipped_recipes()
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
+    return {name: files[name] for name in sorted(files, key=lambda name: (name.count("/"), name))}
+
+
+def find_recipe(path: str | os.PathLike) -> str | os.PathLike:
     """The file that a recipe is read from.
 
     Args:
@@ -298,10 +317,7 @@ def find_recipe(path):
     """
     if os.path.isfile(path):
         return path
-    folder = shipped_recipes()
-    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
-    shipped = dict(sorted(files.items()))
-    asked = str(path)
+    shipped, asked = shipped_names(), str(path)
     name = asked[len("recipes/") : -len(".yaml")] if re.fullmatch(r"recipes/.+\.yaml", asked) else asked
     if name in shipped:
         return shipped[name]

@@ -185,10 +185,19 @@ def markdown(head, rows):
         head: list of str.
         rows: list of lists of str.
     """
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [head, ["-" * width for width in widths], *rows]
-    padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+    # tabulate, and pandas by it, pad each head by two and would be one more package that everybody installs.
+    head, *rows = aligned([head, *rows])
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["-" * len(text) for text in head], *rows))
+
+
+def aligned(rows):
+    """The cells of a table, each as wide as the widest in its column.
+
+    Args:
+        rows: list of lists of str.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
 
 
 def mean_std(values, sign=""):

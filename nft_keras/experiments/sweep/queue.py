@@ -16,14 +16,11 @@ import uuid
 import warnings
 from pathlib import Path
 
-from nft_keras.data.io.cache import one_at_a_time
+from filelock import Timeout
+
+from nft_keras.data.io.cache import LEASE, one_at_a_time
 from nft_keras.experiments.files import atomic_write
 from nft_keras.experiments.recipe.schema import RecipeError
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
 
 BEAT, GRACE = 10.0, 60.0
 STORAGES = r"(postgresql|mysql|mariadb)(\+\w+)?://.+|sqlite:///.+|grpc://.+:\d+|journal:.+"
@@ -74,9 +71,8 @@ class Queue:
                 self._put_back()
                 trial = self._next()
                 if trial:
-                    lock = self._lock(trial.number)
-                    lock.write_text(_machine())
-                    stack.enter_context(one_at_a_time(lock))
+                    trial.set_user_attr("machine", _machine())
+                    stack.enter_context(one_at_a_time(self._lock(trial.number)))
             if trial:
                 stack.enter_context(_beating(trial))
             yield trial
@@ -186,12 +182,13 @@ class Queue:
 
     def _dead(self, trial):
         """Whether the process that tries a point is no more; called while nobody else takes one."""
-        lock = self._lock(trial.number)
         try:
-            with one_at_a_time(lock, wait=False):
-                here = lock.read_text() == _machine()
-        except BlockingIOError:
-            return False
+            with one_at_a_time(self._lock(trial.number), wait=False):
+                here = trial.user_attrs.get("machine") == _machine()
+        except Timeout as error:
+            if not error.lock_file.endswith(LEASE):
+                return False
+            here = False  # a file that stands in for a lock outlives its machine
         beat, now = trial.user_attrs.get("beat"), time.monotonic()
         known, since = self._seen.setdefault(trial.number, (beat, now))
         if known != beat:
@@ -201,7 +198,7 @@ class Queue:
 
 
 class JournalLock:
-    """The lock of Optuna's journal file, which the kernel releases with its process.
+    """The lock of Optuna's journal file, which ends with its process.
 
     Who gets it drops a last line that was cut off when its writer died, to which Optuna would append.
 
@@ -210,34 +207,33 @@ class JournalLock:
     """
 
     def __init__(self, path):
-        self._path = path
+        self._path, self._held = Path(path), contextlib.ExitStack()
 
     def acquire(self):
         """Waits for the lock."""
-        self._file = open(self._path, "ab+")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        size = self._file.seek(0, 2)
-        self._file.seek(max(0, size - 1))
-        if self._file.read() not in (b"", b"\n"):
-            self._file.seek(0)
-            self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        lock = self._path.with_name(f".{self._path.name}.lock")
+        self._held.enter_context(one_at_a_time(lock, option="--storage"))
+        with open(self._path, "ab+") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
         return True
 
     def release(self):
         """Gives the lock back."""
-        self._file.close()
+        self._held.close()
 
 
 def check_storage(url):
     """Refuses a URL that no storage has; None is a journal in the output folder.
 
     Raises:
-        RecipeError: then, and where Optuna or the system's file locks are missing.
+        RecipeError: then, and where Optuna is missing.
     """
     if importlib.util.find_spec("optuna") is None:
         raise RecipeError("a sweep needs Optuna: pip install 'nft_keras[sweep]'")
-    if fcntl is None:
-        raise RecipeError("a sweep needs file locks, which this system does not have")
     if url is not None and not re.fullmatch(STORAGES, url):
         allowed = "postgresql://..., mysql://..., sqlite:///FILE, grpc://HOST:PORT or journal:FILE"
         raise RecipeError(f"--storage: unknown storage {url.partition(':')[0]!r}; allowed: {allowed}")

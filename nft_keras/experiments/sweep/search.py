@@ -1,6 +1,5 @@
 """A sweep over a recipe's settings: each point trained once, the best by validation error trained for every seed."""
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
-from nft_keras.experiments.files import atomic_write, write_yaml
+from nft_keras.experiments.files import atomic_write, write_csv, write_yaml
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.reference import References
@@ -255,10 +254,7 @@ def write_tables(searches, others, out):
             others = [*others, *trials]
     with atomic_write(Path(out, recipe, "sweep.md")) as path:
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    with atomic_write(Path(out, recipe, "sweep.csv")) as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["classifier", "method", *keys, *ENDS])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(Path(out, recipe, "sweep.csv"), rows, ["classifier", "method", *keys, *ENDS])
     results = finished(others, out)
     references = References(Path(out, recipe), others).entries
     return "\n\n".join([*([write_report(recipe, results, out, references)] if results else []), *chosen])

@@ -112,6 +112,8 @@ def run_recipes(recipes, options):
         check(trials)
     for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
+    from filelock import Timeout
+
     cluster = distribution.cluster(trials)
     failed = 0
     for _, text, chosen, of_recipe in found:
@@ -123,7 +125,7 @@ def run_recipes(recipes, options):
         try:
             with only_one:
                 failed += _run(chosen, of_recipe, session)
-        except BlockingIOError:
+        except Timeout:
             raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
     if cluster:
         cluster.end()

@@ -1,5 +1,9 @@
+import contextlib
+import errno
+import fcntl
 import threading
 
+import filelock
 import numpy as np
 import pytest
 
@@ -60,8 +64,20 @@ def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
             attempt(tmp_path / "file" / "x")
 
 
-@pytest.mark.skipif(cache.fcntl is None, reason="file locks need fcntl, which Windows lacks")
-def test_only_one_at_a_time_passes(tmp_path):
+@pytest.fixture(params=["locks", "no locks"])
+def locks(request, monkeypatch):
+    """A file system with locks, and one without."""
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if request.param == "no locks":
+        monkeypatch.setattr(fcntl, "flock", flock)
+        return pytest.warns(UserWarning, match="this file system has no locks")
+    return contextlib.nullcontext()
+
+
+def test_only_one_at_a_time_passes(tmp_path, locks):
     path, order = tmp_path / "folder" / "lock", []
 
     def second():
@@ -69,7 +85,9 @@ def test_only_one_at_a_time_passes(tmp_path):
             order.append("second")
 
     waiting = threading.Thread(target=second)
-    with cache.one_at_a_time(path):
+    with locks, cache.one_at_a_time(path):
+        with pytest.raises(filelock.Timeout), cache.one_at_a_time(path, wait=False):
+            pass
         waiting.start()
         waiting.join(0.05)
         order.append("first")

@@ -84,7 +84,7 @@ def human_files(tmp_path_factory):
     columns = ("clean_label", "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3")
     np.save(manual / "CIFAR-10_human_ordered.npy", {name: given[name][order] for name in columns})
     (manual / "side_info_cifar10N.csv").write_text("range,id,s,id,s,id,s\n" + "0,1,2,3,4,5,6\n" * 10)
-    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "data-sets.md").read_text(encoding="utf-8")
     (program,) = re.findall(r'^```bash\npython -c "\n(.*?)"\n```', page, re.M | re.S)
     assert "CIFAR-10_human_annotations.csv into" in origins.by_hand("cifar10_n", folder)
     subprocess.run([sys.executable, "-c", program], cwd=manual, check=True)

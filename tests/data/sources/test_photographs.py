@@ -31,7 +31,7 @@ def test_scikit_learns_are_its_sample_images():
 
 
 def test_the_documentation_gives_every_photograph_its_package_licence_and_source():
-    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "generated-images.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     for photograph in photographs.ALL:
         assert photograph.licence and photograph.source

@@ -33,9 +33,7 @@ training: {epochs: 10, learning_rate: 0.001}
 seeds: [0, 1]
 cells:
   cnn-a:
-    nft:
-      plan: {eta_max: 2000}
-      training: {batch_size: 16}
+    nft: {plan: {eta_max: 2000}, training: {batch_size: 16}}
     joint_mean:
       plan: {eta_max: 7}
 """
@@ -150,9 +148,9 @@ def test_what_is_swept_under_a_name_is_a_space_of_that_name(path):
         ("ct-short", "3", "5: methods.3: should be letters, digits, _ and - .* got 3"),
         ("ct-short", "NFT", "5: methods.NFT: tables would not tell it from nft; choose another name"),
         ("phases: joint", "phases: jont", "9: methods.joint.phases: unknown value 'jont'; .* did you mean joint?"),
-        ("eta_max: 7", "eta_max: -7", "19: cells.cnn-a.joint_mean.plan.eta_max: must be >= 0, got -7.0"),
-        ("    joint_mean:", "    jointmean:", "18: cells.cnn-a.jointmean: unknown key; .*; did you mean joint_mean?"),
-        ("    joint_mean:\n", "    joint_mean:\n      is: ct\n", "19: cells.cnn-a.joint_mean.is: unknown key"),
+        ("eta_max: 7", "eta_max: -7", "17: cells.cnn-a.joint_mean.plan.eta_max: must be >= 0, got -7.0"),
+        ("    joint_mean:", "    jointmean:", "16: cells.cnn-a.jointmean: unknown key; .*; did you mean joint_mean?"),
+        ("    joint_mean:\n", "    joint_mean:\n      is: ct\n", "17: cells.cnn-a.joint_mean.is: unknown key"),
         ("plan: {law: linear}", "plan: 3", "10: methods.joint_mean.plan: should be a mapping .*, got 3"),
     ],
 )  # fmt: skip

@@ -77,9 +77,9 @@ def test_nft_cells_have_the_published_settings_in_both_forms(cell, method):
     assert settings.auxiliary_optimizer.optimizer == "adam" and settings.auxiliary_optimizer.weight_decay == 1e-4
 
 
-def test_the_page_on_nft_counts_the_published_plans():
+def test_the_guide_counts_the_published_plans():
     cells = [*IMAGES.values(), *TEXT.values()]
-    page = " ".join((RECIPES.parent / "docs" / "methods" / "nft.md").read_text(encoding="utf-8").split())
+    page = " ".join((RECIPES.parent / "docs" / "guides" / "fit.md").read_text(encoding="utf-8").split())
     assert len(cells) == 24 and "tuned 24 cells" in page
     assert Counter(cell[0] for cell in cells) == {500: 8, 1000: 8, 2000: 8} and "2,000, eight times each" in page
     assert Counter(cell[1] for cell in cells) == {0.25: 12, 0.5: 7, 0.7: 1, 0.85: 4}

@@ -2,6 +2,8 @@
 
 import collections
 import csv
+import errno
+import fcntl
 import itertools
 import json
 import os
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 import types
+import warnings
 from pathlib import Path
 
 import pytest
@@ -414,6 +417,25 @@ def test_a_point_on_another_machine_is_put_back_when_its_heart_stops(points, mon
         assert [t.state for t in here.latest()][0] == running
     here._put_back()
     assert [t.state for t in here.latest()][0] == optuna.trial.TrialState.WAITING
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
+def test_a_lock_keeps_a_point_whose_heart_stopped_and_what_stands_in_for_one_does_not(points, monkeypatch, locks):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(queue, "GRACE", 0)
+    with warnings.catch_warnings(record=True) as warned, points().taken():
+        here = points()
+        for _ in range(3):
+            here._put_back()
+        state = here.latest()[0].state
+        with here.taken() as other:
+            assert other.user_attrs["point"] == {"a": 2}
+    assert state == (optuna.trial.TrialState.RUNNING if locks else optuna.trial.TrialState.WAITING)
+    assert any("has no locks" in str(warning.message) for warning in warned) != locks
 
 
 def test_a_journal_whose_last_line_was_cut_off_goes_on(points, tmp_path):

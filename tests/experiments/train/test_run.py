@@ -298,14 +298,20 @@ def test_a_typing_error_is_one_line_exit_code_2_and_leaves_nothing(arguments, me
     assert not (tmp_path / "out").exists()
 
 
+def printed(program):
+    """What a program in a process of its own prints."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_help_and_wrong_recipes_never_import_keras():
     program = (
         "import sys; sys.orig_argv[1:] = ['-m', 'nft_keras']; from nft_keras import run; "
         "run.main(['recipes/imdb.yaml', '--dry-run']); "
         "print(sorted({'keras', 'tensorflow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert printed(program).splitlines()[-1] == "[]"
 
 
 def test_importing_the_package_imports_keras_and_nothing_slower():
@@ -314,8 +320,7 @@ def test_importing_the_package_imports_keras_and_nothing_slower():
         "new = {name.split('.')[0] for name in set(sys.modules) - before}; "
         "print(sorted(new - set(sys.stdlib_module_names)), nft_keras.FriendlyModel.__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "['nft_keras'] FriendlyModel\n", done.stderr
+    assert printed(program) == "['nft_keras'] FriendlyModel\n"
 
 
 def test_no_data_and_no_network_is_one_line_that_says_what_to_do(tmp_path):
