@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nft_keras.auxiliaries import unet as unet
     from nft_keras.base import Plan as Plan
     from nft_keras.base import SimplifyingModel as SimplifyingModel
+    from nft_keras.comparison import compare as compare
     from nft_keras.eef import EasyExamplesFirst as EasyExamplesFirst
     from nft_keras.eef import EasyExamplesPlan as EasyExamplesPlan
     from nft_keras.ft import FriendlyTraining as FriendlyTraining
@@ -29,6 +30,7 @@ _HOME = {
     "EasyExamplesPlan": "nft_keras.eef",
     "SimplifyingModel": "nft_keras.base",
     "Plan": "nft_keras.base",
+    "compare": "nft_keras.comparison",
     "unet": "nft_keras.auxiliaries",
     "mlp": "nft_keras.auxiliaries",
 }

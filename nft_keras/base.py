@@ -26,6 +26,10 @@ class Plan(keras.callbacks.Callback):
         simplification_epochs: int >= 0, gamma_max_simp; with 0 or 1 the plan is over from the start.
         law: "quadratic", "linear", "cosine", or a function from progress in [0, 1] to a fraction in [0, 1].
 
+    Attributes:
+        beside: the other callbacks of a `fit` that begins before the plan is over; some of them are warned of, see
+            `too_early`.
+
     Raises:
         ValueError: for arguments outside these ranges, and when training begins with a model that cannot follow the
             plan.
@@ -35,6 +39,7 @@ class Plan(keras.callbacks.Callback):
 
     def __init__(self, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic") -> None:
         super().__init__()
+        self.beside = ()
         self.simplification_epochs = number(
             "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
         )
@@ -49,12 +54,20 @@ class Plan(keras.callbacks.Callback):
         """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
         return self.law(progress(gamma, self.simplification_epochs))
 
+    def alters(self) -> bool:
+        """Whether data are altered in some epoch."""
+        return self.simplification_epochs > 1
+
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Refuses a model that cannot follow the plan."""
+        """Refuses a model that cannot follow the plan, and warns of callbacks that watch too early."""
         if self.model_class and not isinstance(self.model, self.model_class):
             name, wanted, got = (kind.__name__ for kind in (type(self), self.model_class, type(self.model)))
             article = "an" if wanted[0] in "AEIOU" else "a"
             raise ValueError(f"{name} needs {article} {wanted}, got a {got}")
+        for callback in self.beside if self.alters() else ():
+            if why := too_early(callback, self.simplification_epochs):
+                name, last = type(callback).__name__, self.simplification_epochs
+                warn("%s watches while data are altered, up to epoch %d: %s", name, last, why)
 
 
 _FIT = inspect.signature(keras.Model.fit)
@@ -94,8 +107,17 @@ class SimplifyingModel(keras_internals.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
         _refuse_own_steps(classifier)
         self.classifier = classifier
-        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, optimized={})
+        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, optimized={}, plan=None)
         self.built = classifier.built
+
+    @property
+    def plan(self) -> Plan | None:
+        """The `Plan` that `fit` follows, or followed last; None before."""
+        return self._aside.plan
+
+    def simplify(self, x: Any, y: Any = None) -> Any:
+        """Altered data: here x as it is; a method that alters x says how."""
+        return ops.convert_to_tensor(x)
 
     def networks(self) -> list[keras.Model]:
         """The networks that training has now, a list: the classifier, and what a method has beside it."""
@@ -192,6 +214,7 @@ class SimplifyingModel(keras_internals.Model):
         """Changes the arguments of `fit`, all of them by name, to what Keras shall have."""
         if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
+        self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
         # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
         given["shuffle"] = given["shuffle"] and not (is_dataset(given["x"]) or isinstance(given["x"], GeneratorType))
         self._build_optimizers()
@@ -199,6 +222,12 @@ class SimplifyingModel(keras_internals.Model):
     def export(self, *args: Any, **kwargs: Any) -> None:
         """Exports the classifier, as `keras.Model.export` does: deployment needs nothing else."""
         return self.classifier.export(*args, **kwargs)
+
+    def _take_plan(self, callbacks, initial_epoch):
+        """Keeps the plan among the callbacks of `fit`, None without one, and tells it of the others."""
+        self._aside.plan = plan = next((callback for callback in callbacks if isinstance(callback, Plan)), None)
+        if plan is not None:
+            plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
 
     def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
@@ -236,6 +265,30 @@ def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
     """The callbacks that `fit` was given, as a list, however they were given."""
     callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
     return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
+
+
+def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
+    """What is wrong with a callback of Keras that compares epochs on altered data with those after the plan.
+
+    While data are altered the validation, on real data, may stand still or grow worse, which the drop mends, and
+    losses of training are those of easier data. `ModelCheckpoint(save_best_only=True)` may watch the validation: it
+    leaves training alone, and keeps what is best on real data, whenever that was.
+
+    Args:
+        callback: `keras.callbacks.Callback`.
+        last: int, the last epoch of the plan.
+
+    Returns:
+        str, what it may do and what to do instead; None if there is nothing wrong.
+    """
+    if isinstance(callback, keras.callbacks.EarlyStopping) and callback.start_from_epoch < last:
+        return f"it may stop or go back before the plan is over; give it start_from_epoch={last}"
+    if isinstance(callback, keras.callbacks.ReduceLROnPlateau):
+        return f"it may lower the learning rate for good; add it in a second fit, with initial_epoch={last}"
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only:
+        if not callback.monitor.startswith("val_"):
+            return f"{callback.monitor} is that of altered data then; let it monitor the validation"
+    return None
 
 
 def as_floats(x: Any) -> Any:

@@ -127,6 +127,10 @@ class EasyExamplesPlan(Plan):
         share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
         return max(1, math.floor(share * self.n + 1e-9))
 
+    def alters(self) -> bool:
+        """Whether examples are left out in some epoch."""
+        return self.count(1) < self.n
+
     def minibatches(
         self, batch_size: int, seed: int | None = None, shuffle: bool = True
     ) -> "keras.utils.PyDataset | tf.data.Dataset":

@@ -107,8 +107,14 @@ class FriendlyTraining(SimplifyingModel):
         _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
         return x + delta, steps
 
-    def simplify(self, x: Any, y: Any) -> Any:
-        """Perturbed data x + delta of `perturb`, without the steps."""
+    def simplify(self, x: Any, y: Any = None) -> Any:
+        """Perturbed data x + delta of `perturb`, without the steps.
+
+        Raises:
+            ValueError: without labels.
+        """
+        if y is None:
+            raise ValueError("FriendlyTraining perturbs x by its labels: simplify needs the labels y too")
         return self.perturb(x, y)[0]
 
     @backend.step
@@ -185,6 +191,10 @@ class PerturbationPlan(Plan):
     def steps(self, gamma: int) -> int:
         """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
         return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
+
+    def alters(self) -> bool:
+        """Whether data are altered in some epoch."""
+        return self.steps(1) > 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets the number of steps and says whether the epoch's data are altered."""

@@ -32,7 +32,7 @@ from nft_keras.base import (
     squared_norms,
     warn,
 )
-from nft_keras.callbacks import Comparison, some_examples
+from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
 from nft_keras.verdict import at_the_drop
@@ -69,7 +69,7 @@ class FriendlyModel(SimplifyingModel):
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
         auxiliary: `keras.Model` that maps x to the shape of x, or, with two inputs, [x, y] (label-conditioned; y comes
             as class indices, or one-hot if that is its second input's shape). A subclassed one says
-            `label_conditioned = True`. None: already dropped.
+            `label_conditioned = True`. None: classic training, or already dropped; nothing is logged of altered data.
         penalty: "sum", Eq. 4: the squared norm of delta, averaged over the batch; or "mean": averaged over the
             elements of x too, so that eta does not depend on the input's size. It is never sample-weighted.
         phases: "epoch", Algorithm 1: a whole pass over the data for theta, then one for w; `fit` then reads the data
@@ -123,12 +123,13 @@ class FriendlyModel(SimplifyingModel):
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
-        self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
-        self._perturbation = keras.metrics.Mean("perturbation")
-        self._relative_perturbation = RelativePerturbation("relative_perturbation")
-        self._loss_reduction = Number("loss_reduction")
-        self._eta = Number("eta")
-        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None)
+        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None, eta=Number("eta"))
+        if auxiliary is not None:  # else there is nothing to log
+            self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
+            self._perturbation = keras.metrics.Mean("perturbation")
+            self._relative_perturbation = RelativePerturbation("relative_perturbation")
+            self._loss_reduction = Number("loss_reduction")
+            self._eta = self._aside.eta
         if auxiliary is not None and auxiliary.built and classifier.built:
             self._check_apart()
 
@@ -140,7 +141,7 @@ class FriendlyModel(SimplifyingModel):
     @property
     def eta(self) -> keras.Variable:
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
-        return self._eta.variable
+        return self._aside.eta.variable
 
     @property
     def updates_auxiliary(self) -> bool:
@@ -349,8 +350,10 @@ class FriendlyModel(SimplifyingModel):
             self._build_networks(*examples)
         super()._prepare_fit(given)
         first_phase = [FirstPhase({name: given[name] for name in READS})] if self.phases == "epoch" else []
-        # Both after the plan, which says what the epoch is; the comparison after theta and before w is updated.
-        given["callbacks"] = [*as_list(given["callbacks"]), *first_phase, Comparison(examples)]
+        # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
+        # phase and then, before w is updated, the comparison.
+        callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
+        given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
 
     def _check_fit(self, given):
         callbacks = as_list(given["callbacks"])
@@ -503,9 +506,10 @@ class DevelopmentalPlan(Plan):
     simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and go on with
     `initial_epoch`.
 
-    At the drop two things are logged as warnings: that more than a tenth of the variance of the data is still altered,
-    so that the classifier now meets other data; and that the altered data were harder than the real ones in most
-    simplified epochs.
+    When training begins, warnings are logged of a plan longer than the training, and of callbacks that would stop it or
+    lower the learning rate by what they watch before the drop. At the drop they are of two things: that more than a
+    tenth of the variance of the data is still altered, so that the classifier now meets other data; and that the
+    altered data were harder than the real ones in most simplified epochs.
 
     Args:
         eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
@@ -556,6 +560,10 @@ class DevelopmentalPlan(Plan):
     def active(self, gamma: int) -> bool:
         """Whether the data are simplified in epoch gamma (Algorithm 1, line 3); in a plan of one epoch none are."""
         return self.simplification_epochs > 1 and self.first_simplified_epoch <= gamma <= self.simplification_epochs
+
+    def alters(self) -> bool:
+        """Whether data are simplified in some epoch: where the plan has one, and there is an auxiliary network."""
+        return self.active(self.simplification_epochs) and self.model.auxiliary is not None
 
     def updates_auxiliary(self, gamma: int) -> bool:
         """Whether theta is updated in epoch gamma: in the simplified ones but epoch 1."""

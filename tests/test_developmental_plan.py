@@ -3,11 +3,19 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from nft_keras import DevelopmentalPlan
+from nft_keras import (
+    DevelopmentalPlan,
+    EasyExamplesFirst,
+    EasyExamplesPlan,
+    FriendlyModel,
+    FriendlyTraining,
+    PerturbationPlan,
+)
 from nft_keras.auxiliaries import mlp
 from nft_keras.laws import LAWS
-from tests.test_nft import examples, fit, friendly
+from tests.test_nft import dense, examples, fit, friendly
 
 
 @pytest.mark.parametrize("simplification_epochs", [2, 3, 50, 170])
@@ -125,6 +133,66 @@ def test_a_plan_that_training_cuts_short_is_logged(caplog):
     caplog.clear()
     fit(model, *examples(), epochs=4, initial_epoch=3)
     assert "epochs=" not in caplog.text
+
+
+EARLY, PLATEAU, CHECKPOINT = (
+    getattr(keras.callbacks, name) for name in ("EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint")
+)
+WATCHES = "watches while data are altered, up to epoch 4: "
+
+
+@pytest.mark.parametrize(
+    "make, warning",
+    [
+        (lambda: EARLY(patience=9), "it may stop or go back before the plan is over; give it start_from_epoch=4"),
+        (
+            lambda: EARLY(patience=9, start_from_epoch=3),
+            "it may stop or go back before the plan is over; give it start_",
+        ),
+        (lambda: EARLY(patience=9, start_from_epoch=4), None),
+        (lambda: PLATEAU(), "it may lower the learning rate for good; add it in a second fit, with initial_epoch=4"),
+        (lambda: CHECKPOINT("a.keras", "loss", save_best_only=True), "loss is that of altered data then"),
+        (lambda: CHECKPOINT("a.keras", save_best_only=True), None),
+        (lambda: CHECKPOINT("a.keras", "loss"), None),
+        (lambda: keras.callbacks.TerminateOnNaN(), None),
+    ],
+)
+def test_a_callback_that_watches_from_before_the_drop_is_warned_of_in_one_line(
+    make, warning, caplog, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    callback, (x, y) = make(), examples()
+    fit(friendly(), x, y, epochs=4, callbacks=[callback], validation_data=(x, y))
+    lines = [line for line in caplog.messages if "watches" in line]
+    assert len(lines) == (warning is not None)
+    assert all(line.startswith(f"{type(callback).__name__} {WATCHES}{warning}") and "\n" not in line for line in lines)
+
+
+def test_nothing_that_watches_is_warned_of_after_the_plan_or_where_nothing_is_altered(caplog):
+    x, y = examples()
+    model = friendly()
+    fit(model, x, y, epochs=4)
+    fit(model, x, y, initial_epoch=4, epochs=5, callbacks=[EARLY("loss"), PLATEAU("loss")])
+    fit(friendly(), x, y, epochs=1, callbacks=[EARLY("loss")], plan=DevelopmentalPlan(1.0, 1))
+    fit(friendly(), x, y, epochs=1, callbacks=[EARLY("loss")], plan=DevelopmentalPlan(1.0, 4, first_simplified_epoch=5))
+    classic = FriendlyModel(dense(3), None)
+    classic.compile("adam", loss=model.loss)
+    fit(classic, x, y, epochs=1, callbacks=[EARLY("loss")])
+    assert "watches" not in caplog.text
+
+
+def test_the_plans_of_the_other_methods_warn_too_unless_they_alter_nothing(caplog):
+    x, y = examples()
+    data = tf.data.Dataset.from_tensor_slices((x, y))
+    for steps, fraction, number in ((3, 0.5, 2), (0, 1.0, 0)):
+        ft, ft_plan = FriendlyTraining(dense(3), step=0.1, confidence=0.9), PerturbationPlan(steps, 2)
+        eef, eef_plan = EasyExamplesFirst(dense(3)), EasyExamplesPlan(data, len(x), fraction, 2)
+        caplog.clear()
+        for model, plan, given in ((ft, ft_plan, data.batch(8)), (eef, eef_plan, eef_plan.minibatches(8))):
+            model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            model.fit(given, verbose=0, callbacks=[EARLY("loss"), plan])
+            assert model.plan is plan
+        assert caplog.text.count("EarlyStopping watches while data are altered, up to epoch 2") == number
 
 
 def test_a_model_without_auxiliary_network_is_refused():

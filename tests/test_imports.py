@@ -13,6 +13,7 @@ ROOMS = {
     "__main__": "cli",
     "run": "cli",
     "experiments": "experiments",
+    "comparison": "experiments",
     "data": "data",
     "base": "base",
     "metrics": "base",

@@ -126,6 +126,15 @@ def test_a_plan_that_never_simplifies_is_classic_training():
         assert_same(model.get_weights(), plain.get_weights())
 
 
+def test_a_model_without_auxiliary_network_logs_what_its_classifier_alone_would():
+    x, y = examples()
+    plain, model = dense(CLASSES), FriendlyModel(dense(CLASSES), None)
+    for each in (plain, model):
+        each.compile("adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    classic = plain.fit(x, y, epochs=2, verbose=0, validation_data=(x, y)).history
+    assert list(fit(model, x, y, plan=DevelopmentalPlan(1.0, 0), validation_data=(x, y))) == list(classic)
+
+
 def test_the_first_phase_leaves_all_of_the_classifier_alone():
     x, y = examples()
     model = friendly(dense(CLASSES, dropout=0.5, batch_norm=True))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nft_keras.cli.options import run_command
-from nft_keras.experiments.files import writing_to
+from nft_keras.experiments.files import write_figure, writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 NAMES = {
@@ -41,13 +41,12 @@ def _draw(name, folders, out):
     from nft_keras.experiments import runs
 
     found = runs.find(folders)
-    from nft_keras.experiments.reports.figures import save
     from nft_keras.experiments.reports.paper_figures import FIGURES
 
     paths = [out / f"{name}.{suffix}" for suffix in ("png", "pdf")]
     figure = FIGURES[name](found)
     with writing_to(out):
-        save(figure, *paths)
+        write_figure(figure, *paths)
     print(*paths, sep="\n")
 
 

@@ -70,6 +70,13 @@ def write_csv(path: str | os.PathLike, rows: Collection[dict[str, Any]], columns
         temporary.write_text(as_csv(rows, columns), encoding="utf-8", newline="")
 
 
+def write_figure(figure: Any, *paths: str | os.PathLike) -> None:
+    """Writes a Matplotlib Figure to files, in the format of each one's suffix."""
+    for path in paths:
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+
+
 class OutputError(ValueError):
     """An output folder that cannot be written to."""
 

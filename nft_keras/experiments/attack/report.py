@@ -5,9 +5,8 @@ from pathlib import Path
 
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
-from nft_keras.experiments.files import atomic_write, write_csv, write_json
+from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.reports import figures
 from nft_keras.experiments.reports.paper_figures import error_bars, grid, styles
 from nft_keras.experiments.reports.tables import baseline, markdown, mean_std
 
@@ -31,7 +30,7 @@ def write(trials, settings, out):
     text = tables(trials, settings)
     with atomic_write(out / "robustness.md") as path:
         path.write_text(text + "\n", encoding="utf-8")
-    figures.save(figure(trials), *(out / f"robustness.{suffix}" for suffix in ("png", "pdf")))
+    write_figure(figure(trials), *(out / f"robustness.{suffix}" for suffix in ("png", "pdf")))
     return text
 
 

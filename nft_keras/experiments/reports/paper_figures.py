@@ -5,13 +5,13 @@ import json
 import statistics
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nft_keras import pictures
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS, Style, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.reports import figures
-from nft_keras.experiments.reports.figures import plt
 from nft_keras.experiments.reports.tables import baseline
 from nft_keras.experiments.runs import noise_of, settings
 
@@ -49,7 +49,7 @@ def two_moons(runs):
     kept = [run for run in _kept(runs) if run.kind == "nft" and run.result["dataset"] == "two-moons"]
     if not kept:
         raise _nothing("a run of NFT on two-moons", "recipes/two-moons.yaml")
-    return figures.two_moons(kept[0].folder / "snapshots.npz")
+    return pictures.decisions(dict(np.load(kept[0].folder / "snapshots.npz", allow_pickle=False)))
 
 
 def label_noise(runs):
@@ -104,7 +104,7 @@ def simplification(runs):
     classifiers = CLASSIFIERS.ordered(classifier for classifier, _ in kept)
     methods = sorted(METHODS.ordered(kinds), key=kinds.get)
     n = len(next(iter(kept.values()))["x"])
-    figure = plt.figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
+    figure = Figure(figsize=(0.62 * n * len(classifiers) + 1.6, 2.25 * len(methods)), layout="constrained")
     blocks = figure.subfigures(len(methods), len(classifiers), squeeze=False)
     for (classifier, method), snapshots in kept.items():
         block = blocks[methods.index(method), classifiers.index(classifier)]
@@ -112,9 +112,9 @@ def simplification(runs):
         scale = max(float(np.abs(simplified - x).max()), 1e-6)
         block.suptitle(rf"{method_title(method)}, {classifier}, $\gamma$ = {gamma}", fontsize=9)
         axes = block.subplots(3, n, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
-        figures.image_row(axes[0], x, "$x$")
-        figures.image_row(axes[1], simplified - x, rf"$\delta$ (±{scale:.2g})", scale)
-        figures.image_row(axes[2], simplified, r"$\tilde{x}$")
+        pictures.image_row(axes[0], x, "$x$")
+        pictures.image_row(axes[1], simplified - x, rf"$\delta$ (±{scale:.2g})", scale)
+        pictures.image_row(axes[2], simplified, r"$\tilde{x}$")
     return figure
 
 
@@ -206,7 +206,8 @@ def grid(n, x_label, y_label, share=False):
     columns = min(n, 2)
     rows = -(-n // columns)
     size = (5.2 * columns, 3.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share)
     for axis in axes.flat[n:]:
         axis.axis("off")
     for axis in axes.flat[:n]:

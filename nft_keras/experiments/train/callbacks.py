@@ -6,11 +6,13 @@ import time
 import keras
 import numpy as np
 
-from nft_keras.experiments.files import atomic_write
+from nft_keras.backend import tensorflow_for_data
+from nft_keras.base import SimplifyingModel
+from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
+from nft_keras.experiments.files import atomic_write, write_figure
 from nft_keras.experiments.runs import flatten
 
 EXAMPLES = 6
-MOMENTS = 6
 
 
 class BestClassifier(keras.callbacks.Callback):
@@ -116,6 +118,27 @@ class History(keras.callbacks.Callback):
             csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
 
 
+class TensorBoard(keras.callbacks.Callback):
+    """Writes an epoch's logs for TensorBoard, as a single run: Keras' callback makes two, and their names longer.
+
+    Args:
+        folder: `pathlib.Path`, the run's.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.summary = tensorflow_for_data().summary
+        self.writer = self.summary.create_file_writer(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the epoch's numbers, and the learning rate with which it began."""
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        with self.writer.as_default(epoch + 1):
+            for name, value in {**logs, "learning_rate": rate}.items():
+                self.summary.scalar(name, float(value))
+        self.writer.flush()
+
+
 class Snapshots(keras.callbacks.Callback):
     """Keeps the simplified data of a few moments of the plan in snapshots.npz, and draws them when training ends.
 
@@ -126,45 +149,36 @@ class Snapshots(keras.callbacks.Callback):
         folder: `pathlib.Path` of the trial; until training ends, each moment has a file of its own in its `backup/`.
         x, y: the examples to show, with their labels.
         gammas: the epochs (from 1) after which they are shown.
-        draw: function (path of the snapshots) that returns the matplotlib Figure of them.
+        draw: function of these arrays, {name: array}, that returns the Matplotlib Figure of them.
         picture: name of the PNG.
     """
 
     def __init__(self, folder, x, y, gammas, draw, picture):
         super().__init__()
         self.folder, self.x, self.y, self.gammas, self.draw, self.picture = folder, x, y, gammas, draw, picture
-        if x.ndim == 2 and x.shape[1] == 2:
-            low, high = x.min(0) - 0.7, x.max(0) + 0.7
-            self.grid = np.stack(np.meshgrid(*np.linspace(low, high, 150).T), axis=-1).astype("float32")
-        else:
-            self.grid = None
+        self.grid = grid_around(x) if x.ndim == 2 and x.shape[1] == 2 else None
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps what the epoch's data look like to the classifier."""
         if epoch + 1 not in self.gammas:
             return
-        shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
-        arrays = {"simplified": np.asarray(shown, "float32")}
+        arrays = {"simplified": seen(self.model, self.x, self.y)}
         if self.grid is not None:
-            parts = np.array_split(self.grid.reshape(-1, 2), 6)
-            logits = np.concatenate([np.asarray(self.model(part, training=False)) for part in parts])
-            arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
+            arrays["boundary"] = classes_on(self.model, self.grid)
         with atomic_write(self._moment(epoch + 1)) as temporary:
             np.savez_compressed(temporary, **arrays)
 
     def on_train_end(self, logs=None):
         """Writes snapshots.npz and the picture."""
         gammas = [gamma for gamma in self.gammas if self._moment(gamma).exists()]
-        moments = [np.load(self._moment(gamma), allow_pickle=False) for gamma in gammas]
-        arrays = {name: [moment[name] for moment in moments] for name in (moments[0].files if moments else ())}
+        kept = [np.load(self._moment(gamma), allow_pickle=False) for gamma in gammas]
+        arrays = {"gammas": gammas, "x": self.x, "y": self.y}
+        arrays |= {name: [moment[name] for moment in kept] for name in (kept[0].files if kept else ())}
         if self.grid is not None:
             arrays["grid"] = self.grid
-        path = self.folder / "snapshots.npz"
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, gammas=gammas, x=self.x, y=self.y, **arrays)
-        from nft_keras.experiments.reports.figures import save
-
-        save(self.draw(path), path.with_name(self.picture))
+        with atomic_write(self.folder / "snapshots.npz") as temporary:
+            np.savez_compressed(temporary, **arrays)
+        write_figure(self.draw(arrays), self.folder / self.picture)
 
     def _moment(self, gamma):
         return self.folder / "backup" / f"snapshot-{gamma}.npz"
@@ -208,54 +222,23 @@ class TrainingError(RuntimeError):
     """A training that cannot go on; the message says in which epoch, why, and what to do."""
 
 
-class SimplifiedImages(keras.callbacks.Callback):
-    """Shows x, delta and x~ of a few examples in TensorBoard, every few epochs while the data are simplified.
-
-    Args:
-        folder: `pathlib.Path` of the TensorBoard logs.
-        x, y: the examples, with their labels.
-        every: int, epochs between two pictures.
-    """
-
-    def __init__(self, folder, x, y, every):
-        super().__init__()
-        self.folder, self.x, self.y, self.every = folder, x, y, every
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the epoch's picture."""
-        if not self.model.simplifying or (epoch - 1) % self.every:
-            return
-        import tensorflow as tf
-
-        from nft_keras.experiments.reports.figures import image_rows
-
-        simplified = np.asarray(self.model.simplify(self.x, self.y))
-        with tf.summary.create_file_writer(str(self.folder)).as_default():
-            tf.summary.image("x, delta, simplified x", image_rows(self.x, simplified)[None], step=epoch + 1)
-
-
 def pictures(trial, model, dataset, folder):
     """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
-    from nft_keras.experiments.reports import figures
+    from nft_keras.pictures import decisions, simplification
 
     shape, last = dataset.input_shape, trial.simplification_epochs
-    if last < 2 or not hasattr(model, "simplify"):
+    if last < 2 or type(model).simplify is SimplifyingModel.simplify:
         return []
     if shape == (2,):
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
         part = dataset.train
-        return [Snapshots(folder, part.x, part.y, gammas, figures.two_moons, "figure-1.png")]
+        return [Snapshots(folder, part.x, part.y, gammas, decisions, "figure-1.png")]
     if len(shape) != 3:
         return []
     part = dataset.train[:EXAMPLES]
     x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
     x = x.astype("float32")
     return [
-        Snapshots(folder, x, part.y, moments(last, MOMENTS), figures.simplifications, "simplification.png"),
-        SimplifiedImages(folder / "tensorboard" / "images", x, part.y, every=max(1, last // 10)),
+        Snapshots(folder, x, part.y, moments(last, MOMENTS), simplification, "simplification.png"),
+        SimplificationPicture(x, part.y, epochs=range(2, last + 1, max(1, last // 10)), log_dir=folder / "tensorboard"),
     ]
-
-
-def moments(last, n):
-    """At most n epochs from 2 to last, evenly spread over the plan."""
-    return sorted({int(g) for g in np.linspace(2, last, n).round()})

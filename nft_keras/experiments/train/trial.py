@@ -155,7 +155,7 @@ def _train(trial, dataset, folder, progress, began):
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
         monitor.History(folder / "history.csv", checkpoint.epoch),
-        keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        monitor.TensorBoard(folder / "tensorboard"),
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.reports import figures
 from nft_keras.experiments.train import callbacks as monitor
 
 
@@ -38,17 +37,3 @@ def test_a_loss_that_is_not_a_number_is_told_with_the_settings_of_the_method_tha
     stop.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0})
     with pytest.raises(monitor.TrainingError, match=f"^val_loss is nan in epoch 2; lower {keys}$"):
         stop.on_epoch_end(1, {"loss": 1.0, "val_loss": float("nan")})
-
-
-@pytest.mark.parametrize("num_classes", [2, 3, 9])
-def test_figure_1_of_one_trial_has_the_points_of_every_class(tmp_path, num_classes):
-    y = np.arange(2 * num_classes) % num_classes
-    x = np.random.default_rng(0).random((len(y), 2)).astype("float32")
-    grid = np.stack(np.meshgrid(*np.linspace(0, 1, 20) * np.ones((2, 1))), -1)
-    boundary = np.floor(grid[..., 0] * (num_classes - 1e-9))[None]
-    np.savez(tmp_path / "s.npz", gammas=[2], x=x, y=y, simplified=x[None], grid=grid, boundary=boundary)
-    axis = figures.two_moons(tmp_path / "s.npz").axes[0]
-    regions, *classes = axis.collections
-    assert [len(of_class.get_offsets()) for of_class in classes] == [2] * num_classes
-    assert len({tuple(of_class.get_facecolor()[0]) for of_class in classes}) == num_classes
-    assert len({tuple(colour) for colour in regions.get_facecolor()}) == num_classes

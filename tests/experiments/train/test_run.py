@@ -11,7 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nft_keras import data, experiments
 from nft_keras.cli import run
@@ -19,6 +21,7 @@ from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import run as running
+from nft_keras.experiments.train.callbacks import History
 from nft_keras.experiments.train.run import Options, Session, _load
 from tests.experiments.finished import repeatable
 
@@ -54,12 +57,30 @@ def test_a_trial_s_folder_holds_what_the_readme_says(images):
         folder = images / "cnn-a" / method / "seed-0"
         for name in ("config.yaml", "history.csv", "result.json", "classifier.keras"):
             assert (folder / name).stat().st_size > 0
-        assert list((folder / "tensorboard").rglob("events.*"))
         assert not [f for f in folder.iterdir() if f.name.startswith(".")]
     assert (images / "cnn-a" / "nft" / "seed-0" / "simplification.png").exists()
     report = (images / "report.md").read_text()
     assert report.count("| cnn-a ") == 2 + 1 + 1 and "test error - CT" in report and "## At the drop" in report
     assert (images / "recipe.yaml").read_text() == IMAGES
+
+
+@pytest.mark.xdist_group("run")
+def test_tensorboard_has_a_run_for_each_trial_with_what_its_method_has_to_show(images):
+    shown = {}
+    for method in ("ct", "nft"):
+        folder = images / "cnn-a" / method / "seed-0"
+        assert all(path.parent == folder / "tensorboard" for path in folder.rglob("events.*"))
+        run = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+        shown[method] = set(run.Tags()["tensors"])
+        rows = list(csv.DictReader((folder / "history.csv").open()))
+        for column, tag in History.COLUMNS.items():
+            events = run.Tensors(tag) if tag in shown[method] else ()
+            logged = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events}
+            kept = {int(row["epoch"]): float(row[column]) for row in rows if row[column]}
+            assert logged == pytest.approx(kept, rel=1e-5)
+    assert shown["ct"] == {"loss", "error", "val_loss", "val_error", "test_error", "learning_rate"}
+    of_nft = {"eta", "auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "x, delta, x + delta"}
+    assert shown["nft"] == shown["ct"] | of_nft
 
 
 @pytest.mark.xdist_group("run")

@@ -1,0 +1,222 @@
+"""The same classifier trained by several methods, from the same weights and data order, compared seed by seed."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from nft_keras.base import Plan, is_dataset
+from nft_keras.eef import EasyExamplesPlan
+
+
+def compare(
+    methods: Mapping[str, Callable[[], Any]],
+    x: Any,
+    y: Any,
+    *,
+    test_data: tuple[Any, Any],
+    validation_data: Any = None,
+    epochs: int = 1,
+    batch_size: int = 32,
+    seeds: Iterable[int] = range(3),
+    monitor: str = "val_loss",
+    mode: str = "auto",
+    verbose: int = 1,
+    **kwargs: Any,
+) -> "PairedTable":
+    """Trains a classifier by each method with each seed, and sets the test errors side by side.
+
+    With a seed all methods start from the weights that the first one starts from, and see the examples in the same
+    order, which is a function of seed and epoch alone. With `validation_data` the epoch with the best `monitor` counts,
+    the first of equals, among those after the method's plan: its weights are restored, as by `EarlyStopping`, which
+    nothing stops here. Without them the last epoch counts. No method may be chosen by the test data.
+
+    Args:
+        methods: {name: function}; the differences are to the first one. A function without arguments builds everything
+            anew; it returns a compiled model, which is the classifier itself or has it (`FriendlyModel`,
+            `FriendlyTraining`, `EasyExamplesFirst`), or a tuple of the model and callbacks, its plan among them.
+        x, y: arrays, the training examples.
+        test_data: (x, y), arrays; y are class indices or one-hot.
+        validation_data: as `fit` takes it.
+        epochs, batch_size: int >= 1.
+        seeds: iterable of ints.
+        monitor, mode: as `keras.callbacks.EarlyStopping` takes them.
+        verbose: 1 prints a line for each training, 0 nothing.
+        **kwargs: of every `fit`, such as `class_weight`.
+
+    Returns:
+        A `PairedTable`; `print` it, or make it the last line of a notebook's cell.
+
+    Raises:
+        ValueError: for no arrays, no methods or seeds, a classifier without an output per class, two that have not the
+            same weights, and a plan after which no epoch is left to choose from.
+
+    Example:
+
+        def classic():
+            classifier = build()  # your function, with a new keras.Model
+            classifier.compile("adam", loss, metrics=["accuracy"])
+            return classifier
+
+        def friendly():
+            model = FriendlyModel(build(), unet((28, 28, 1)), penalty="mean")
+            model.compile("adam", auxiliary_optimizer="adam", loss=loss, metrics=["accuracy"])
+            return model, DevelopmentalPlan(eta_max=500.0, simplification_epochs=15)
+
+        print(compare({"CT": classic, "NFT": friendly}, x, y, validation_data=valid, test_data=test, epochs=30))
+    """
+    if is_dataset(x) or isinstance(x, keras.utils.PyDataset):
+        raise ValueError(f"compare orders the examples itself: x and y must be arrays, got a {type(x).__name__}")
+    methods, seeds = dict(methods), list(seeds)
+    if not methods or not seeds:
+        raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
+    x, y = np.asarray(x, keras.config.floatx()), np.asarray(y)
+    trainings = []
+    for seed in seeds:
+        weights = None
+        for name, make in methods.items():
+            model, callbacks = _made(name, make, seed, x)
+            weights = _start_from(weights, model, name, next(iter(methods)))
+            best = _best_epoch(name, callbacks, epochs, monitor, mode) if validation_data is not None else ()
+            fit = {"epochs": epochs, "validation_data": validation_data, **kwargs}
+            training = _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit)
+            trainings.append({"method": name, "seed": seed, **training})
+            if verbose:
+                print("{method} seed {seed}: test error {test_error:.2f} %, epoch {epoch}".format(**trainings[-1]))
+    return PairedTable(trainings)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedTable:
+    """What `compare` found: as text, and in a notebook, a table of the test errors and of their paired differences.
+
+    Attributes:
+        trainings: list of dict, one for each training: method, seed; test_error in percent, of the epoch that counts,
+            epoch, its number from 1; last_test_error, of the last epoch; seconds of `fit`; history, what `fit` returns.
+    """
+
+    trainings: list[dict[str, Any]]
+
+    def __str__(self):
+        from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
+
+        of = {}
+        for training in self.trainings:
+            of.setdefault(training["method"], []).append(training)
+        first, *_ = of
+        rows = []
+        for name, trainings in of.items():
+            errors, lasts, seconds = (
+                [t[key] for t in trainings] for key in ("test_error", "last_test_error", "seconds")
+            )
+            pairs = [(error, t["test_error"]) for error, t in zip(errors, of[first], strict=True)]
+            differences = [round(error - other, 4) for error, other in pairs]
+            better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
+            paired = [mean_std(differences, "+"), better, p_value(pairs)] if name != first else ["-"] * 3
+            epoch = ", ".join(str(t["epoch"]) for t in trainings)
+            rows.append([name, mean_std(errors), *paired, epoch, mean_std(lasts), f"{np.mean(seconds):.1f}"])
+        head = ["method", "test error (%)", f"- {first} (points)", "seeds better", "p", "epoch"]
+        return markdown([*head, "last epoch: test error (%)", "s per run"], rows)
+
+    def _repr_markdown_(self):
+        return str(self)
+
+
+def _made(name, make, seed, x):
+    """A method's model, built, and the callbacks of its `fit`, with the seed's random numbers."""
+    keras.utils.set_random_seed(seed)
+    made = make()
+    model, *callbacks = made if isinstance(made, (tuple, list)) else (made,)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"{name} must return a compiled model, or one with callbacks, got a {type(model).__name__}")
+    shape = model(x[:1], training=False).shape
+    if len(shape) != 2 or shape[1] < 2:
+        raise ValueError(f"compare counts errors of classes: {name} needs an output per class, it has one of {shape}")
+    return model, callbacks
+
+
+def _start_from(weights, model, name, first):
+    """Gives a model the weights to start from, its own if there are none yet, and returns them."""
+    own = model.get_weights()
+    if weights is None:
+        return own
+    if [w.shape for w in own] != [w.shape for w in weights]:
+        raise ValueError(f"all methods must train the same classifier: the weights of {name} are not those of {first}")
+    model.set_weights(weights)
+    return weights
+
+
+def _best_epoch(name, callbacks, epochs, monitor, mode):
+    """The callback that restores the best epoch after the plan, in a list."""
+    last = max((c.simplification_epochs for c in callbacks if isinstance(c, Plan)), default=0)
+    last = last if last > 1 else 0
+    if last >= epochs:
+        raise ValueError(f"the plan of {name}, of {last} epochs, leaves none of epochs={epochs} to choose from")
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
+        )
+    ]
+
+
+def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
+    """One training; what `PairedTable` keeps of it."""
+    plan = next((callback for callback in callbacks if isinstance(callback, EasyExamplesPlan)), None)
+    data, last = _SeededMinibatches(x, y, batch_size, seed, plan), {}
+    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
+    # Before pictures are drawn, and the best epoch's weights come back.
+    keep = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: last.update(weights=model.get_weights(), seconds=time.monotonic() - began)
+    )
+    began = time.monotonic()
+    history = model.fit(data, shuffle=False, verbose=0, callbacks=[count, keep, *callbacks, *best], **fit)
+    if best and best[0].monitor not in history.history:
+        raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {best[0].monitor!r}")
+    chosen, errors = model.get_weights(), []
+    for weights in (chosen, last["weights"]):
+        model.set_weights(weights)
+        errors.append(_error(model, *test_data))
+    restored = [callback.best_epoch + 1 for callback in best if callback.best_weights is not None]
+    return {
+        "test_error": errors[0],
+        "epoch": (restored or [1 + history.epoch[-1]])[0],
+        "last_test_error": errors[1],
+        "seconds": last["seconds"],
+        "history": history.history,
+    }
+
+
+class _SeededMinibatches(keras.utils.PyDataset):
+    """Minibatches in an order that is a function of seed and epoch alone.
+
+    Under an `EasyExamplesPlan` those of the examples that it keeps come, and then empty ones, as many as of all.
+    """
+
+    def __init__(self, x, y, batch_size, seed, plan):
+        super().__init__()
+        self.x, self.y, self.batch_size, self.seed, self.plan = x, y, batch_size, seed, plan
+        self.epoch, self._order = 0, np.arange(len(x))  # Keras looks at the first minibatch before the first epoch
+
+    def __len__(self):
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __getitem__(self, i):
+        rows = self._order[i * self.batch_size : (i + 1) * self.batch_size]
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_begin(self):
+        """Orders the examples, at the beginning of each pass over them."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.x))
+        self._order = order if self.plan is None else order[np.asarray(self.plan.kept)[order]]
+
+
+def _error(model, x, y):
+    """Error in percent."""
+    labels = np.asarray(y)
+    labels = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+    predicted = model.predict(np.asarray(x, keras.config.floatx()), verbose=0).argmax(1)
+    return round(100 * float(np.mean(predicted != labels)), 4)

@@ -1,0 +1,238 @@
+"""`compare`: the same classifier by several methods, from the same weights and data order."""
+
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from scipy.stats import ttest_rel
+from sklearn.datasets import make_moons
+
+import nft_keras
+from nft_keras import (
+    DevelopmentalPlan,
+    EasyExamplesFirst,
+    EasyExamplesPlan,
+    FriendlyModel,
+    FriendlyTraining,
+    PerturbationPlan,
+    compare,
+    mlp,
+)
+from nft_keras.comparison import PairedTable
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+(X, Y), VALID, TEST = (make_moons(n, noise=0.3, random_state=i) for i, n in enumerate((40, 30, 50)))
+DATA = dict(test_data=TEST, batch_size=16, seeds=(0, 1), verbose=0)
+
+
+def build(outputs=2, units=6, dropout=0.0):
+    inputs = keras.Input((2,))
+    h = layers.Dropout(dropout)(layers.Dense(units, activation="tanh")(inputs))
+    return keras.Model(inputs, layers.Dense(outputs)(h))
+
+
+def compiled(model, loss=LOSS, **arguments):
+    model.compile(optimizer=keras.optimizers.Adam(0.02), loss=loss, metrics=["accuracy"], **arguments)
+    return model
+
+
+def ct(**arguments):
+    return compiled(build(**arguments))
+
+
+def nft(last=3):
+    model = compiled(FriendlyModel(build(), mlp(2, hidden=8)), auxiliary_optimizer=keras.optimizers.Adam(0.02))
+    return model, DevelopmentalPlan(eta_max=2.0, simplification_epochs=last)
+
+
+def ft(steps=4):
+    return compiled(FriendlyTraining(build(), step=0.5, confidence=0.9)), PerturbationPlan(steps, 3)
+
+
+def eef(fraction=0.3, as_dataset=False):
+    examples = (X.astype("float32"), Y)
+    examples = tf.data.Dataset.from_tensor_slices(examples) if as_dataset else examples
+    return compiled(EasyExamplesFirst(build())), EasyExamplesPlan(examples, len(X), fraction, 3)
+
+
+class Smoothed(keras.losses.CategoricalCrossentropy):
+    def call(self, y_true, y_pred):
+        return super().call(keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32"), 2), y_pred)
+
+
+def smoothed():
+    return compiled(build(), Smoothed(from_logits=True, label_smoothing=0.1))
+
+
+def by_hand(seed, epochs):
+    """CT, minibatch by minibatch: validation loss and test error of each epoch."""
+    keras.utils.set_random_seed(seed)
+    model, x, y, found = ct(dropout=0.2), X.astype("float32"), Y, []
+    for epoch in range(epochs):
+        rows = np.random.default_rng((seed, epoch)).permutation(len(x))
+        for start in range(0, len(x), 16):
+            model.train_on_batch(x[rows[start : start + 16]], y[rows[start : start + 16]])
+        loss = float(LOSS(VALID[1], model(VALID[0].astype("float32"))))
+        found.append((loss, 100 * np.mean(np.argmax(model(TEST[0].astype("float32")), 1) != TEST[1])))
+    return found
+
+
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_the_epoch_of_lowest_validation_loss_counts_and_without_validation_the_last(with_validation):
+    validation = {"validation_data": VALID} if with_validation else {}
+    table = compare({"CT": lambda: ct(dropout=0.2)}, X, Y, epochs=12, **validation, **DATA)
+    for training, seed in zip(table.trainings, (0, 1), strict=True):
+        epochs = by_hand(seed, 12)
+        best = min(range(12), key=lambda i: epochs[i][0]) if with_validation else 11
+        assert (training["method"], training["seed"], training["epoch"]) == ("CT", seed, best + 1)
+        assert training["test_error"] == pytest.approx(epochs[best][1])
+        assert training["last_test_error"] == pytest.approx(epochs[-1][1])
+        if with_validation:
+            np.testing.assert_allclose(training["history"]["val_loss"], [loss for loss, _ in epochs], rtol=1e-5)
+    assert any(t["epoch"] < 12 for t in table.trainings) == with_validation
+
+
+def after_other_random_numbers(make, *arguments):
+    def made():
+        layers.Dense(3).build((None, 5))
+        return make(*arguments)
+
+    return made
+
+
+def test_all_methods_start_from_the_same_weights_and_see_the_same_order_of_examples():
+    others = {"NFT": (nft, 0), "FT": (ft, 0), "EEF": (eef, 1.0)}  # that alter nothing
+    methods = {"CT": ct, **{name: after_other_random_numbers(*made) for name, made in others.items()}}
+    table = compare(methods, X, Y, validation_data=VALID, epochs=4, **DATA)
+    for seed in (0, 1):
+        classic, *histories = (t["history"] for t in table.trainings if t["seed"] == seed)
+        assert len(histories) == 3
+        for history in histories:
+            for name in classic:
+                np.testing.assert_allclose(history[name], classic[name], rtol=1e-5)
+    assert table.trainings[0]["history"] != table.trainings[4]["history"]
+
+
+def test_every_method_of_the_package_and_a_loss_of_ones_own_can_be_compared():
+    methods = {"CT": ct, "smoothed": smoothed, "NFT": nft, "FT": ft, "EEF": eef}
+    table = compare(methods, X, Y, validation_data=VALID, epochs=6, **DATA)
+    by = {(t["method"], t["seed"]): t for t in table.trainings}
+    assert list(by) == [(method, seed) for seed in (0, 1) for method in methods]
+    for seed in (0, 1):
+        classic, friendly = by["CT", seed]["history"], by["NFT", seed]["history"]
+        assert friendly["loss"][0] == pytest.approx(classic["loss"][0], rel=1e-5) and friendly["perturbation"][1] > 0
+        for method in methods:
+            losses = by[method, seed]["history"]["val_loss"]
+            first = 0 if method in ("CT", "smoothed") else 3
+            assert by[method, seed]["epoch"] == first + 1 + np.argmin(losses[first:])
+    assert [row[0] for row in cells(str(table))] == ["method", *methods]
+
+
+def test_easy_examples_come_first_alike_from_arrays_and_from_a_dataset():
+    methods = {"arrays": eef, "dataset": lambda: eef(as_dataset=True), "all": lambda: eef(1.0)}
+    one, other, everything = (
+        t["history"] for t in compare(methods, X, Y, epochs=3, **{**DATA, "seeds": [0]}).trainings
+    )
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert one["loss"][0] != pytest.approx(everything["loss"][0], rel=1e-3)
+
+
+def cells(text):
+    lines = [re.findall(r"[^|]+", line) for line in text.splitlines()]
+    return [[cell.strip() for cell in line] for line in lines if "---" not in line[0]]
+
+
+def test_the_table_has_means_and_paired_differences_with_their_p():
+    errors = {"CT": [7.0, 8.5, 9.1, 6.0], "NFT": [6.5, 8.0, 9.6, 5.0]}
+    trainings = [
+        {"method": m, "seed": i, "test_error": e, "epoch": 3 + i, "last_test_error": e + i, "seconds": 2.0 + i}
+        for m, of in errors.items()
+        for i, e in enumerate(of)
+    ]
+    table = PairedTable(trainings)
+    assert table._repr_markdown_() == str(table)
+    head, first, second = cells(str(table))
+    assert head == [
+        "method", "test error (%)", "- CT (points)", "seeds better", "p", "epoch", "last epoch: test error (%)",
+        "s per run",
+    ]  # fmt: skip
+    mean, std = (lambda of: np.mean(errors[of])), (lambda values: np.std(values, ddof=1))
+    difference = np.subtract(errors["NFT"], errors["CT"])
+    p = ttest_rel(errors["NFT"], errors["CT"]).pvalue
+    lasts = [np.add(of, range(4)) for of in errors.values()]
+    assert first == [
+        "CT", f"{mean('CT'):.2f} ± {std(errors['CT']):.2f}", "-", "-", "-", "3, 4, 5, 6",
+        f"{np.mean(lasts[0]):.2f} ± {std(lasts[0]):.2f}", "3.5",
+    ]  # fmt: skip
+    assert second == [
+        "NFT", f"{mean('NFT'):.2f} ± {std(errors['NFT']):.2f}",
+        f"{difference.mean():+.2f} ± {std(difference):.2f}", "3 of 4", f"{p:.3f}", "3, 4, 5, 6",
+        f"{np.mean(lasts[1]):.2f} ± {std(lasts[1]):.2f}", "3.5",
+    ]  # fmt: skip
+
+
+def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
+    tested = []
+
+    def watched():
+        model = ct()
+        predict = model.predict
+        model.predict = lambda *a, **k: tested.append(model.get_weights()) or predict(*a, **k)
+        keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()))
+        return model, keep
+
+    kept = []
+    (training,) = compare({"CT": watched}, X, Y, validation_data=VALID, epochs=12, **{**DATA, "seeds": [1]}).trainings
+    for weights, epoch in zip(tested, (training["epoch"], 12), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(weights, kept[epoch - 1], strict=True))
+
+
+@pytest.mark.parametrize(
+    "methods, arguments, message",
+    [
+        ({}, {}, "compare needs methods and seeds, got 0 and 2"),
+        ({"CT": ct}, {"seeds": []}, "compare needs methods and seeds, got 1 and 0"),
+        ({"CT": lambda: None}, {}, "CT must return a compiled model, or one with callbacks, got a NoneType"),
+        ({"CT": lambda: ct(outputs=1)}, {}, r"CT needs an output per class, it has one of \(1, 1\)"),
+        ({"CT": ct, "B": lambda: ct(units=7)}, {}, "same classifier: the weights of B are not those of CT"),
+        ({"NFT": lambda: nft(5)}, {"validation_data": VALID, "epochs": 5}, "plan of NFT, of 5 epochs, leaves none of"),
+        (
+            {"CT": ct},
+            {"validation_data": VALID, "monitor": "val_acc", "mode": "max"},
+            "monitor must be one of .*, got 'val_acc'",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Early stopping conditioned on metric")
+def test_what_cannot_be_compared_is_named(methods, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        compare(methods, X, Y, **{**DATA, "epochs": 1, **arguments})
+
+
+def test_a_dataset_is_refused():
+    with pytest.raises(ValueError, match="x and y must be arrays, got a _TensorSliceDataset"):
+        compare({"CT": ct}, tf.data.Dataset.from_tensor_slices((X, Y)), None, **DATA)
+
+
+def test_each_training_is_told_of_unless_verbose_is_0(capsys):
+    compare({"CT": ct}, X, Y, **{**DATA, "seeds": [4]})
+    assert capsys.readouterr().out == ""
+    (training,) = compare(
+        {"CT": ct}, X, np.eye(2)[Y].argmax(1)[:, None], **{**DATA, "seeds": [4], "verbose": 1}
+    ).trainings
+    assert capsys.readouterr().out == f"CT seed 4: test error {training['test_error']:.2f} %, epoch 1\n"
+
+
+def test_importing_the_package_imports_neither_scipy_nor_the_reports():
+    program = (
+        "import sys; sys.modules['scipy'] = None; import nft_keras; nft_keras.compare; "
+        "print([m for m in sys.modules if m.startswith(('nft_keras.experiments', 'nft_keras.data'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+    assert "compare" in dir(nft_keras)
