@@ -165,6 +165,10 @@ class EasyExamplesPlan(Plan):
         self._made = kept.batch(batch_size).concatenate(empty.repeat()).take(steps)
         return untuned(self._made.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
+    def takes(self, minibatches: Any) -> None:
+        """Lets `fit` have minibatches that somebody else makes of the examples that are `kept`."""
+        self._made = minibatches
+
     def made(self, x: Any) -> bool:
         """Whether what `fit` is given are the plan's minibatches, or made of them."""
         return x is self._made or (is_dataset(x) and keras_internals.is_made_of(x, self._made))
