@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from nft_keras import backend
 from nft_keras.base import as_floats, is_dataset
 
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
@@ -37,10 +38,11 @@ class Comparison(keras.callbacks.Callback):
         self.model._loss_reduction.variable.assign(reduction)
 
     def _reduction(self, x, y):
-        losses = [
-            self.model.compute_loss(x, y, self.model(each, training=False), training=False)
-            for each in (as_floats(x), self.model.simplify(x, y))
-        ]
+        with backend.inference():
+            losses = [
+                self.model.compute_loss(x, y, self.model(each, training=False), training=False)
+                for each in (as_floats(x), self.model.simplify(x, y))
+            ]
         return float(losses[0]) - float(losses[1])
 
 

@@ -6,6 +6,7 @@ import time
 import keras
 import numpy as np
 
+from nft_keras import backend
 from nft_keras.experiments.files import atomic_write
 from nft_keras.experiments.runs import flatten
 
@@ -143,12 +144,13 @@ class Snapshots(keras.callbacks.Callback):
         """Keeps what the epoch's data look like to the classifier."""
         if epoch + 1 not in self.gammas:
             return
-        shown = self.model.simplify(self.x, self.y) if self.model.simplifying else self.x
+        shown = simplified(self.model, self.x, self.y) if self.model.simplifying else self.x
         arrays = {"simplified": np.asarray(shown, "float32")}
         if self.grid is not None:
             parts = np.array_split(self.grid.reshape(-1, 2), 6)
-            logits = np.concatenate([np.asarray(self.model(part, training=False)) for part in parts])
-            arrays["boundary"] = logits.argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
+            with backend.inference():
+                logits = [keras.ops.convert_to_numpy(self.model(part, training=False)) for part in parts]
+            arrays["boundary"] = np.concatenate(logits).argmax(1).reshape(self.grid.shape[:2]).astype("uint8")
         with atomic_write(self._moment(epoch + 1)) as temporary:
             np.savez_compressed(temporary, **arrays)
 
@@ -229,9 +231,15 @@ class SimplifiedImages(keras.callbacks.Callback):
 
         from nft_keras.experiments.reports.figures import image_rows
 
-        simplified = np.asarray(self.model.simplify(self.x, self.y))
+        rows = image_rows(self.x, simplified(self.model, self.x, self.y))
         with tf.summary.create_file_writer(str(self.folder)).as_default():
-            tf.summary.image("x, delta, simplified x", image_rows(self.x, simplified)[None], step=epoch + 1)
+            tf.summary.image("x, delta, simplified x", rows[None], step=epoch + 1)
+
+
+def simplified(model, x, y):
+    """What a model makes of examples now, an array."""
+    with backend.inference():
+        return keras.ops.convert_to_numpy(model.simplify(x, y))
 
 
 def pictures(trial, model, dataset, folder):
