@@ -13,6 +13,8 @@ import functools
 import jax
 import keras
 
+from nft_keras.backend.one_program import *  # noqa: F403
+
 # The variables whose values are the arguments of the step that is being traced.
 _STATE = contextvars.ContextVar("state", default=())
 
@@ -111,34 +113,9 @@ def apply(optimizer, gradients, variables):
         variable.assign(value)
 
 
-def num_replicas():
-    """The number of replicas that share the present minibatch, a float."""
-    return 1.0
-
-
-def weighted(loss, x):
-    """A mean over a replica's examples x with the gradient of the mean over all replicas'; here there is one."""
-    return loss
-
-
-def of_all(gradient, count):
-    """Rescales the gradient of a mean over `count` terms of a replica to that over all replicas'; here there is one."""
-    return gradient
-
-
-def unless_empty(x, step, otherwise, data):
-    """step(data); otherwise() if the minibatch x has no examples."""
-    return step(data) if x.shape[0] else otherwise()
-
-
 def unfinished_rows(unfinished, fixed_shapes):
     """Functions that take the unfinished rows out of a tensor, and put what became of them back: here all rows."""
     return (lambda whole: whole), (lambda whole, part: part)
-
-
-def while_loop(condition, body, values, data):
-    """The values at the end of a loop whose body is a function of (*values, *data)."""
-    return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
 
 
 def compiled(model, function):
@@ -152,6 +129,6 @@ def compiled(model, function):
     return lambda *data: pure([v.value for v in model.variables], data)
 
 
-def scope(model):
-    """Where variables that belong to the model are created."""
+def inference():
+    """A context in which nothing is recorded for gradients: as nothing is anywhere."""
     return contextlib.nullcontext()

@@ -1,5 +1,7 @@
 """The functions of a training step for TensorFlow: variables change in place, gradients have tapes."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -37,6 +39,11 @@ def gradient_at(function, x):
 def apply(optimizer, gradients, variables):
     """Updates variables with their gradients."""
     optimizer.apply(gradients, variables)
+
+
+def inference():
+    """A context in which nothing is recorded for gradients: as nothing is without a tape."""
+    return contextlib.nullcontext()
 
 
 def num_replicas():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nft_keras.backend import backend_name
+from nft_keras import backend
 from nft_keras.data import DataError
 
 if TYPE_CHECKING:
@@ -133,12 +133,17 @@ class SentenceEncoder:
             # max: a tokenizer that adds no special tokens makes nothing of an empty sentence.
             return ops.sum(hidden * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
 
-        if backend_name() == "tensorflow":
+        if backend.backend_name() == "tensorflow":
             import tensorflow as tf
 
             embed = tf.function(embed, input_signature=[tf.TensorSpec((None, None), tf.int32)] * 2)
         # JAX would compile it anew for every length of a sentence.
-        return lambda ids, mask: ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
+
+        def embeddings(ids, mask):
+            with backend.inference():
+                return ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
+
+        return embeddings
 
 
 def find_checkpoint(encoder: str | os.PathLike) -> Path:

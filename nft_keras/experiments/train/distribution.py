@@ -13,7 +13,7 @@ import time
 import zlib
 from pathlib import Path
 
-from nft_keras.backend import backend_name, tensorflow_for_data
+from nft_keras.backend import tensorflow_for_data
 from nft_keras.experiments.recipe.schema import RecipeError
 
 START = 600  # seconds that a worker waits for the others to come up
@@ -119,13 +119,9 @@ def cluster(trials):
         trials: list of `nft_keras.experiments.recipe.trial.Trial`.
 
     Raises:
-        RecipeError: if some are for several workers and others are not, TF_CONFIG is wrong, or Keras' back end is not
-            TensorFlow.
+        RecipeError: if some are for several workers and others are not, or TF_CONFIG is wrong.
     """
     names = {trial.distribute for trial in trials}
-    if names != {"none"} and backend_name() != "tensorflow":
-        there = " and ".join(sorted(names - {"none"}))
-        raise RecipeError(f"distribute: {there} needs KERAS_BACKEND=tensorflow, got {backend_name()}")
     if "multi-worker" not in names:
         return None
     if len(names) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from nft_keras._registry import RegistrationError, imported
-from nft_keras.backend import make_deterministic, out_of_memory, tensorflow_for_data
+from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
@@ -149,6 +149,7 @@ def _train(trial, dataset, folder, progress, began):
     train = minibatches(dataset.train, size, trial.seed, epoch, augment, kept)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
+        keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
         monitor.StopAtNaN(trial),
         *monitor.pictures(trial, model, dataset, folder),

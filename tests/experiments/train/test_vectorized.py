@@ -59,12 +59,6 @@ def test_replicas_have_the_files_that_reports_read(trained):
     assert trained["files"] == names
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("vectorized")
-def test_on_jax_a_trial_that_was_broken_off_ends_with_the_very_bits(trained):
-    assert trained["broken off"] == {"weights": 0, "history": 0, "unequal": [], "epochs": [3, 4]}
-
-
 @pytest.fixture
 def recipe(tmp_path):
     (tmp_path / "r.yaml").write_text(RECIPE)

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 def test_two_replicas_train_as_one_device_does_on_the_same_minibatches():
     # A process of its own: a strategy that comes after one that ended in an error waits for its collectives for ever.
-    command = [sys.executable, "-m", "tests.two_replicas"]
+    command = [sys.executable, "-m", "tests.backend.two_replicas"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
