@@ -1,7 +1,7 @@
 """A program: breaks trials off and takes them up again on whatever back end Keras has, and says how far apart they end.
 
-python -m tests.experiments.train.broken_off FOLDER [OVERRIDE ...] prints as JSON, for each method, how far its trial is from
-one that was not broken off: {method: {"weights": d, "unequal": [...], "epochs": those after the break}}.
+python -m tests.experiments.train.broken_off FOLDER [OVERRIDE ...] prints as JSON, for each method, how far its trial is
+from one that was not broken off: {method: {"weights": d, "unequal": [...], "epochs": those after the break}}.
 """
 
 import csv
