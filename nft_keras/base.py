@@ -36,6 +36,7 @@ class Plan(keras.callbacks.Callback):
     """
 
     model_class = None  # what a plan drives, a subclass of SimplifyingModel
+    kept = None  # which training examples are seen, of a plan that leaves some out
 
     def __init__(self, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic") -> None:
         super().__init__()
@@ -53,6 +54,9 @@ class Plan(keras.callbacks.Callback):
     def fraction(self, gamma: int) -> float:
         """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
         return self.law(progress(gamma, self.simplification_epochs))
+
+    def takes(self, minibatches: Any) -> None:
+        """Says what minibatches `fit` will be given that are made of the examples that are `kept`."""
 
     def alters(self) -> bool:
         """Whether data are altered in some epoch."""

@@ -52,19 +52,19 @@ class EasyExamplesFirst(SimplifyingModel):
         super()._prepare_fit(given)
         plan = next(each for each in as_list(given["callbacks"]) if isinstance(each, EasyExamplesPlan))
         plan.class_weight = given["class_weight"]
+        shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
+        if plan.made(given["x"]):
+            return
         if is_dataset(given["x"]) or isinstance(given["x"], (keras.utils.PyDataset, types.GeneratorType)):
-            if not plan.made(given["x"]):
-                raise ValueError(
-                    "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got a "
-                    f"{type(given['x']).__name__} that is not the plan's"
-                )
-        else:
-            if given["validation_split"] and given["validation_data"] is None:
-                keras_internals.split_for_validation(given)
-            plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
-            minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=given["shuffle"])
-            given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
-        given["shuffle"] = False  # the plan has done it
+            raise ValueError(
+                "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got a "
+                f"{type(given['x']).__name__} that is not the plan's"
+            )
+        if given["validation_split"] and given["validation_data"] is None:
+            keras_internals.split_for_validation(given)
+        plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
+        minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=shuffle)
+        given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
 
 
 class EasyExamplesPlan(Plan):
@@ -106,7 +106,7 @@ class EasyExamplesPlan(Plan):
         if n is not None:
             n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
         self.n, self.class_weight = n, None
-        self.examples = self.kept = self._made = None
+        self.examples = self._made = None
         if is_dataset(examples):
             if n is None:
                 raise ValueError("EasyExamplesPlan needs n, the number of examples of a dataset")

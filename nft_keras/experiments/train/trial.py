@@ -139,14 +139,14 @@ def _train(trial, dataset, folder, progress, began):
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
-    kept = getattr(plan, "kept", None)
     size = trial.training.batch_size
 
     def minibatches(part, *arguments):
         return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts))
 
     valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-    train = minibatches(dataset.train, size, trial.seed, epoch, augment, kept)
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept)
+    plan.takes(train)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
