@@ -101,6 +101,7 @@ class SimplifyingModel(keras_internals.Model):
         ValueError: if the classifier has steps of its own (`train_step`, `compute_loss`, ...), which nobody would call.
     """
 
+    arguments = ()  # names of the constructor's arguments beside the networks, which are attributes too
     training_logs = ()  # names that only training logs
     plan_class = None
 
@@ -235,7 +236,9 @@ class SimplifyingModel(keras_internals.Model):
 
     def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
-        return {**super().get_config(), "classifier": keras.saving.serialize_keras_object(self.classifier)}
+        arguments = {name: getattr(self, name) for name in self.arguments}
+        classifier = keras.saving.serialize_keras_object(self.classifier)
+        return {**super().get_config(), "classifier": classifier, **arguments}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:

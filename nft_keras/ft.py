@@ -46,6 +46,7 @@ class FriendlyTraining(SimplifyingModel):
         model.fit(x, y, epochs=200, callbacks=[PerturbationPlan(max_steps=120, simplification_epochs=100)])
     """
 
+    arguments = ("step", "confidence", "from_logits")
     training_logs = ("perturbation", "perturbation_steps")
 
     def __init__(
@@ -145,11 +146,6 @@ class FriendlyTraining(SimplifyingModel):
     def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         return [self.max_steps]
-
-    def get_config(self) -> dict:
-        """The configuration that `from_config` builds an equal, untrained model from."""
-        names = ("step", "confidence", "from_logits")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def _is_sure(self, y, y_pred):
         """Which examples are classified right with more than the confidence, a bool tensor (batch,)."""

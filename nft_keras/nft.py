@@ -24,29 +24,22 @@ from nft_keras import backend
 from nft_keras._checks import number, one_of
 from nft_keras.auxiliaries import labels_for, takes_labels
 from nft_keras.backend import keras_internals
-from nft_keras.base import (
-    Plan,
-    SimplifyingModel,
-    as_floats,
-    as_list,
-    squared_norms,
-    warn,
-)
+from nft_keras.base import Plan, as_floats, as_list, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
+from nft_keras.two_networks import TwoNetworks
 from nft_keras.verdict import at_the_drop
 
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")
 CLASSIFIER_MODES = ("inference", "training")
-DROPPED = "auxiliary_dropped"  # in files of weights
 # The arguments of `fit` that say what data are read, and how.
 READS = ("x", "y", "batch_size", "shuffle", "class_weight", "sample_weight", "steps_per_epoch")
 
 
 @keras.saving.register_keras_serializable("nft_keras")
-class FriendlyModel(SimplifyingModel):
+class FriendlyModel(TwoNetworks):
     """Neural Friendly Training of a classifier f(., w) with the help of an auxiliary network s(., theta).
 
     While the data are simplified, theta is updated first, on Eq. 4 with w fixed, then w, on the classification loss of
@@ -106,6 +99,7 @@ class FriendlyModel(SimplifyingModel):
         model.classifier.save("classifier.keras")
     """
 
+    arguments = ("penalty", "phases", "classifier_mode")
     training_logs = ("auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "eta")
 
     def __init__(
@@ -117,26 +111,17 @@ class FriendlyModel(SimplifyingModel):
         classifier_mode: str = "inference",
         **kwargs: Any,
     ) -> None:
-        super().__init__(classifier, **kwargs)
-        if auxiliary is not None and not isinstance(auxiliary, keras.Model):
-            raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
+        super().__init__(classifier, auxiliary, **kwargs)
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
-        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None, eta=Number("eta"))
+        vars(self._aside).update(updates_auxiliary=True, eta=Number("eta"))
         if auxiliary is not None:  # else there is nothing to log
             self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
             self._perturbation = keras.metrics.Mean("perturbation")
             self._relative_perturbation = RelativePerturbation("relative_perturbation")
             self._loss_reduction = Number("loss_reduction")
             self._eta = self._aside.eta
-        if auxiliary is not None and auxiliary.built and classifier.built:
-            self._check_apart()
-
-    @property
-    def auxiliary(self) -> keras.Model | None:
-        """The auxiliary network s(., theta), or None once it was dropped."""
-        return self._aside.auxiliary
 
     @property
     def eta(self) -> keras.Variable:
@@ -277,61 +262,6 @@ class FriendlyModel(SimplifyingModel):
         keras_internals.loss_tracker(self).update_state(loss * backend.num_replicas(), ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def networks(self) -> list[keras.Model]:
-        """The classifier, and the auxiliary network until it is dropped."""
-        return [self.classifier] if self.auxiliary is None else [self.classifier, self.auxiliary]
-
-    def drop_auxiliary(self) -> None:
-        """Drops the auxiliary network and its optimizer: from now on training is classic."""
-        super().drop()
-        self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
-
-    drop = drop_auxiliary
-
-    def carried_variables(self) -> list:
-        """Variables that a training step needs beside those that Keras knows of."""
-        if self.auxiliary is None or getattr(self, "auxiliary_optimizer", None) is None:
-            return []
-        return [*self.auxiliary.variables, *self.auxiliary_optimizer.variables]
-
-    # Keras
-
-    def compile(
-        self,
-        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
-        auxiliary_optimizer: str | keras.optimizers.Optimizer | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Configures training as `keras.Model.compile` does, with one more optimizer.
-
-        Args:
-            optimizer: `keras.optimizers.Optimizer` or its name; updates the classifier's w.
-            auxiliary_optimizer: the same for the auxiliary network's theta; another instance.
-            **kwargs: the other arguments of `keras.Model.compile`.
-
-        Raises:
-            ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, or is the same object
-                as optimizer.
-        """
-        if auxiliary_optimizer is None and self.auxiliary is not None:
-            raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
-        if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
-            raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
-        self.auxiliary_optimizer = self._aside.first_phase = None
-        super().compile(optimizer=optimizer, **kwargs)
-        if self.auxiliary is not None:
-            self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
-            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
-                self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
-            ):
-                self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
-            self._build_optimizers()
-
-    def optimizers(self) -> list[tuple[keras.optimizers.Optimizer, keras.Model]]:
-        """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
-        of_auxiliary = [(self.auxiliary_optimizer, self.auxiliary)] if self.auxiliary_optimizer else []
-        return [*super().optimizers(), *of_auxiliary]
-
     def _prepare_fit(self, given):
         """Makes the first phase a part of every epoch, and refuses what cannot be trained on.
 
@@ -375,24 +305,6 @@ class FriendlyModel(SimplifyingModel):
                     type(callback).__name__,
                 )
 
-    def _build_networks(self, x, y):
-        """Builds the networks that were not yet, on a few examples of the data."""
-        with backend.scope(self):
-            if not self.classifier.built:
-                self(x, training=False)
-            if not self.auxiliary.built:
-                self.simplify(x, y)
-        self.built = True
-        self._check_apart()
-        if not self.auxiliary.trainable_variables:
-            warn("the auxiliary network has no trainable weights: it alters the data and does not learn")
-
-    def _check_apart(self):
-        shared = set(map(id, self.auxiliary.trainable_variables))
-        shared = [v.path for v in self.classifier.trainable_variables if id(v) in shared]
-        if shared:
-            raise ValueError(f"theta and w must be apart, but both networks train {', '.join(shared[:3])}")
-
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -409,35 +321,6 @@ class FriendlyModel(SimplifyingModel):
             with backend.scope(self):
                 self._aside.first_phase = AuxiliaryTraining(self)
         return self._aside.first_phase
-
-    # Saving
-
-    def save_own_variables(self, store: Any) -> None:
-        """Stores, beside what Keras does, that the auxiliary network was dropped."""
-        super().save_own_variables(store)
-        if self.auxiliary is None:
-            store[DROPPED] = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Drops the auxiliary network if what is loaded was stored after the drop."""
-        if DROPPED in store.keys():
-            self.drop_auxiliary()
-        super().load_own_variables({name: store[name] for name in store.keys() if name != DROPPED})
-
-    def get_config(self) -> dict:
-        """The configuration that `from_config` builds an equal, untrained model from."""
-        return {
-            **super().get_config(),
-            "auxiliary": keras.saving.serialize_keras_object(self.auxiliary),
-            **{name: getattr(self, name) for name in ("penalty", "phases", "classifier_mode")},
-        }
-
-    def get_compile_config(self) -> dict:
-        """What `compile` was called with, serialized."""
-        config = super().get_compile_config()
-        if config:
-            config["auxiliary_optimizer"] = keras.saving.serialize_keras_object(self.auxiliary_optimizer)
-        return config
 
 
 class AuxiliaryTraining(keras_internals.Model):
