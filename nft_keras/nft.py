@@ -261,6 +261,7 @@ class FriendlyModel(SimplifyingModel):
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         super().drop()
         self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
+        keras_internals.renew_functions(self)
 
     drop = drop_auxiliary
 
