@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from nft_keras import backend
+from nft_keras.backend import keras_internals
 from nft_keras.base import SimplifyingModel, warn
 
 DROPPED = "auxiliary_dropped"  # in files of weights
@@ -43,6 +44,7 @@ class TwoNetworks(SimplifyingModel):
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         super().drop()
         self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
+        keras_internals.renew_functions(self)
 
     drop = drop_auxiliary
 

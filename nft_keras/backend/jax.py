@@ -36,8 +36,34 @@ class step:
     def _pure(self, model, state, data):
         groups = state_variables(model)
         with running_on(groups, state) as values:
-            logs = self.function(model, data)
+            logs = self.function(model, shared(data))
         return logs, values(groups)
+
+
+class DataParallel(keras.distribution.DataParallel):
+    """`keras.distribution.DataParallel` for minibatches of any size, those that the devices cannot share equally too.
+
+    Keras cuts up all minibatches of an epoch by one layout, which JAX refuses where the parts are not equal. Here every
+    device is given the whole minibatch, and takes its part of it inside the compiled step.
+    """
+
+    num_replicas_in_sync = 1  # as `tf.distribute.Strategy` counts them: one program sees the whole minibatch
+
+    def get_data_layout(self, data_shape):
+        """All of the data for every device."""
+        return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+    def share(self, x):
+        """A tensor of a compiled step, its first axis shared by the devices."""
+        return keras.distribution.distribute_tensor(x, super().get_data_layout(x.shape))
+
+
+def shared(data):
+    """The data of a step, shared by the devices that Keras distributes them over where that is up to us."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, DataParallel):
+        return data
+    return keras.tree.map_structure(lambda x: x if x is None else distribution.share(x), data)
 
 
 @contextlib.contextmanager

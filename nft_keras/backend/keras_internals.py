@@ -47,9 +47,16 @@ if backend_name() == "tensorflow":
             return []
 
 elif backend_name() == "jax":
+    from nft_keras.backend.jax import shared
 
     class Model(keras.Model):
-        """`keras.Model` whose training state has variables that are not the model's own."""
+        """`keras.Model` whose training state has variables that are not the model's own, on one device or several."""
+
+        def test_step(self, state, data):
+            return super().test_step(state, shared(data))
+
+        def predict_step(self, state, data):
+            return super().predict_step(state, shared(data))
 
         @property
         def non_trainable_variables(self):
@@ -123,6 +130,17 @@ def sample_weights(y, class_weight):
 def is_made_of(dataset, source):
     """Whether a `tf.data.Dataset` is another one, or made of it by `map`, `prefetch` and the like."""
     return dataset is source or any(is_made_of(each, source) for each in dataset._inputs())
+
+
+def renew_functions(model):
+    """Makes Keras' functions of a step anew where some of its variables have gone.
+
+    Those of JAX over several devices say of each variable where it is; any others go on.
+    """
+    if keras.distribution.distribution() is not None:
+        model.test_function = model.predict_function = None
+        if model.train_function is not None:
+            model.make_train_function(force=True)
 
 
 def loss_tracker(model):

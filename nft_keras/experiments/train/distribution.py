@@ -13,7 +13,7 @@ import time
 import zlib
 from pathlib import Path
 
-from nft_keras.backend import tensorflow_for_data
+from nft_keras.backend import backend_name, tensorflow_for_data
 from nft_keras.experiments.recipe.schema import RecipeError
 
 START = 600  # seconds that a worker waits for the others to come up
@@ -133,15 +133,35 @@ def cluster(trials):
 def strategy(name):
     """The `tf.distribute.Strategy` of a recipe's `distribute`; the same one all through a process.
 
+    With JAX that of "mirrored" is a `nft_keras.backend.jax.DataParallel`.
+
     Args:
         name: "none", "mirrored" (all GPUs that are visible) or "multi-worker". The last one has to come before
             anything else is computed, and returns when all workers are up.
     """
     tf = tensorflow_for_data()
+    if name == "mirrored" and backend_name() == "jax":
+        from nft_keras.backend.jax import DataParallel
+
+        devices = DataParallel()
+        return devices if devices.num_model_replicas > 1 else tf.distribute.get_strategy()
     if name == "multi-worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     mirrored = tf.distribute.MirroredStrategy() if name == "mirrored" else None
     return mirrored if mirrored and mirrored.num_replicas_in_sync > 1 else tf.distribute.get_strategy()
+
+
+def throughout(of):
+    """The context of a whole training: Keras asks for JAX's devices in every step.
+
+    TensorFlow's strategies are in force where variables are made, and what makes others must be outside.
+
+    Args:
+        of: what `strategy` returns.
+    """
+    import tensorflow as tf
+
+    return contextlib.nullcontext() if isinstance(of, tf.distribute.Strategy) else of.scope()
 
 
 def dataset(of, make):

@@ -1,13 +1,11 @@
 """Whether Keras' back end trains what recipes say; without Keras, so that what it cannot do is reported at once."""
 
-from nft_keras.backend import check_backend, make_deterministic
+from nft_keras.backend import MODULES, check_backend, make_deterministic
 from nft_keras.experiments.recipe.schema import RecipeError
 
-# What some settings need where they are not the default.
-_NEEDS = {
-    "distribute": ("none", ("tensorflow",)),
-    "training.steps_per_execution": (1, ("tensorflow", "jax")),
-}
+# The back ends that train what a recipe says.
+DISTRIBUTE = {"none": tuple(MODULES), "mirrored": ("tensorflow", "jax"), "multi-worker": ("tensorflow",)}
+SEVERAL_STEPS_PER_EXECUTION = ("tensorflow", "jax")
 
 
 def ready_backend(trials):
@@ -22,9 +20,12 @@ def ready_backend(trials):
     """
     name = check_backend()
     for trial in trials:
-        values = {"distribute": trial.distribute, "training.steps_per_execution": trial.training.steps_per_execution}
-        for key, (default, able) in _NEEDS.items():
-            if values[key] != default and name not in able:
-                raise RecipeError(f"{key}: {values[key]} needs KERAS_BACKEND={' or '.join(able)}, got {name}")
+        steps = trial.training.steps_per_execution
+        needs = {f"distribute: {trial.distribute}": DISTRIBUTE[trial.distribute]}
+        if steps > 1:
+            needs[f"training.steps_per_execution: {steps}"] = SEVERAL_STEPS_PER_EXECUTION
+        for setting, able in needs.items():
+            if name not in able:
+                raise RecipeError(f"{setting} needs KERAS_BACKEND={' or '.join(able)}, got {name}")
     if name != "tensorflow" and any(trial.deterministic for trial in trials):
         make_deterministic()  # the other two look at it but once, when they are imported or first compute

@@ -75,8 +75,11 @@ def run_trial(trial, dataset, out, progress):
 
 def _run(trial, dataset, folder, progress, began):
     write_yaml(folder / "config.yaml", trial.config())
-    with dtype_policy(trial.training.precision):
-        best, last_test_error, spent = _train(trial, dataset, folder, progress, began)
+    if trial.deterministic:
+        make_deterministic()
+    strategy = distribute.strategy(trial.distribute)
+    with dtype_policy(trial.training.precision), distribute.throughout(strategy):
+        best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
 
 
@@ -119,16 +122,13 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     return result
 
 
-def _train(trial, dataset, folder, progress, began):
+def _train(trial, dataset, folder, strategy, progress, began):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
         (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
         took.
     """
-    if trial.deterministic:
-        make_deterministic()
-    strategy = distribute.strategy(trial.distribute)
     _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
     with strategy.scope():
