@@ -128,6 +128,7 @@ def train_eef():
     epoch = tensorflow_for_data().Variable(0)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index))
     minibatches = batches(Part(x, y), 8, 0, epoch, kept=plan.kept)
+    plan.takes(minibatches)
     return model.fit(minibatches, epochs=3, verbose=0, callbacks=[count, plan]).history, (model.classifier,)
 
 

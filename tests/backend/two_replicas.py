@@ -54,6 +54,7 @@ def train(strategy, method, phases, penalty, examples):
         plan = EasyExamplesPlan(data.unbatch(), examples, first_fraction=17 / examples, simplification_epochs=4)
         # Not in the plan's own minibatches: their order depends on how often Keras looks at the data before an epoch.
         train = batches(Part(x, y), BATCH, kept=plan.kept)
+        plan.takes(train)
     history = model.fit(train, epochs=5, verbose=0, callbacks=[plan], validation_data=data).history
     return classifier, history
 
