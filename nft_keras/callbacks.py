@@ -191,7 +191,7 @@ class DecisionFilm(Picture):
         from nft_keras.pictures import decisions
 
         last = max(self.kept)
-        wanted = moments(min(_plan_length(self.model), last), MOMENTS - 1) or moments(last, MOMENTS - 1)
+        wanted = moments(min(_plan_length(self.model), last), MOMENTS - 1) or moments(last, MOMENTS)
         nearest = (min(self.kept, key=lambda gamma: abs(gamma - moment)) for moment in (*wanted, last))
         return decisions(self._arrays(dict.fromkeys(nearest)))
 

@@ -81,7 +81,7 @@ def compare(
         for name, make in methods.items():
             model, callbacks = _made(name, make, seed, x)
             weights = _start_from(weights, model, name, next(iter(methods)))
-            best = _best_epoch(name, callbacks, epochs, monitor, mode) if validation_data is not None else ()
+            best = _best_epoch(name, callbacks, epochs, monitor, mode) if validation_data is not None else None
             fit = {"epochs": epochs, "validation_data": validation_data, **kwargs}
             training = _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit)
             trainings.append({"method": name, "seed": seed, **training})
@@ -90,13 +90,14 @@ def compare(
     return PairedTable(trainings)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class PairedTable:
     """What `compare` found: as text, and in a notebook, a table of the test errors and of their paired differences.
 
     Attributes:
         trainings: list of dict, one for each training: method, seed; test_error in percent, of the epoch that counts,
-            epoch, its number from 1; last_test_error, of the last epoch; seconds of `fit`; history, what `fit` returns.
+            epoch, its number from 1; last_test_error, of the last epoch, where that is chosen; seconds of `fit`;
+            history, the logs that it returned.
     """
 
     trainings: list[dict[str, Any]]
@@ -108,19 +109,24 @@ class PairedTable:
         for training in self.trainings:
             of.setdefault(training["method"], []).append(training)
         first, *_ = of
+        chosen = "last_test_error" in self.trainings[0]
         rows = []
         for name, trainings in of.items():
-            errors, lasts, seconds = (
-                [t[key] for t in trainings] for key in ("test_error", "last_test_error", "seconds")
-            )
+            errors = [t["test_error"] for t in trainings]
             pairs = [(error, t["test_error"]) for error, t in zip(errors, of[first], strict=True)]
             differences = [round(error - other, 4) for error, other in pairs]
             better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-            paired = [mean_std(differences, "+"), better, p_value(pairs)] if name != first else ["-"] * 3
-            epoch = ", ".join(str(t["epoch"]) for t in trainings)
-            rows.append([name, mean_std(errors), *paired, epoch, mean_std(lasts), f"{np.mean(seconds):.1f}"])
-        head = ["method", "test error (%)", f"- {first} (points)", "seeds better", "p", "epoch"]
-        return markdown([*head, "last epoch: test error (%)", "s per run"], rows)
+            row = [name, mean_std(errors)]
+            row += [mean_std(differences, "+"), better, p_value(pairs)] if name != first else ["-"] * 3
+            if chosen:
+                epochs = ", ".join(str(t["epoch"]) for t in trainings)
+                row += [epochs, mean_std([t["last_test_error"] for t in trainings])]
+            rows.append([*row, f"{np.mean([t['seconds'] for t in trainings]):.1f}"])
+        head = ["method", "test error (%)", f"- {first} (points)", "seeds better", "p"]
+        head += ["best epoch", "last epoch: test error (%)"] * chosen
+        return markdown([*head, "s per run"], rows)
+
+    __repr__ = __str__
 
     def _repr_markdown_(self):
         return str(self)
@@ -151,16 +157,14 @@ def _start_from(weights, model, name, first):
 
 
 def _best_epoch(name, callbacks, epochs, monitor, mode):
-    """The callback that restores the best epoch after the plan, in a list."""
-    last = max((c.simplification_epochs for c in callbacks if isinstance(c, Plan)), default=0)
+    """The callback that restores the best epoch after the plan."""
+    last = max((callback.simplification_epochs for callback in callbacks if isinstance(callback, Plan)), default=0)
     last = last if last > 1 else 0
     if last >= epochs:
         raise ValueError(f"the plan of {name}, of {last} epochs, leaves none of epochs={epochs} to choose from")
-    return [
-        keras.callbacks.EarlyStopping(
-            monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
-        )
-    ]
+    return keras.callbacks.EarlyStopping(
+        monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
+    )
 
 
 def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
@@ -174,22 +178,18 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
     keep = keras.callbacks.LambdaCallback(
         on_train_end=lambda logs: last.update(weights=model.get_weights(), seconds=time.monotonic() - began)
     )
+    callbacks = [count, keep, *callbacks, *([best] if best else [])]
     began = time.monotonic()
-    history = model.fit(data, shuffle=False, verbose=0, callbacks=[count, keep, *callbacks, *best], **fit)
-    if best and best[0].monitor not in history.history:
-        raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {best[0].monitor!r}")
-    chosen, errors = model.get_weights(), []
-    for weights in (chosen, last["weights"]):
-        model.set_weights(weights)
-        errors.append(_error(model, *test_data))
-    restored = [callback.best_epoch + 1 for callback in best if callback.best_weights is not None]
-    return {
-        "test_error": errors[0],
-        "epoch": (restored or [1 + history.epoch[-1]])[0],
-        "last_test_error": errors[1],
-        "seconds": last["seconds"],
-        "history": history.history,
-    }
+    history = model.fit(data, shuffle=False, verbose=0, callbacks=callbacks, **fit)
+    if best and best.monitor not in history.history:
+        raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {best.monitor!r}")
+    training = {"test_error": _error(model, *test_data), "epoch": 1 + history.epoch[-1]}
+    if best:
+        if best.best_weights is not None:
+            training["epoch"] = 1 + best.best_epoch
+        model.set_weights(last["weights"])
+        training["last_test_error"] = _error(model, *test_data)
+    return {**training, "seconds": last["seconds"], "history": history.history}
 
 
 class _SeededMinibatches(keras.utils.PyDataset):

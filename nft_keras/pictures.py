@@ -171,6 +171,8 @@ def plan_curves(history, over=None):
         shown = {gamma: logs[name] for gamma, logs in history.items() if name == "eta" or logs[name] > 0}
         axis.plot(shown.keys(), shown.values(), color="black", marker="." if len(shown) < 30 else None)
         axis.set_title(title, fontsize=10)
+        if shown and name in ("relative_perturbation", "perturbation"):
+            axis.set_yscale("log")
     for name, colour, label in (("loss", "black", "as trained on"), ("val_loss", "#c1121f", "validation")):
         if name in names:
             shown = {gamma: logs[name] for gamma, logs in history.items() if name in logs}
@@ -180,6 +182,6 @@ def plan_curves(history, over=None):
         if over:
             axis.axvline(over, color="0.5", linestyle=":", label=f"the plan ends: epoch {over}")
         axis.set(xlabel=r"epoch $\gamma$", xlim=(min(history) - 0.5, max(history) + 0.5))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     losses.legend(fontsize=8)
     return figure

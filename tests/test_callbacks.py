@@ -215,6 +215,7 @@ def test_the_curves_of_friendly_training_are_its_own_and_of_a_plain_classifier_i
     classifier.compile("adam", LOSS)
     classifier.fit(x, y, epochs=2, callbacks=[curve], verbose=0)
     (losses,) = curve.draw().axes
+    assert losses.get_yscale() == "linear" and perturbation.get_yscale() == "log"
     assert len(losses.lines[0].get_ydata()) == 2
 
 

@@ -91,8 +91,9 @@ def test_the_epoch_of_lowest_validation_loss_counts_and_without_validation_the_l
         best = min(range(12), key=lambda i: epochs[i][0]) if with_validation else 11
         assert (training["method"], training["seed"], training["epoch"]) == ("CT", seed, best + 1)
         assert training["test_error"] == pytest.approx(epochs[best][1])
-        assert training["last_test_error"] == pytest.approx(epochs[-1][1])
+        assert ("last_test_error" in training) == with_validation
         if with_validation:
+            assert training["last_test_error"] == pytest.approx(epochs[-1][1])
             np.testing.assert_allclose(training["history"]["val_loss"], [loss for loss, _ in epochs], rtol=1e-5)
     assert any(t["epoch"] < 12 for t in table.trainings) == with_validation
 
@@ -155,10 +156,10 @@ def test_the_table_has_means_and_paired_differences_with_their_p():
         for i, e in enumerate(of)
     ]
     table = PairedTable(trainings)
-    assert table._repr_markdown_() == str(table)
+    assert table._repr_markdown_() == str(table) == repr(table)
     head, first, second = cells(str(table))
     assert head == [
-        "method", "test error (%)", "- CT (points)", "seeds better", "p", "epoch", "last epoch: test error (%)",
+        "method", "test error (%)", "- CT (points)", "seeds better", "p", "best epoch", "last epoch: test error (%)",
         "s per run",
     ]  # fmt: skip
     mean, std = (lambda of: np.mean(errors[of])), (lambda values: np.std(values, ddof=1))
@@ -174,6 +175,11 @@ def test_the_table_has_means_and_paired_differences_with_their_p():
         f"{difference.mean():+.2f} ± {std(difference):.2f}", "3 of 4", f"{p:.3f}", "3, 4, 5, 6",
         f"{np.mean(lasts[1]):.2f} ± {std(lasts[1]):.2f}", "3.5",
     ]  # fmt: skip
+
+
+def test_where_no_epoch_was_chosen_the_table_has_no_columns_of_it():
+    table = compare({"CT": ct}, X, Y, epochs=1, **DATA)
+    assert cells(str(table))[0] == ["method", "test error (%)", "- CT (points)", "seeds better", "p", "s per run"]
 
 
 def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
