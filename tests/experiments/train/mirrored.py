@@ -11,7 +11,7 @@ from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.trial import run_trial
-from tests.two_replicas import number_of_devices, two_devices
+from tests.backend.two_replicas import number_of_devices, two_devices
 
 
 def main(recipe, whole, broken):
