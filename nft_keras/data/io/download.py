@@ -86,7 +86,8 @@ def _append(url, part, timeout, bar):
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)
+        # `urlopen` would keep the proxies of the process' first request; an opener of its own reads them now.
+        response = urllib.request.build_opener().open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing after what we have: complete, or not this file; the checksum tells
             return None

@@ -68,6 +68,6 @@ def open_prepared(name, data_dir):
 
 def _reach(host):
     try:
-        urllib.request.urlopen(urllib.request.Request(host, method="HEAD"), timeout=_SECONDS).close()
+        urllib.request.build_opener().open(urllib.request.Request(host, method="HEAD"), timeout=_SECONDS).close()
     except urllib.error.HTTPError:
         pass  # whatever it answers, it is there

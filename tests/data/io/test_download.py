@@ -90,6 +90,17 @@ def test_the_error_names_every_address_and_what_was_wrong_there(server, path):
     assert leftovers(path) == []
 
 
+def test_a_proxy_counts_from_when_the_environment_names_it_until_it_no_longer_does(server, path, monkeypatch):
+    server.files["file.zip"] = BODY
+    with monkeypatch.context() as environment:
+        environment.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+        with pytest.raises(DownloadError, match="refused"):
+            download([server.url("file.zip")], path, sha1=SHA1)
+    assert server.asked == []
+    download([server.url("file.zip")], path, sha1=SHA1)
+    assert path.read_bytes() == BODY
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write .*--data-dir") as caught:
