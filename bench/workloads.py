@@ -173,8 +173,10 @@ class Fit:
         if method in ("dropped", "epoch", "batch", "joint"):
             compiled["auxiliary_optimizer"] = _adam()
         self.model.compile(optimizer=_adam(), jit_compile=workload.jit_compile, **compiled)
-        kept = getattr(self.plan, "kept", None)
-        self.data = (pipeline or batches)(part, batch_size, 0, self.order, **({} if kept is None else {"kept": kept}))
+        kept = {"kept": self.plan.kept} if self.plan and self.plan.kept is not None else {}
+        self.data = (pipeline or batches)(part, batch_size, 0, self.order, **kept)
+        if kept:
+            self.plan.takes(self.data)
         self.clock, self.epochs = Clock(), 1
         if method == "dropped":
             self.epoch()

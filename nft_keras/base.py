@@ -3,6 +3,9 @@
 import inspect
 import logging
 import sys
+from collections.abc import Callable
+from types import GeneratorType
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -33,8 +36,9 @@ class Plan(keras.callbacks.Callback):
     """
 
     model_class = None  # what a plan drives, a subclass of SimplifyingModel
+    kept = None  # which training examples are seen, of a plan that leaves some out
 
-    def __init__(self, simplification_epochs, law="quadratic"):
+    def __init__(self, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic") -> None:
         super().__init__()
         self.beside = ()
         self.simplification_epochs = number(
@@ -47,15 +51,18 @@ class Plan(keras.callbacks.Callback):
             if not 0 <= self.law(at) <= 1:
                 raise ValueError(f"law must stay in [0, 1], got {self.law(at)!r} at progress {at}")
 
-    def fraction(self, gamma):
+    def fraction(self, gamma: int) -> float:
         """The law's value in epoch gamma, a float in [0, 1]; 1 after the plan."""
         return self.law(progress(gamma, self.simplification_epochs))
 
-    def alters(self):
+    def takes(self, minibatches: Any) -> None:
+        """Says what minibatches `fit` will be given that are made of the examples that are `kept`."""
+
+    def alters(self) -> bool:
         """Whether data are altered in some epoch."""
         return self.simplification_epochs > 1
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan, and warns of callbacks that watch too early."""
         if self.model_class and not isinstance(self.model, self.model_class):
             name, wanted, got = (kind.__name__ for kind in (type(self), self.model_class, type(self.model)))
@@ -94,10 +101,11 @@ class SimplifyingModel(keras_internals.Model):
         ValueError: if the classifier has steps of its own (`train_step`, `compute_loss`, ...), which nobody would call.
     """
 
+    arguments = ()  # names of the constructor's arguments beside the networks, which are attributes too
     training_logs = ()  # names that only training logs
     plan_class = None
 
-    def __init__(self, classifier, **kwargs):
+    def __init__(self, classifier: keras.Model, **kwargs: Any) -> None:
         # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
         super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
@@ -108,30 +116,30 @@ class SimplifyingModel(keras_internals.Model):
         self.built = classifier.built
 
     @property
-    def plan(self):
+    def plan(self) -> Plan | None:
         """The `Plan` that `fit` follows, or followed last; None before."""
         return self._aside.plan
 
-    def simplify(self, x, y=None):
+    def simplify(self, x: Any, y: Any = None) -> Any:
         """Altered data: here x as it is; a method that alters x says how."""
         return ops.convert_to_tensor(x)
 
-    def networks(self):
+    def networks(self) -> list[keras.Model]:
         """The networks that training has now, a list: the classifier, and what a method has beside it."""
         return [self.classifier]
 
-    def drop(self):
+    def drop(self) -> None:
         """Leaves the classifier alone: from now on training is classic, and what else helped it is freed."""
         self.simplifying = False
         self._aside.train_functions = {}
 
     @property
-    def simplifying(self):
+    def simplifying(self) -> bool:
         """Whether a training step alters the data now."""
         return self._aside.simplifying
 
     @simplifying.setter
-    def simplifying(self, value):
+    def simplifying(self, value: bool) -> None:
         self._switch_step(simplifying=bool(value))
 
     def _kind_of_step(self):
@@ -145,34 +153,36 @@ class SimplifyingModel(keras_internals.Model):
         if self._kind_of_step() != before:
             keras_internals.swap_train_function(self, self._aside.train_functions, before, self._kind_of_step())
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Predictions of the classifier: f(x, w)."""
         return self.classifier(inputs, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         return backend.weighted(loss, x) if training else loss
 
-    def unlogged_loss(self, x, y, y_pred, sample_weight=None, training=False):
+    def unlogged_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = False) -> Any:
         """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
         with keras_internals.without_logs_of_outputs(self):
             return self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
-    def test_step(self, *arguments):
+    def test_step(self, *arguments: Any) -> Any:
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
         result = super().test_step(*arguments)
         logs, *state = result if isinstance(result, tuple) else (result,)
         logs = {name: value for name, value in logs.items() if name not in self.training_logs}
         return (logs, *state) if state else logs
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configures training as `keras.Model.compile` does."""
         super().compile(*args, **kwargs)
         self._aside.train_functions, self._aside.optimized = {}, {}
         self._build_optimizers()
 
-    def optimizers(self):
+    def optimizers(self) -> list[tuple[keras.optimizers.Optimizer, keras.Model]]:
         """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
         return [(self.optimizer, self.classifier)]
 
@@ -187,11 +197,11 @@ class SimplifyingModel(keras_internals.Model):
                     keras_internals.build_anew(optimizer, variables)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict) -> None:
         """Compiles with `get_compile_config`'s dictionary."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
@@ -210,11 +220,11 @@ class SimplifyingModel(keras_internals.Model):
         if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
         self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
-        # Keras warns that it cannot shuffle a dataset, even if nobody asked for it.
-        given["shuffle"] = given["shuffle"] and not is_dataset(given["x"])
+        # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
+        given["shuffle"] = given["shuffle"] and not (is_dataset(given["x"]) or isinstance(given["x"], GeneratorType))
         self._build_optimizers()
 
-    def export(self, *args, **kwargs):
+    def export(self, *args: Any, **kwargs: Any) -> None:
         """Exports the classifier, as `keras.Model.export` does: deployment needs nothing else."""
         return self.classifier.export(*args, **kwargs)
 
@@ -224,12 +234,14 @@ class SimplifyingModel(keras_internals.Model):
         if plan is not None:
             plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
-        return {**super().get_config(), "classifier": keras.saving.serialize_keras_object(self.classifier)}
+        arguments = {name: getattr(self, name) for name in self.arguments}
+        classifier = keras.saving.serialize_keras_object(self.classifier)
+        return {**super().get_config(), "classifier": classifier, **arguments}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
         """Builds a model from `get_config`'s dictionary."""
         networks = {
             role: keras.saving.deserialize_keras_object(config[role], custom_objects=custom_objects)
@@ -248,7 +260,7 @@ def _refuse_own_steps(classifier):
         )
 
 
-def is_dataset(x):
+def is_dataset(x: Any) -> bool:
     """Whether x is a `tf.data.Dataset` or PyTorch's `DataLoader`; neither is imported to tell."""
     tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.utils.data.DataLoader):
@@ -256,13 +268,13 @@ def is_dataset(x):
     return tf is not None and isinstance(x, tf.data.Dataset)
 
 
-def as_list(callbacks):
+def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
     """The callbacks that `fit` was given, as a list, however they were given."""
     callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
     return [callback for callback in keras.tree.flatten(callbacks or []) if callback is not None]
 
 
-def too_early(callback, last):
+def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
     """What is wrong with a callback of Keras that compares epochs on altered data with those after the plan.
 
     While data are altered the validation, on real data, may stand still or grow worse, which the drop mends, and
@@ -286,7 +298,7 @@ def too_early(callback, last):
     return None
 
 
-def as_floats(x):
+def as_floats(x: Any) -> Any:
     """x as a tensor of a floating-point dtype: its own, or float32 for integers.
 
     Raises:
@@ -298,12 +310,12 @@ def as_floats(x):
     return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
 
 
-def squared_norms(altered, x):
+def squared_norms(altered: Any, x: Any) -> Any:
     """Squared norm of delta = altered - x, one per example, in float32."""
     delta = ops.cast(altered, "float32") - ops.cast(x, "float32")
     return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
 
 
-def warn(message, *arguments):
+def warn(message: str, *arguments: Any) -> None:
     """Logs a warning of the package: one line that a user should read, and need not act on."""
     logging.getLogger("nft_keras").warning(message, *arguments)

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import SimplifyingModel, as_floats, is_dataset
@@ -254,7 +255,8 @@ def moments(last, n):
 def seen(model, x, y=None):
     """Examples as the classifier sees them in training now, altered or as they are: a float32 array."""
     if isinstance(model, SimplifyingModel) and model.simplifying:
-        x = model.simplify(x, y)
+        with backend.inference():
+            x = model.simplify(x, y)
     return keras.ops.convert_to_numpy(x).astype("float32")
 
 
@@ -271,7 +273,8 @@ def classes_on(model, grid):
         ValueError: if the model has not an output per class.
     """
     parts = np.array_split(grid.reshape(-1, 2), 6)
-    outputs = np.concatenate([keras.ops.convert_to_numpy(model(part, training=False)) for part in parts])
+    with backend.inference():
+        outputs = np.concatenate([keras.ops.convert_to_numpy(model(part, training=False)) for part in parts])
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ValueError(f"a picture of the plane needs an output per class, the model has one of {outputs.shape}")
     return outputs.argmax(1).reshape(grid.shape[:2]).astype("uint8")
@@ -328,10 +331,11 @@ class Comparison(keras.callbacks.Callback):
         self.model._loss_reduction.variable.assign(reduction)
 
     def _reduction(self, x, y):
-        losses = [
-            self.model.unlogged_loss(x, y, self.model(each, training=False))
-            for each in (as_floats(x), self.model.simplify(x, y))
-        ]
+        with backend.inference():
+            losses = [
+                self.model.unlogged_loss(x, y, self.model(each, training=False))
+                for each in (as_floats(x), self.model.simplify(x, y))
+            ]
         return float(losses[0]) - float(losses[1])
 
 

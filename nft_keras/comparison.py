@@ -171,6 +171,8 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
     """One training; what `PairedTable` keeps of it."""
     plan = next((callback for callback in callbacks if isinstance(callback, EasyExamplesPlan)), None)
     data, last = _SeededMinibatches(x, y, batch_size, seed, plan), {}
+    if plan is not None:
+        plan.takes(data)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
     # Before pictures are drawn, and the best epoch's weights come back.
     keep = keras.callbacks.LambdaCallback(

@@ -1,6 +1,9 @@
 """Easy Examples First: the classifier sees the examples of lowest loss only, and more of them every epoch."""
 
 import math
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -8,8 +11,11 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number
-from nft_keras.backend import tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel
+from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -27,19 +33,38 @@ class EasyExamplesFirst(SimplifyingModel):
 
     Example:
 
-        plan = EasyExamplesPlan((x, y), len(x), first_fraction=0.2, simplification_epochs=100)
+        plan = EasyExamplesPlan(first_fraction=0.2, simplification_epochs=100)
         model = EasyExamplesFirst(classifier)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-        model.fit(plan.minibatches(32), epochs=200, callbacks=[plan])
+        model.fit(x, y, epochs=200, callbacks=[plan])
     """
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]), nothing if it is empty; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return backend.unless_empty(x, lambda data: backend.keras_step(self, data), self.get_metrics_result, data)
+
+    def _prepare_fit(self, given):
+        """Gives Keras the minibatches of the plan, which takes its examples from arrays that `fit` is given."""
+        super()._prepare_fit(given)
+        plan = next(each for each in as_list(given["callbacks"]) if isinstance(each, EasyExamplesPlan))
+        plan.class_weight = given["class_weight"]
+        shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
+        if plan.made(given["x"]):
+            return
+        if is_dataset(given["x"]) or isinstance(given["x"], (keras.utils.PyDataset, types.GeneratorType)):
+            raise ValueError(
+                "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got a "
+                f"{type(given['x']).__name__} that is not the plan's"
+            )
+        if given["validation_split"] and given["validation_data"] is None:
+            keras_internals.split_for_validation(given)
+        plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
+        minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=shuffle)
+        given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
 
 
 class EasyExamplesPlan(Plan):
@@ -48,12 +73,12 @@ class EasyExamplesPlan(Plan):
     In epoch gamma these are the fraction 1 - (1 - first_fraction) (1 - law(progress)) of the training examples; with
     the quadratic law the temporal dynamics are those of Friendly Training. Section 3.1 of Marullo et al. (2022) says no
     more of this method than that it sorts the data with the temporal dynamics of FT: the formula, and first_fraction,
-    are our reading.
+    are our reading. The loss of an example is the compiled one, of a minibatch of it alone, times its weight.
 
     Args:
-        examples: all training examples: arrays (x, y), or a `tf.data.Dataset` of them, one by one, in the same order at
-            every reading.
-        n: int, the number of examples.
+        examples: all training examples: arrays (x, y[, sample_weight]), or a `tf.data.Dataset` of them, one by one, in
+            the same order at every reading. None: the arrays that `fit` is given.
+        n: int, the number of examples; None with arrays.
         first_fraction: float in (0, 1], p0, the fraction that is seen in the first epoch.
         simplification_epochs: int >= 0, gamma_max_simp, the first epoch in which all examples are seen.
         law: as for `DevelopmentalPlan`.
@@ -68,40 +93,60 @@ class EasyExamplesPlan(Plan):
 
     model_class = EasyExamplesFirst
 
-    def __init__(self, examples, n, first_fraction, simplification_epochs, law="quadratic"):
+    def __init__(
+        self,
+        examples: "tuple | tf.data.Dataset | None" = None,
+        n: int | None = None,
+        first_fraction: float = 0.2,
+        simplification_epochs: int | None = None,
+        law: str | Callable[[float], float] = "quadratic",
+    ) -> None:
         super().__init__(simplification_epochs, law)
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
-        self.examples = examples
-        self.n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
-        self.kept = np.ones(self.n, bool)
-        if not self._has_arrays:
-            self.kept = tensorflow_for_data().Variable(self.kept, trainable=False)
+        if n is not None:
+            n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+        self.n, self.class_weight = n, None
+        self.examples = self._made = None
+        if is_dataset(examples):
+            if n is None:
+                raise ValueError("EasyExamplesPlan needs n, the number of examples of a dataset")
+            self.examples = examples
+            self.kept = tensorflow_for_data().Variable(np.ones(n, bool), trainable=False)
+        elif examples is not None:
+            self.choose_among(*examples)
 
-    @property
-    def _has_arrays(self):
-        return isinstance(self.examples, (tuple, list))
+    def choose_among(self, *arrays: Any) -> None:
+        """Takes other examples: arrays x, y and, where there are some, sample weights."""
+        n = len(keras.tree.flatten(arrays)[0])
+        if self.n not in (None, n):
+            raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
+        self.examples, self.n, self.kept = arrays, n, np.ones(n, bool)
 
-    def count(self, gamma):
+    def count(self, gamma: int) -> int:
         """The number of examples that are seen in epoch gamma (an int >= 1)."""
         share = 1 - (1 - self.first_fraction) * (1 - self.fraction(gamma))
         return max(1, math.floor(share * self.n + 1e-9))
 
-    def alters(self):
+    def alters(self) -> bool:
         """Whether examples are left out in some epoch."""
         return self.count(1) < self.n
 
-    def minibatches(self, batch_size, seed=None):
+    def minibatches(
+        self, batch_size: int, seed: int | None = None, shuffle: bool = True
+    ) -> "keras.utils.PyDataset | tf.data.Dataset":
         """Minibatches of the kept examples, reshuffled every epoch, then empty ones: as many as there are of all.
 
         Args:
             batch_size: int.
             seed: int, of the shuffling.
+            shuffle: bool, whether to shuffle.
 
         Returns:
             A `keras.utils.PyDataset` of arrays, else a `tf.data.Dataset`.
         """
-        if self._has_arrays:
-            return _Minibatches(self, batch_size, seed)
+        if not is_dataset(self.examples):
+            self._made = _Minibatches(self, batch_size, seed, shuffle)
+            return self._made
         tf = tensorflow_for_data()
 
         def is_kept(i, example):
@@ -116,65 +161,104 @@ class EasyExamplesPlan(Plan):
         kept = self.examples.enumerate().filter(is_kept).map(without_number)
         empty = self.examples.batch(1).take(1).map(emptied)
         steps = math.ceil(self.n / batch_size)
-        padded = kept.shuffle(self.n, seed).batch(batch_size).concatenate(empty.repeat()).take(steps)
-        return untuned(padded.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+        kept = kept.shuffle(self.n, seed) if shuffle else kept
+        self._made = kept.batch(batch_size).concatenate(empty.repeat()).take(steps)
+        return untuned(self._made.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
-    def on_train_begin(self, logs=None):
+    def takes(self, minibatches: Any) -> None:
+        """Lets `fit` have minibatches that somebody else makes of the examples that are `kept`."""
+        self._made = minibatches
+
+    def made(self, x: Any) -> bool:
+        """Whether what `fit` is given are the plan's minibatches, or made of them."""
+        return x is self._made or (is_dataset(x) and keras_internals.is_made_of(x, self._made))
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan."""
         super().on_train_begin(logs)
-        self._predict = backend.predictor(self.model)
+        self._losses_of = backend.compiled(self.model, lambda *data: losses_of_examples(self.model, *data))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps the examples with the lowest loss."""
         count, kept = self.count(epoch + 1), np.ones(self.n, bool)
         if count < self.n:
             kept[np.argsort(self._losses(), kind="stable")[count:]] = False
-        if self._has_arrays:
-            self.kept = kept
-        else:
+        if is_dataset(self.examples):
             self.kept.assign(kept)
+        else:
+            self.kept = kept
         self.model.simplifying = count < self.n
 
     def _losses(self):
         """The loss of each example for the classifier as it is now."""
-        loss = keras.losses.get(self.model.loss)
-        if isinstance(loss, keras.losses.Loss):  # a function has no reduction
-            loss = type(loss).from_config({**loss.get_config(), "reduction": "none"})
-        if self._has_arrays:
-            x, y = self.examples
-            minibatches = ((x[i : i + 250], y[i : i + 250]) for i in range(0, len(x), 250))
-        else:
-            minibatches = self.examples.batch(250).as_numpy_iterator()
-        losses = np.concatenate([ops.convert_to_numpy(loss(y, self._predict(x))) for x, y in minibatches])
+        losses = np.concatenate([ops.convert_to_numpy(self._losses_of(*minibatch)) for minibatch in self._in_order()])
         if len(losses) != self.n:
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {len(losses)}")
         return losses
 
+    def _in_order(self):
+        """Minibatches (x, y[, sample_weight]) of all examples; the first one builds what is not built yet."""
+        for i, minibatch in enumerate(self._all_minibatches()):
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(minibatch)
+            if self.class_weight is not None:
+                sample_weight = keras_internals.sample_weights(y, self.class_weight)
+            if not i:
+                x_1, y_1, weight_1 = _rows((x, y, sample_weight), slice(1))
+                self.model.unlogged_loss(x_1, y_1, self.model(x_1, training=False), weight_1)
+            yield (x, y) if sample_weight is None else (x, y, sample_weight)
+
+    def _all_minibatches(self):
+        if is_dataset(self.examples):
+            return self.examples.batch(250).as_numpy_iterator()
+        return (_rows(self.examples, slice(i, i + 250)) for i in range(0, self.n, 250))
+
+
+def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: Any = None) -> Any:
+    """The compiled loss of each example: that of a minibatch of it alone.
+
+    Args:
+        model: compiled `SimplifyingModel`.
+        x, y, sample_weight: a minibatch.
+
+    Returns:
+        A float tensor (batch,).
+    """
+    y_pred = model(x, training=False)
+
+    def of_one(example):
+        y, y_pred, *weight = keras.tree.map_structure(lambda each: ops.expand_dims(each, 0), example)
+        return model.unlogged_loss(None, y, y_pred, *weight)
+
+    return ops.vectorized_map(of_one, (y, y_pred) if sample_weight is None else (y, y_pred, sample_weight))
+
 
 class _Minibatches(keras.utils.PyDataset):
-    """Minibatches of the examples that a plan keeps, reshuffled every epoch, then empty ones, as many as of all.
+    """Minibatches of the examples that a plan keeps, then empty ones, as many as of all.
 
     Args:
         plan: `EasyExamplesPlan` of arrays.
-        batch_size, seed: as of `EasyExamplesPlan.minibatches`.
+        batch_size, seed, shuffle: as of `EasyExamplesPlan.minibatches`.
     """
 
-    def __init__(self, plan, batch_size, seed):
+    def __init__(self, plan, batch_size, seed, shuffle):
         super().__init__()
-        self._plan, self._batch_size, self._random = plan, batch_size, np.random.default_rng(seed)
-        self._order = np.arange(
-            len(plan.examples[0])
-        )  # Keras looks at the first minibatch before the first epoch begins
+        self._plan, self._batch_size, self._shuffle = plan, batch_size, shuffle
+        self._random = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+        self._order = np.arange(plan.n)  # Keras looks at the first minibatch before the first epoch begins
 
     def __len__(self):
         return math.ceil(self._plan.n / self._batch_size)
 
     def __getitem__(self, i):
-        rows = self._order[i * self._batch_size : (i + 1) * self._batch_size]
-        return tuple(array[rows] for array in self._plan.examples)
+        return _rows(self._plan.examples, self._order[i * self._batch_size : (i + 1) * self._batch_size])
 
     def on_epoch_begin(self):
-        self._order = self._random.permutation(np.flatnonzero(self._plan.kept))
+        kept = np.flatnonzero(self._plan.kept)
+        self._order = self._random.permutation(kept) if self._shuffle else kept
+
+
+def _rows(arrays, rows):
+    return keras.tree.map_structure(lambda array: None if array is None else array[rows], arrays)
 
 
 EasyExamplesFirst.plan_class = EasyExamplesPlan

@@ -1,13 +1,17 @@
 """Friendly Training (Marullo et al. 2021): every example gets a perturbation of its own, found by gradient steps."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.base import Plan, SimplifyingModel, as_floats, squared_norms
+from nft_keras.callbacks import some_examples
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -42,9 +46,12 @@ class FriendlyTraining(SimplifyingModel):
         model.fit(x, y, epochs=200, callbacks=[PerturbationPlan(max_steps=120, simplification_epochs=100)])
     """
 
+    arguments = ("step", "confidence", "from_logits")
     training_logs = ("perturbation", "perturbation_steps")
 
-    def __init__(self, classifier, step, confidence, from_logits=True, **kwargs):
+    def __init__(
+        self, classifier: keras.Model, step: float, confidence: float, from_logits: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(classifier, **kwargs)
         self.step = number("step", step, "a finite number > 0", lambda n: 0 < n < math.inf, float)
         self.confidence = number("confidence", confidence, "in [0, 1]", lambda n: 0 <= n <= 1, float)
@@ -54,11 +61,11 @@ class FriendlyTraining(SimplifyingModel):
         self._aside.max_steps = keras.Variable(0, trainable=False, dtype="int32", name="max_steps")
 
     @property
-    def max_steps(self):
+    def max_steps(self) -> keras.Variable:
         """The most steps that a perturbation takes now, a scalar int32 `keras.Variable`."""
         return self._aside.max_steps
 
-    def perturb(self, x, y):
+    def perturb(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Perturbed data x + delta.
 
         Args:
@@ -101,7 +108,7 @@ class FriendlyTraining(SimplifyingModel):
         _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
         return x + delta, steps
 
-    def simplify(self, x, y=None):
+    def simplify(self, x: Any, y: Any = None) -> Any:
         """Perturbed data x + delta of `perturb`, without the steps.
 
         Raises:
@@ -112,7 +119,7 @@ class FriendlyTraining(SimplifyingModel):
         return self.perturb(x, y)[0]
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]): x is perturbed, then w is updated; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -122,14 +129,23 @@ class FriendlyTraining(SimplifyingModel):
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
         return backend.keras_step(self, (perturbed, y, sample_weight))
 
-    def carried_variables(self):
+    def _prepare_fit(self, given):
+        """Refuses labels that are no class each, as far as they can be seen before training."""
+        super()._prepare_fit(given)
+        x, y = some_examples(given) or (None, None)
+        if y is None or keras.tree.is_nested(y) or len(y.shape) != 2 or y.shape[1] < 2:
+            return
+        labels = ops.convert_to_numpy(y).astype("float32")
+        of_many = labels[~np.isclose(labels.sum(1), 1, atol=1e-3)]
+        if len(of_many):
+            raise ValueError(
+                f"FriendlyTraining needs one class per example, got the labels {of_many[0].tolist()}: several classes, "
+                "or none"
+            )
+
+    def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         return [self.max_steps]
-
-    def get_config(self):
-        """The configuration that `from_config` builds an equal, untrained model from."""
-        names = ("step", "confidence", "from_logits")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def _is_sure(self, y, y_pred):
         """Which examples are classified right with more than the confidence, a bool tensor (batch,)."""
@@ -161,20 +177,22 @@ class PerturbationPlan(Plan):
 
     model_class = FriendlyTraining
 
-    def __init__(self, max_steps, simplification_epochs, law="quadratic"):
+    def __init__(
+        self, max_steps: int, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic"
+    ) -> None:
         super().__init__(simplification_epochs, law)
         whole = "a whole number >= 0"
         self.max_steps = number("max_steps", max_steps, whole, lambda n: n >= 0 and not n % 1, int)
 
-    def steps(self, gamma):
+    def steps(self, gamma: int) -> int:
         """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""
         return math.floor(self.max_steps * (1 - self.fraction(gamma)) + 1e-9)
 
-    def alters(self):
+    def alters(self) -> bool:
         """Whether data are altered in some epoch."""
         return self.steps(1) > 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets the number of steps and says whether the epoch's data are altered."""
         self.model.max_steps.assign(self.steps(epoch + 1))
         self.model.simplifying = self.steps(epoch + 1) > 0

@@ -14,6 +14,8 @@ alpha and beta stand for the two optimizers.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -22,30 +24,22 @@ from nft_keras import backend
 from nft_keras._checks import number, one_of
 from nft_keras.auxiliaries import labels_for, takes_labels
 from nft_keras.backend import keras_internals
-from nft_keras.base import (
-    Plan,
-    SimplifyingModel,
-    as_floats,
-    as_list,
-    is_dataset,
-    squared_norms,
-    warn,
-)
+from nft_keras.base import Plan, as_floats, as_list, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
+from nft_keras.two_networks import TwoNetworks
 from nft_keras.verdict import at_the_drop
 
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")
 CLASSIFIER_MODES = ("inference", "training")
-DROPPED = "auxiliary_dropped"  # in files of weights
 # The arguments of `fit` that say what data are read, and how.
 READS = ("x", "y", "batch_size", "shuffle", "class_weight", "sample_weight", "steps_per_epoch")
 
 
 @keras.saving.register_keras_serializable("nft_keras")
-class FriendlyModel(SimplifyingModel):
+class FriendlyModel(TwoNetworks):
     """Neural Friendly Training of a classifier f(., w) with the help of an auxiliary network s(., theta).
 
     While the data are simplified, theta is updated first, on Eq. 4 with w fixed, then w, on the classification loss of
@@ -105,49 +99,49 @@ class FriendlyModel(SimplifyingModel):
         model.classifier.save("classifier.keras")
     """
 
+    arguments = ("penalty", "phases", "classifier_mode")
     training_logs = ("auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "eta")
 
-    def __init__(self, classifier, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", **kwargs):
-        super().__init__(classifier, **kwargs)
-        if auxiliary is not None and not isinstance(auxiliary, keras.Model):
-            raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
+    def __init__(
+        self,
+        classifier: keras.Model,
+        auxiliary: keras.Model | None,
+        penalty: str = "sum",
+        phases: str = "epoch",
+        classifier_mode: str = "inference",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(classifier, auxiliary, **kwargs)
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
-        vars(self._aside).update(auxiliary=auxiliary, updates_auxiliary=True, first_phase=None, eta=Number("eta"))
+        vars(self._aside).update(updates_auxiliary=True, eta=Number("eta"))
         if auxiliary is not None:  # else there is nothing to log
             self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
             self._perturbation = keras.metrics.Mean("perturbation")
             self._relative_perturbation = RelativePerturbation("relative_perturbation")
             self._loss_reduction = Number("loss_reduction")
             self._eta = self._aside.eta
-        if auxiliary is not None and auxiliary.built and classifier.built:
-            self._check_apart()
 
     @property
-    def auxiliary(self):
-        """The auxiliary network s(., theta), or None once it was dropped."""
-        return self._aside.auxiliary
-
-    @property
-    def eta(self):
+    def eta(self) -> keras.Variable:
         """Weight of the penalty on the perturbation, a scalar `keras.Variable`."""
         return self._aside.eta.variable
 
     @property
-    def updates_auxiliary(self):
+    def updates_auxiliary(self) -> bool:
         """Whether theta is updated while the data are simplified."""
         return self._aside.updates_auxiliary
 
     @updates_auxiliary.setter
-    def updates_auxiliary(self, value):
+    def updates_auxiliary(self, value: bool) -> None:
         self._switch_step(updates_auxiliary=bool(value))
 
     def _kind_of_step(self):
         alone = self.phases != "epoch" and not self.updates_auxiliary
         return self.simplifying and ("w alone" if alone else "as phases say")
 
-    def simplify(self, x, y=None, training=False):
+    def simplify(self, x: Any, y: Any = None, training: bool = False) -> Any:
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
 
         Args:
@@ -179,7 +173,7 @@ class FriendlyModel(SimplifyingModel):
     # Algorithm 1
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]) of the classifier's pass; returns the logs."""
         if not self.simplifying:
             return backend.keras_step(self, data)
@@ -201,7 +195,7 @@ class FriendlyModel(SimplifyingModel):
         backend.apply(self.optimizer, of_w, w)
         return self._logs(x, simplified, y, y_pred, sample_weight, loss)
 
-    def update_auxiliary(self, x, y, sample_weight=None):
+    def update_auxiliary(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """theta <- theta - beta times the gradient of Eq. 4, with w fixed.
 
         Args:
@@ -220,7 +214,9 @@ class FriendlyModel(SimplifyingModel):
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
         return eq_4
 
-    def eq_4(self, x, y, sample_weight=None, training=False, logged=False):
+    def eq_4(
+        self, x: Any, y: Any, sample_weight: Any = None, training: bool = False, logged: bool = False
+    ) -> tuple[Any, tuple]:
         """Eq. 4: the classification loss of f(s(x)) plus eta times the squared norm of the change.
 
         Args:
@@ -266,56 +262,6 @@ class FriendlyModel(SimplifyingModel):
         keras_internals.loss_tracker(self).update_state(loss * backend.num_replicas(), ops.shape(x)[0])
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def networks(self):
-        """The classifier, and the auxiliary network until it is dropped."""
-        return [self.classifier] if self.auxiliary is None else [self.classifier, self.auxiliary]
-
-    def drop_auxiliary(self):
-        """Drops the auxiliary network and its optimizer: from now on training is classic."""
-        super().drop()
-        self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
-
-    drop = drop_auxiliary
-
-    def carried_variables(self):
-        """Variables that a training step needs beside those that Keras knows of."""
-        if self.auxiliary is None or getattr(self, "auxiliary_optimizer", None) is None:
-            return []
-        return [*self.auxiliary.variables, *self.auxiliary_optimizer.variables]
-
-    # Keras
-
-    def compile(self, optimizer="rmsprop", auxiliary_optimizer=None, **kwargs):
-        """Configures training as `keras.Model.compile` does, with one more optimizer.
-
-        Args:
-            optimizer: `keras.optimizers.Optimizer` or its name; updates the classifier's w.
-            auxiliary_optimizer: the same for the auxiliary network's theta; another instance.
-            **kwargs: the other arguments of `keras.Model.compile`.
-
-        Raises:
-            ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, or is the same object
-                as optimizer.
-        """
-        if auxiliary_optimizer is None and self.auxiliary is not None:
-            raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
-        if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
-            raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
-        self.auxiliary_optimizer = self._aside.first_phase = None
-        super().compile(optimizer=optimizer, **kwargs)
-        if self.auxiliary is not None:
-            self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
-            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
-                self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
-            ):
-                self.auxiliary_optimizer = keras.optimizers.LossScaleOptimizer(self.auxiliary_optimizer)
-            self._build_optimizers()
-
-    def optimizers(self):
-        """(optimizer, the network that it updates) for every network that is trained now, a list of pairs."""
-        of_auxiliary = [(self.auxiliary_optimizer, self.auxiliary)] if self.auxiliary_optimizer else []
-        return [*super().optimizers(), *of_auxiliary]
-
     def _prepare_fit(self, given):
         """Makes the first phase a part of every epoch, and refuses what cannot be trained on.
 
@@ -324,21 +270,20 @@ class FriendlyModel(SimplifyingModel):
         minibatches. The auxiliary network's begin at the start of x in every epoch, the classifier's where its last
         pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both.
         """
-        if self.auxiliary is not None:
-            self._check_fit(given)
-            if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
-                keras_internals.split_for_validation(given)
-            examples = some_examples(given)
-            if examples:
-                self._build_networks(*examples)
-            data = {name: given[name] for name in READS}
-            data["shuffle"] = data["shuffle"] and not is_dataset(data["x"])
-            # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
-            # phase and then, before w is updated, the comparison.
-            callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
-            first_phase = [FirstPhase(data)] if self.phases == "epoch" else []
-            given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
+        if self.auxiliary is None:
+            return super()._prepare_fit(given)
+        self._check_fit(given)
+        if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
+            keras_internals.split_for_validation(given)
+        examples = some_examples(given)
+        if examples:
+            self._build_networks(*examples)
         super()._prepare_fit(given)
+        first_phase = [FirstPhase({name: given[name] for name in READS})] if self.phases == "epoch" else []
+        # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
+        # phase and then, before w is updated, the comparison.
+        callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
+        given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
 
     def _check_fit(self, given):
         callbacks = as_list(given["callbacks"])
@@ -360,25 +305,9 @@ class FriendlyModel(SimplifyingModel):
                     type(callback).__name__,
                 )
 
-    def _build_networks(self, x, y):
-        """Builds the networks that were not yet, on a few examples of the data."""
-        with backend.scope(self):
-            if not self.classifier.built:
-                self(x, training=False)
-            if not self.auxiliary.built:
-                self.simplify(x, y)
-        self.built = True
-        self._check_apart()
-        if not self.auxiliary.trainable_variables:
-            warn("the auxiliary network has no trainable weights: it alters the data and does not learn")
-
-    def _check_apart(self):
-        shared = set(map(id, self.auxiliary.trainable_variables))
-        shared = [v.path for v in self.classifier.trainable_variables if id(v) in shared]
-        if shared:
-            raise ValueError(f"theta and w must be apart, but both networks train {', '.join(shared[:3])}")
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
         if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
@@ -393,40 +322,11 @@ class FriendlyModel(SimplifyingModel):
                 self._aside.first_phase = AuxiliaryTraining(self)
         return self._aside.first_phase
 
-    # Saving
-
-    def save_own_variables(self, store):
-        """Stores, beside what Keras does, that the auxiliary network was dropped."""
-        super().save_own_variables(store)
-        if self.auxiliary is None:
-            store[DROPPED] = True
-
-    def load_own_variables(self, store):
-        """Drops the auxiliary network if what is loaded was stored after the drop."""
-        if DROPPED in store.keys():
-            self.drop_auxiliary()
-        super().load_own_variables({name: store[name] for name in store.keys() if name != DROPPED})
-
-    def get_config(self):
-        """The configuration that `from_config` builds an equal, untrained model from."""
-        return {
-            **super().get_config(),
-            "auxiliary": keras.saving.serialize_keras_object(self.auxiliary),
-            **{name: getattr(self, name) for name in ("penalty", "phases", "classifier_mode")},
-        }
-
-    def get_compile_config(self):
-        """What `compile` was called with, serialized."""
-        config = super().get_compile_config()
-        if config:
-            config["auxiliary_optimizer"] = keras.saving.serialize_keras_object(self.auxiliary_optimizer)
-        return config
-
 
 class AuxiliaryTraining(keras_internals.Model):
     """The first phase as a Keras model, so that Keras' own `fit` reads and batches the data of both phases alike."""
 
-    def __init__(self, friendly):
+    def __init__(self, friendly: FriendlyModel) -> None:
         super().__init__()
         self._aside = keras_internals.Untracked(friendly=friendly)
         self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
@@ -439,14 +339,14 @@ class AuxiliaryTraining(keras_internals.Model):
         )
 
     @backend.step
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]) of the auxiliary network's pass; returns the logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         eq_4 = self._aside.friendly.update_auxiliary(x, y, sample_weight)
         self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
         return self.get_metrics_result()
 
-    def carried_variables(self):
+    def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         friendly = self._aside.friendly
         return [*friendly.trainable_variables, *friendly.non_trainable_variables, *friendly.metrics_variables]
@@ -455,18 +355,18 @@ class AuxiliaryTraining(keras_internals.Model):
 class FirstPhase(keras.callbacks.Callback):
     """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
 
-    def __init__(self, data):
+    def __init__(self, data: dict) -> None:
         super().__init__()
         self.data = data
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Makes the pass by a `fit` of its own: how data are read and batched is then Keras' affair in both phases."""
         if self.model.simplifying and self.model.updates_auxiliary:
             history = self.model._auxiliary_training().fit(**self.data, verbose=0).history
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
 
 
-def eq_5(gamma, eta_max, simplification_epochs, law=quadratic):
+def eq_5(gamma: int, eta_max: float, simplification_epochs: int, law: Callable[[float], float] = quadratic) -> float:
     """Eq. 5: eta in epoch gamma, eta_max (1 - [1 - (gamma - 1) / (gamma_max_simp - 1)]_+^2) with the quadratic law.
 
     Args:
@@ -515,7 +415,13 @@ class DevelopmentalPlan(Plan):
 
     model_class = FriendlyModel
 
-    def __init__(self, eta_max, simplification_epochs, law="quadratic", first_simplified_epoch=2):
+    def __init__(
+        self,
+        eta_max: float,
+        simplification_epochs: int,
+        law: str | Callable[[float], float] = "quadratic",
+        first_simplified_epoch: int = 2,
+    ) -> None:
         super().__init__(simplification_epochs, law)
         self.eta_max = number("eta_max", eta_max, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
         self.first_simplified_epoch = number(
@@ -523,7 +429,7 @@ class DevelopmentalPlan(Plan):
         )
         self._reductions = []  # loss_reduction of this training's simplified epochs
 
-    def eta(self, gamma):
+    def eta(self, gamma: int) -> float:
         """eta in epoch gamma (Eq. 5).
 
         Args:
@@ -534,19 +440,19 @@ class DevelopmentalPlan(Plan):
         """
         return eq_5(gamma, self.eta_max, self.simplification_epochs, self.law)
 
-    def active(self, gamma):
+    def active(self, gamma: int) -> bool:
         """Whether the data are simplified in epoch gamma (Algorithm 1, line 3); in a plan of one epoch none are."""
         return self.simplification_epochs > 1 and self.first_simplified_epoch <= gamma <= self.simplification_epochs
 
-    def alters(self):
+    def alters(self) -> bool:
         """Whether data are simplified in some epoch: where the plan has one, and there is an auxiliary network."""
         return self.active(self.simplification_epochs) and self.model.auxiliary is not None
 
-    def updates_auxiliary(self, gamma):
+    def updates_auxiliary(self, gamma: int) -> bool:
         """Whether theta is updated in epoch gamma: in the simplified ones but epoch 1."""
         return gamma > 1 and self.active(gamma)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
         self._reductions = []
@@ -560,7 +466,7 @@ class DevelopmentalPlan(Plan):
                 epochs,
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets eta and says whether the epoch's data are simplified."""
         gamma = epoch + 1
         if gamma > self.simplification_epochs:
@@ -576,7 +482,7 @@ class DevelopmentalPlan(Plan):
             self.model.updates_auxiliary = self.updates_auxiliary(gamma)
         self.model.simplifying = self.active(gamma)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Drops the auxiliary network after epoch simplification_epochs, and warns of what then is to be known."""
         gamma, logs = epoch + 1, logs or {}
         if self.active(gamma) and "loss_reduction" in logs:

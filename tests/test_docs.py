@@ -393,7 +393,7 @@ def test_a_command_of_the_page_prints_the_message_below_it(heading, text, traine
         for package in ("onnx", "tf2onnx", "optuna"):
             monkeypatch.setitem(sys.modules, package, None)
     if heading == "a back end that does not train":
-        monkeypatch.setattr("nft_keras.backend.backend_name", lambda: "torch")
+        monkeypatch.setattr("nft_keras.backend.backend_name", lambda: "numpy")
     if heading == "a package of yours that is broken":
         broken_package(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)

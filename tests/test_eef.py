@@ -66,8 +66,8 @@ def test_a_loss_that_has_but_a_name_chooses_the_same_examples(loss, easy):
 
 @pytest.mark.parametrize("n", [30, 50])
 def test_a_wrong_number_of_examples_is_refused(n, easy):
-    plan = easy(*examples(), n=n, first_fraction=0.5, simplification_epochs=4)
     with pytest.raises(ValueError, match=f"was told of n={n} examples, there are 40"):
+        plan = easy(*examples(), n=n, first_fraction=0.5, simplification_epochs=4)
         easy_examples_first().fit(plan.minibatches(16), verbose=0, callbacks=[plan])
 
 

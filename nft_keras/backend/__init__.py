@@ -1,7 +1,7 @@
 """The back end of Keras that trains, and the functions that it gives to a training step, said here once.
 
 A method of training is written once, imperatively: it reads and assigns variables, and takes gradients and makes
-updates by these functions, which `nft_keras.backend.tensorflow` and `nft_keras.backend.jax` both have:
+updates by these functions, which `nft_keras.backend.tensorflow`, `jax` and `torch` each have:
 
 | function | what it does |
 |---|---|
@@ -10,13 +10,14 @@ updates by these functions, which `nft_keras.backend.tensorflow` and `nft_keras.
 | `gradients(function, variables)` | (result, gradients) of a function () -> (loss, result) |
 | `gradient_at(function, x)` | (result, gradient) of a function x -> (loss, result) with respect to the tensor x |
 | `apply(optimizer, gradients, variables)` | one update |
+| `inference()` | a context in which nothing is recorded for gradients |
 | `num_replicas()` | the replicas (devices) that share the present minibatch, a float |
 | `weighted(loss, x)` | a replica's mean over its examples x, with the gradient of the mean over all replicas' |
 | `of_all(gradient, count)` | rescales a gradient of a mean over a replica's `count` terms to that over all replicas' |
 | `unless_empty(x, step, otherwise, data)` | step(data), or otherwise() for a minibatch x without examples |
 | `unfinished_rows(unfinished, fixed_shapes)` | (take, put): cuts out unfinished rows, or all, and its inverse |
 | `while_loop(condition, body, values, data)` | the values after a loop of body(*values, *data) |
-| `predictor(model)` | a compiled function from x to predictions |
+| `compiled(model, function)` | the function of arrays, compiled if it can be, with the weights of the moment |
 | `scope(model)` | the context in which variables of the model are created |
 
 What else depends on the back end, and needs no Keras to be imported, are the functions below.
@@ -32,24 +33,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nft_keras.backend.tensorflow import *  # noqa: F403
 
-MODULES = {"tensorflow": "nft_keras.backend.tensorflow", "jax": "nft_keras.backend.jax"}
+MODULES = {name: f"nft_keras.backend.{name}" for name in ("tensorflow", "jax", "torch")}
 PROTOCOL = (
     "step",
     "keras_step",
     "gradients",
     "gradient_at",
     "apply",
+    "inference",
     "num_replicas",
     "weighted",
     "of_all",
     "unless_empty",
     "unfinished_rows",
     "while_loop",
-    "predictor",
+    "compiled",
     "scope",
 )
 # XLA on the CPU gives the same bits every time as it is; on a GPU this makes it so.
 _XLA_DETERMINISM = "--xla_gpu_deterministic_ops=true"
+_CUBLAS_DETERMINISM = ":4096:8"
+# The back ends' exceptions of missing memory: the class, and what its message says then.
+_OUT_OF_MEMORY = {
+    "ResourceExhaustedError": "",
+    "OutOfMemoryError": "",
+    "JaxRuntimeError": "RESOURCE_EXHAUSTED",
+    "RuntimeError": "DefaultCPUAllocator",
+}
 
 
 def __getattr__(name):
@@ -84,8 +94,8 @@ def check_backend():
     name = backend_name()
     if name not in MODULES:
         raise BackendError(
-            f"nft_keras trains with Keras' back ends {' and '.join(MODULES)}, not with {name}: "
-            "set KERAS_BACKEND=tensorflow, or KERAS_BACKEND=jax"
+            f"nft_keras trains with Keras' back ends {', '.join(MODULES)}, not with {name}: "
+            "set KERAS_BACKEND to one of these"
         )
     return name
 
@@ -120,13 +130,30 @@ def untuned(dataset):
 
 
 def make_deterministic():
-    """From now on only operations that give the same bits every time; before the first one, with JAX."""
+    """From now on only operations that give the same bits every time; before the first one, but for TensorFlow."""
     if backend_name() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    elif backend_name() == "torch":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_DETERMINISM)
+        torch.use_deterministic_algorithms(True)
     elif _XLA_DETERMINISM not in os.environ.get("XLA_FLAGS", "").split():
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_DETERMINISM}".lstrip()
+
+
+def seed_epoch(seed, epoch):
+    """Makes what PyTorch draws in an epoch, as for dropout, a function of (seed, epoch) alone.
+
+    The other back ends draw from variables of the networks, which are stored with them.
+    """
+    if backend_name() == "torch":
+        import numpy as np
+        import torch
+
+        torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]))
 
 
 def out_of_memory(error):
@@ -135,5 +162,5 @@ def out_of_memory(error):
         return "out of memory"
     text = str(getattr(error, "message", error)).partition("\n")[0]
     kind = type(error).__name__
-    exhausted = kind == "ResourceExhaustedError" or (kind == "JaxRuntimeError" and "RESOURCE_EXHAUSTED" in text)
+    exhausted = kind in _OUT_OF_MEMORY and _OUT_OF_MEMORY[kind] in text
     return (text or "out of memory") if exhausted else None

@@ -13,6 +13,8 @@ import functools
 import jax
 import keras
 
+from nft_keras.backend.one_program import *  # noqa: F403
+
 # The variables whose values are the arguments of the step that is being traced.
 _STATE = contextvars.ContextVar("state", default=())
 
@@ -34,8 +36,34 @@ class step:
     def _pure(self, model, state, data):
         groups = state_variables(model)
         with running_on(groups, state) as values:
-            logs = self.function(model, data)
+            logs = self.function(model, shared(data))
         return logs, values(groups)
+
+
+class DataParallel(keras.distribution.DataParallel):
+    """`keras.distribution.DataParallel` for minibatches of any size, those that the devices cannot share equally too.
+
+    Keras cuts up all minibatches of an epoch by one layout, which JAX refuses where the parts are not equal. Here every
+    device is given the whole minibatch, and takes its part of it inside the compiled step.
+    """
+
+    num_replicas_in_sync = 1  # as `tf.distribute.Strategy` counts them: one program sees the whole minibatch
+
+    def get_data_layout(self, data_shape):
+        """All of the data for every device."""
+        return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+    def share(self, x):
+        """A tensor of a compiled step, its first axis shared by the devices."""
+        return keras.distribution.distribute_tensor(x, super().get_data_layout(x.shape))
+
+
+def shared(data):
+    """The data of a step, shared by the devices that Keras distributes them over where that is up to us."""
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, DataParallel):
+        return data
+    return keras.tree.map_structure(lambda x: x if x is None else distribution.share(x), data)
 
 
 @contextlib.contextmanager
@@ -111,41 +139,22 @@ def apply(optimizer, gradients, variables):
         variable.assign(value)
 
 
-def num_replicas():
-    """The number of replicas that share the present minibatch, a float."""
-    return 1.0
-
-
-def weighted(loss, x):
-    """A mean over a replica's examples x with the gradient of the mean over all replicas'; here there is one."""
-    return loss
-
-
-def of_all(gradient, count):
-    """Rescales the gradient of a mean over `count` terms of a replica to that over all replicas'; here there is one."""
-    return gradient
-
-
-def unless_empty(x, step, otherwise, data):
-    """step(data); otherwise() if the minibatch x has no examples."""
-    return step(data) if x.shape[0] else otherwise()
-
-
 def unfinished_rows(unfinished, fixed_shapes):
     """Functions that take the unfinished rows out of a tensor, and put what became of them back: here all rows."""
     return (lambda whole: whole), (lambda whole, part: part)
 
 
-def while_loop(condition, body, values, data):
-    """The values at the end of a loop whose body is a function of (*values, *data)."""
-    return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
+def compiled(model, function):
+    """A compiled function of arrays that reads the model's weights of the moment of its call."""
+
+    @jax.jit
+    def pure(values, data):
+        with keras.StatelessScope(list(zip(model.variables, values, strict=True))):
+            return function(*data)
+
+    return lambda *data: pure([v.value for v in model.variables], data)
 
 
-def predictor(model):
-    """A compiled function from x to the model's predictions, with the weights of the moment of its call."""
-    return model.predict_on_batch
-
-
-def scope(model):
-    """Where variables that belong to the model are created."""
+def inference():
+    """A context in which nothing is recorded for gradients: as nothing is anywhere."""
     return contextlib.nullcontext()

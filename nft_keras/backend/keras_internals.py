@@ -47,9 +47,16 @@ if backend_name() == "tensorflow":
             return []
 
 elif backend_name() == "jax":
+    from nft_keras.backend.jax import shared
 
     class Model(keras.Model):
-        """`keras.Model` whose training state has variables that are not the model's own."""
+        """`keras.Model` whose training state has variables that are not the model's own, on one device or several."""
+
+        def test_step(self, state, data):
+            return super().test_step(state, shared(data))
+
+        def predict_step(self, state, data):
+            return super().predict_step(state, shared(data))
 
         @property
         def non_trainable_variables(self):
@@ -111,6 +118,29 @@ def split_for_validation(given):
     arrays = tuple(given[name] for name in ("x", "y", "sample_weight"))
     train, valid = array_slicing.train_validation_split(arrays, validation_split=given["validation_split"])
     given.update(zip(("x", "y", "sample_weight"), train, strict=True), validation_data=valid, validation_split=0.0)
+
+
+def sample_weights(y, class_weight):
+    """The weights of examples with labels y that `fit` makes of its `class_weight`."""
+    from keras.src.trainers.data_adapters import data_adapter_utils
+
+    return data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
+
+
+def is_made_of(dataset, source):
+    """Whether a `tf.data.Dataset` is another one, or made of it by `map`, `prefetch` and the like."""
+    return dataset is source or any(is_made_of(each, source) for each in dataset._inputs())
+
+
+def renew_functions(model):
+    """Makes Keras' functions of a step anew where some of its variables have gone.
+
+    Those of JAX over several devices say of each variable where it is; any others go on.
+    """
+    if keras.distribution.distribution() is not None:
+        model.test_function = model.predict_function = None
+        if model.train_function is not None:
+            model.make_train_function(force=True)
 
 
 def loss_tracker(model):

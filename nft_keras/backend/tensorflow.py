@@ -1,5 +1,7 @@
 """The functions of a training step for TensorFlow: variables change in place, gradients have tapes."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -39,6 +41,11 @@ def apply(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def inference():
+    """A context in which nothing is recorded for gradients: as nothing is without a tape."""
+    return contextlib.nullcontext()
+
+
 def num_replicas():
     """The number of replicas that share the present minibatch, a float."""
     return float(distribution.replicas())
@@ -72,9 +79,9 @@ def unfinished_rows(unfinished, fixed_shapes):
     )
 
 
-def predictor(model):
-    """A compiled function from x to the model's predictions, with the weights of the moment of its call."""
-    return tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+def compiled(model, function):
+    """A compiled function of arrays that reads the model's weights of the moment of its call."""
+    return tf.function(function, reduce_retracing=True)
 
 
 def scope(model):

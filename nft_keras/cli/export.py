@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nft_keras.backend import MODULES, backend_name
 from nft_keras.cli.options import run_command
 from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
 from nft_keras.experiments.files import atomic_write
@@ -21,6 +22,13 @@ FORMATS = {
     "tf_saved_model": ("export/saved_model", ()),
     "litert": ("export/classifier.tflite", ()),
     "onnx": ("export/classifier.onnx", ("onnx", "tf2onnx")),
+}
+# The back ends that write a format; each reads the classifiers of all.
+WRITERS = {
+    "keras": tuple(MODULES),
+    "tf_saved_model": ("tensorflow", "jax"),
+    "litert": ("tensorflow",),
+    "onnx": ("tensorflow",),
 }
 
 
@@ -39,8 +47,8 @@ def export(folder: str | os.PathLike, format: str, out: str | os.PathLike | None
         `pathlib.Path` of what was written.
 
     Raises:
-        ExportError: for an unknown format, a folder without a classifier, something that is there at `out` already, a
-            missing package, or if the file cannot be written.
+        ExportError: for an unknown format, one that Keras' back end does not write, a folder without a classifier,
+            something that is there at `out` already, a missing package, or if the file cannot be written.
 
     Example:
 
@@ -57,6 +65,8 @@ def export(folder: str | os.PathLike, format: str, out: str | os.PathLike | None
         raise ExportError(f"{out} is there already; remove it, or choose another --out")
     if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
         raise ExportError(f"{format} needs {' and '.join(missing)}: pip install 'nft_keras[export]'")
+    if backend_name() not in WRITERS[format]:
+        raise ExportError(f"{format} needs KERAS_BACKEND={' or '.join(WRITERS[format])}, got {backend_name()}")
     classifier = load_classifier(folder)
     try:
         with _whole_folder(out) if format == "tf_saved_model" else atomic_write(out) as temporary:

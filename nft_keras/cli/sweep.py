@@ -11,11 +11,12 @@ import threading
 import time
 from pathlib import Path
 
-from nft_keras.backend import BackendError, check_backend, import_tensorflow_quietly, make_deterministic
+from nft_keras.backend import BackendError, import_tensorflow_quietly
 from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.train.ready import ready_backend
 
 COMMAND = (sys.executable, "-m", "nft_keras", "sweep")
 MOST_REPLACED = 10
@@ -70,7 +71,7 @@ def _sweep(options, arguments):
     from nft_keras.experiments.sweep import queue
     from nft_keras.experiments.sweep import search as sweep
 
-    check_backend()
+    ready_backend(_trials(spaces))
     queue.check_storage(options.storage)
     for space in spaces if options.sampler == "grid" else ():
         sweep.check_seeds_free(space, options.out)
@@ -100,6 +101,11 @@ def _alone(space):
     return [{key: values[min(i, len(values) - 1)] for key, values in space.lists.items()} for i in range(longest)]
 
 
+def _trials(spaces):
+    """Trials in which every value that is tried stands once or more."""
+    return [trial for space in spaces for point in _alone(space) for trial in space.trials(point)]
+
+
 def _print(points, options):
     from nft_keras.experiments.sweep.search import point_trial
 
@@ -117,8 +123,7 @@ def _work(options, arguments):
     """What one of the worker processes does: it trains until all is over, or until its driver is no more."""
     threading.Thread(target=_end_with_driver, daemon=True).start()
     spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers)
-    if check_backend() == "jax" and any(space.trials(_alone(space)[0])[0].deterministic for space in spaces):
-        make_deterministic()  # JAX looks at it but once, when it is imported
+    ready_backend(_trials(spaces))
     from optuna.exceptions import OptunaError
 
     from nft_keras.experiments.sweep import search as sweep

@@ -129,3 +129,56 @@ def test_batch_norm_in_one_kernel_is_that_of_keras(training):
         moving.append(np.concatenate([layer.moving_mean.numpy(), layer.moving_variance.numpy()]))
     np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5, err_msg=USE)
     np.testing.assert_allclose(*moving, rtol=1e-4, err_msg=USE)
+
+
+def two_outputs():
+    x = keras.Input((3,))
+    model = keras.Model(x, {"a": layers.Dense(1, name="a")(x), "b": layers.Dense(1, name="b")(x)})
+    model.compile("sgd", {"a": "mse", "b": "mse"})
+    return model, np.ones((2, 3), "float32"), {"a": np.ones((2, 1)), "b": np.ones((2, 1))}
+
+
+def test_the_losses_of_outputs_are_logged_where_the_loss_is_computed_and_not_where_we_hide_them():
+    model, x, y = two_outputs()
+    model.train_on_batch(x, y)
+    before = model.get_metrics_result()
+    with keras_internals.without_logs_of_outputs(model):
+        model.compute_loss(x, y, {"a": x[:, :1] + 9, "b": x[:, :1] + 9})
+    assert {"a_loss", "b_loss"} <= set(before), f"the means of the outputs' losses have other names; {USE}"
+    for name, value in model.get_metrics_result().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=f"a hidden loss was logged; {USE}")
+    model.compute_loss(x, y, {"a": x[:, :1] + 9, "b": x[:, :1] + 9})
+    assert model.get_metrics_result()["a_loss"] != before["a_loss"], f"compute_loss no longer logs them; {USE}"
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion"])
+def test_an_optimizer_built_anew_is_that_of_the_other_variables(name):
+    optimizer, fresh = getattr(keras.optimizers, name)(0.1), getattr(keras.optimizers, name)(0.1)
+    few, all_of_them = [keras.Variable([1.0])], [keras.Variable([1.0]), keras.Variable([[2.0, 3.0]])]
+    optimizer.build(few)
+    keras_internals.build_anew(optimizer, all_of_them)
+    fresh.build(all_of_them)
+    shapes = [tuple(variable.shape) for variable in optimizer.variables]
+    assert shapes == [tuple(variable.shape) for variable in fresh.variables], f"the state has other parts; {USE}"
+    gradients = [tf.constant([1.0]), tf.constant([[1.0, 1.0]])]
+    optimizer.apply(gradients, all_of_them)
+    assert all_of_them[1].numpy()[0, 0] < 2, USE
+
+
+def test_keras_splits_arrays_for_validation_as_fit_does():
+    x, y = np.arange(8.0), {"a": np.arange(8), "b": np.arange(8)}
+    given = {"x": x, "y": y, "sample_weight": None, "validation_split": 0.25, "validation_data": None}
+    keras_internals.split_for_validation(given)
+    assert len(given["x"]) == len(given["y"]["b"]) == 6, f"array_slicing.train_validation_split has changed; {USE}"
+    assert given["validation_split"] == 0 and len(given["validation_data"][0]) == 2, USE
+
+
+def test_class_weights_become_those_of_examples():
+    weights = keras_internals.sample_weights(np.array([0, 1, 1]), {0: 2.0, 1: 3.0})
+    assert np.asarray(weights).tolist() == [2, 3, 3], f"class_weight_to_sample_weights has changed; {USE}"
+
+
+def test_a_dataset_says_what_it_is_made_of():
+    source = tf.data.Dataset.range(3)
+    assert keras_internals.is_made_of(source.map(lambda i: i + 1).batch(2).prefetch(1), source), USE
+    assert not keras_internals.is_made_of(tf.data.Dataset.range(3).batch(2), source)

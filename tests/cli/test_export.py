@@ -163,6 +163,25 @@ def test_a_missing_package_is_an_error_that_names_the_extra(trial, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("backend", "name", "needed"),
+    [
+        ("jax", "litert", "tensorflow"),
+        ("jax", "onnx", "tensorflow"),
+        ("torch", "tf_saved_model", "tensorflow or jax"),
+        ("torch", "litert", "tensorflow"),
+        ("torch", "onnx", "tensorflow"),
+    ],
+)
+def test_what_a_back_end_does_not_write_is_refused_in_one_line(
+    trial, tmp_path, monkeypatch, capsys, backend, name, needed
+):
+    monkeypatch.setattr("nft_keras.cli.export.backend_name", lambda: backend)
+    out = tmp_path / f"a{Path(FORMATS[name][0]).suffix}"
+    assert main([str(trial), "--format", name, "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"{name} needs KERAS_BACKEND={needed}, got {backend}\n" and not out.exists()
+
+
 def test_what_cannot_be_exported_is_refused_in_one_line(trial, tmp_path, capsys):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "classifier.keras").write_bytes((trial / "classifier.keras").read_bytes()[:5000])

@@ -7,11 +7,15 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nft_keras.backend import backend_name
+from nft_keras import backend
 from nft_keras.data import DataError
+
+if TYPE_CHECKING:
+    import keras
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _LENGTH_FILE = "sentence_bert_config.json"
@@ -129,12 +133,17 @@ class SentenceEncoder:
             # max: a tokenizer that adds no special tokens makes nothing of an empty sentence.
             return ops.sum(hidden * weights, 1) / ops.maximum(ops.sum(weights, 1), 1.0)
 
-        if backend_name() == "tensorflow":
+        if backend.backend_name() == "tensorflow":
             import tensorflow as tf
 
             embed = tf.function(embed, input_signature=[tf.TensorSpec((None, None), tf.int32)] * 2)
         # JAX would compile it anew for every length of a sentence.
-        return lambda ids, mask: ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
+
+        def embeddings(ids, mask):
+            with backend.inference():
+                return ops.convert_to_numpy(embed(*map(ops.convert_to_tensor, (ids, mask))))
+
+        return embeddings
 
 
 def find_checkpoint(encoder: str | os.PathLike) -> Path:
@@ -197,7 +206,7 @@ def fingerprint(encoder: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def load_backbone(directory):
+def load_backbone(directory: str | os.PathLike) -> "keras.Model":
     """Loads a BERT or RoBERTa checkpoint into keras-nlp's backbone.
 
     keras-nlp's own loader wants the prefix `roberta.`, which sentence-transformers checkpoints lack, leaves RoBERTa's

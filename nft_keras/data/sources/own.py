@@ -16,6 +16,7 @@ from nft_keras.data.features.preprocessing import Columns, Images, of_arrays
 from nft_keras.data.io.table import column, number_in, read_table
 from nft_keras.data.sources.text import TfIdf
 
+Fraction = Annotated[float, "> 0 and < 1"]
 _PARTS = ("train", "valid", "test")
 # numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
 _LONGEST_HEADER = 10_000
@@ -31,8 +32,8 @@ def csv_file(
     text: str | None = None,
     drop: tuple[str, ...] = (),
     num_words: Annotated[int, ">= 1"] = 20000,
-    valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-    test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
+    valid_fraction: Fraction = 0.2,
+    test_fraction: Fraction = 0.2,
 ) -> Dataset:
     """A CSV file (UTF-8, commas, a header): its numeric columns, or one column of text as TF-IDF features.
 
@@ -89,11 +90,7 @@ def csv_file(
 
 
 def npz_file(
-    data_dir: Path,
-    split_seed: int,
-    path: str,
-    valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-    test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
+    data_dir: Path, split_seed: int, path: str, valid_fraction: Fraction = 0.2, test_fraction: Fraction = 0.2
 ) -> Dataset:
     """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
 
@@ -143,8 +140,8 @@ def image_folder(
     path: str,
     image_size: Annotated[int, ">= 1 and <= 4096"] = 32,
     channels: Literal[1, 3] = 3,
-    valid_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
-    test_fraction: Annotated[float, "> 0 and < 1"] = 0.2,
+    valid_fraction: Fraction = 0.2,
+    test_fraction: Fraction = 0.2,
 ) -> Dataset:
     """A folder with one folder of images per class, or with folders train and, if there are, valid and test of such.
 

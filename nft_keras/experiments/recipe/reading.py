@@ -127,7 +127,7 @@ class Space:
         lists: {key: list of values}, in the recipe's order.
     """
 
-    def __init__(self, document, recipe, classifier, method, lists):
+    def __init__(self, document: Document, recipe: str, classifier: str, method: str, lists: dict[str, list]) -> None:
         self._document = document
         self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
 

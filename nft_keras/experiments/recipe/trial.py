@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from nft_keras.experiments.recipe.settings import TrainingSettings, as_plain, as_yaml, plain
 from nft_keras.laws import find_law, progress
@@ -42,39 +43,39 @@ class Trial:
     variant_of: str | None = None
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """The method's name in `METHODS`."""
         return self.variant_of or self.method
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Where its files go, below the output folder."""
         variation = [self.variation] if self.varied else []
         return Path(self.recipe, *variation, self.classifier, self.method, f"seed-{self.seed}")
 
     @property
-    def variation(self):
+    def variation(self) -> str:
         """ "key=value" of what is varied, "" if nothing is."""
         return f"{self.varied[0]}={as_yaml(self.varied[1])}" if self.varied else ""
 
     @property
-    def simplification_epochs(self):
+    def simplification_epochs(self) -> int:
         """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
         return self.method_settings.plan.epochs(self.training.epochs)
 
-    def remaining(self):
+    def remaining(self) -> list[float]:
         """How much of the plan is left in each epoch: 1 in the first, 0 after gamma_max_simp."""
         law = find_law(self.method_settings.plan.law)
         gammas = range(1, self.training.epochs + 1)
         return [1 - law(progress(gamma, self.simplification_epochs)) for gamma in gammas]
 
     @property
-    def first_eligible(self):
+    def first_eligible(self) -> int:
         """The first epoch (from 1) that may be chosen as the best."""
         last = self.simplification_epochs
         return last + 1 if self.selection == "after-drop" and last > 1 else 1
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """The trial as a recipe of its own, complete."""
         return {
             "name": self.recipe,

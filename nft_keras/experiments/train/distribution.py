@@ -119,13 +119,9 @@ def cluster(trials):
         trials: list of `nft_keras.experiments.recipe.trial.Trial`.
 
     Raises:
-        RecipeError: if some are for several workers and others are not, TF_CONFIG is wrong, or Keras' back end is not
-            TensorFlow.
+        RecipeError: if some are for several workers and others are not, or TF_CONFIG is wrong.
     """
     names = {trial.distribute for trial in trials}
-    if names != {"none"} and backend_name() != "tensorflow":
-        there = " and ".join(sorted(names - {"none"}))
-        raise RecipeError(f"distribute: {there} needs KERAS_BACKEND=tensorflow, got {backend_name()}")
     if "multi-worker" not in names:
         return None
     if len(names) > 1:
@@ -137,15 +133,35 @@ def cluster(trials):
 def strategy(name):
     """The `tf.distribute.Strategy` of a recipe's `distribute`; the same one all through a process.
 
+    With JAX that of "mirrored" is a `nft_keras.backend.jax.DataParallel`.
+
     Args:
         name: "none", "mirrored" (all GPUs that are visible) or "multi-worker". The last one has to come before
             anything else is computed, and returns when all workers are up.
     """
     tf = tensorflow_for_data()
+    if name == "mirrored" and backend_name() == "jax":
+        from nft_keras.backend.jax import DataParallel
+
+        devices = DataParallel()
+        return devices if devices.num_model_replicas > 1 else tf.distribute.get_strategy()
     if name == "multi-worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     mirrored = tf.distribute.MirroredStrategy() if name == "mirrored" else None
     return mirrored if mirrored and mirrored.num_replicas_in_sync > 1 else tf.distribute.get_strategy()
+
+
+def throughout(of):
+    """The context of a whole training: Keras asks for JAX's devices in every step.
+
+    TensorFlow's strategies are in force where variables are made, and what makes others must be outside.
+
+    Args:
+        of: what `strategy` returns.
+    """
+    import tensorflow as tf
+
+    return contextlib.nullcontext() if isinstance(of, tf.distribute.Strategy) else of.scope()
 
 
 def dataset(of, make):

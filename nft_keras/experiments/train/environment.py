@@ -58,6 +58,10 @@ def _memory():
 def _accelerators():
     import keras
 
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     devices = [device for device in keras.distribution.list_devices() if not device.lower().startswith("cpu")]
     if not devices:
         return []

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from nft_keras.backend import check_backend, import_tensorflow_quietly, make_deterministic, out_of_memory
+from nft_keras.backend import import_tensorflow_quietly, out_of_memory
 from nft_keras.data import DataError
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.files import writing_to
@@ -19,6 +19,7 @@ from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished
 from nft_keras.experiments.train import distribution
+from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.together.groups import check, groups
 
 
@@ -106,8 +107,7 @@ def run_recipes(recipes, options):
     """
     found = trials_of(recipes, options)
     trials = [trial for _, _, chosen, _ in found for trial in chosen]
-    if check_backend() == "jax" and any(trial.deterministic for trial in trials):
-        make_deterministic()  # JAX looks at it but once, when it is imported
+    ready_backend(trials)
     if options.vectorize is not None:
         check(trials)
     for trial in trials if not options.fresh else ():

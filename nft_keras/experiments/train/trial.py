@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from nft_keras._registry import RegistrationError, imported
-from nft_keras.backend import make_deterministic, out_of_memory, tensorflow_for_data
+from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
@@ -75,8 +75,11 @@ def run_trial(trial, dataset, out, progress):
 
 def _run(trial, dataset, folder, progress, began):
     write_yaml(folder / "config.yaml", trial.config())
-    with dtype_policy(trial.training.precision):
-        best, last_test_error, spent = _train(trial, dataset, folder, progress, began)
+    if trial.deterministic:
+        make_deterministic()
+    strategy = distribute.strategy(trial.distribute)
+    with dtype_policy(trial.training.precision), distribute.throughout(strategy):
+        best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
 
 
@@ -119,16 +122,13 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     return result
 
 
-def _train(trial, dataset, folder, progress, began):
+def _train(trial, dataset, folder, strategy, progress, began):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
         (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
         took.
     """
-    if trial.deterministic:
-        make_deterministic()
-    strategy = distribute.strategy(trial.distribute)
     _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
     with strategy.scope():
@@ -139,16 +139,17 @@ def _train(trial, dataset, folder, progress, began):
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
     augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
-    kept = getattr(plan, "kept", None)
     size = trial.training.batch_size
 
     def minibatches(part, *arguments):
         return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts))
 
     valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-    train = minibatches(dataset.train, size, trial.seed, epoch, augment, kept)
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept)
+    plan.takes(train)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
+        keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
         monitor.StopAtNaN(trial),
         *monitor.pictures(trial, model, dataset, folder),

@@ -18,6 +18,8 @@ from nft_keras.experiments.train.trial import check_fits, run_trial
 from tests.experiments.recipe.test_recipe import RECIPES
 
 BATCH = 2
+# So many pixels are enough for every network's layers; those of the real data are looked at by `check_fits`.
+SIDE = 12
 
 
 @pytest.fixture
@@ -28,10 +30,16 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
-def few_examples(dataset):
-    """Two minibatches of random examples of a data set's shape; vectors have 30 numbers instead of thousands."""
+def few_examples(dataset, side=None):
+    """Two minibatches of random examples of a data set's shape; vectors have 30 numbers instead of thousands.
+
+    Args:
+        dataset: a trial's.
+        side: int, pixels on a side of its images; None: as many as it has.
+    """
     spec, rng = data.find(dataset["name"]), np.random.default_rng(0)
     shape = spec.input_shape if len(spec.input_shape) == 3 or spec.input_shape == (2,) else (30,)
+    shape = (side, side, shape[2]) if side and len(shape) == 3 else shape
     parts = []
     for _ in range(3):
         x = rng.random((2 * BATCH, *shape), "float32")
@@ -110,7 +118,7 @@ def test_a_cell_of_every_kind_trains_and_leaves_its_result(classifier, tmp_path,
     assert {trial.kind for trial in trials} == {"ct", "nft", "ft", "eef"}
     for trial in trials:
         phases = []
-        result = run_trial(trial, few_examples(trial.dataset), tmp_path, lambda logs, p=phases: p.append(logs))
+        result = run_trial(trial, few_examples(trial.dataset, SIDE), tmp_path, lambda logs, p=phases: p.append(logs))
         assert result["method"] == trial.method and 0 <= result["test_error"] <= 100
         simplifying = {"ct": [0, 0, 0], "nft": [0, 1, 0], "ft": [1, 0, 0], "eef": [1, 0, 0]}[trial.kind]
         if getattr(trial.method_settings.plan, "first_simplified_epoch", 2) == 1:

@@ -1,4 +1,4 @@
-"""A program: trains small recipes on JAX one by one, together, and broken off, and prints how far apart they are.
+"""A program: trains small recipes on JAX one by one and together, and prints how far apart they are.
 
 KERAS_BACKEND=jax python -m tests.experiments.train.on_jax FOLDER
 """
@@ -15,7 +15,6 @@ import numpy as np
 from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
 from tests.experiments.train.test_losses import best_valid_loss_apart
 
@@ -99,30 +98,11 @@ def apart(folder, other):
     return {"weights": weight, "history": numbers, "unequal": sorted(set(unequal))}
 
 
-def broken_off(path, folder):
-    """A trial that is stopped in its third epoch and goes on, against one that is not stopped."""
-    (trial,) = load_recipe(path, ["methods.nft.plan.eta_max=10", "vary={}"], methods=["nft"], seeds=[0])
-    dataset = data.load(**trial.dataset)
-
-    def stop(logs):
-        if logs["epoch"] == 3:
-            raise KeyboardInterrupt
-
-    try:
-        run_trial(trial, dataset, folder, stop)
-    except KeyboardInterrupt:
-        pass
-    epochs = []
-    run_trial(trial, dataset, folder, epochs.append)
-    run_trial(trial, dataset, folder / "whole", lambda logs: None)
-    return {**apart(folder / trial.folder, folder / "whole" / trial.folder), "epochs": [e["epoch"] for e in epochs]}
-
-
 def main(folder):
     """Prints how far trials are apart, alone and together.
 
-    It is {"trials": {folder: apart}, "broken off": apart, "smoothed": how far losses on smoothed labels are from
-    NumPy's, "files": names in the folders of those together}.
+    It is {"trials": {folder: apart}, "smoothed": how far losses on smoothed labels are from NumPy's, "files": names in
+    the folders of those together}.
     """
     write_recipes(folder)
     alone, together, found = folder / "alone", folder / "together", {}
@@ -139,8 +119,7 @@ def main(folder):
                 of_trial, dataset = together / trial.folder, data.load(**trial.dataset)
                 smoothed.append(best_valid_loss_apart(of_trial, dataset, outcome(of_trial)[2], smoothing=0.1))
     files = sorted({path.name for path in (together / "dense").rglob("seed-*/*")})
-    broken = broken_off(folder / "dense.yaml", folder / "b")
-    print(json.dumps({"trials": found, "broken off": broken, "smoothed": smoothed, "files": files}))
+    print(json.dumps({"trials": found, "smoothed": smoothed, "files": files}))
 
 
 if __name__ == "__main__":

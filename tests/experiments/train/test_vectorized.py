@@ -59,12 +59,6 @@ def test_replicas_have_the_files_that_reports_read(trained):
     assert trained["files"] == names
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("vectorized")
-def test_on_jax_a_trial_that_was_broken_off_ends_with_the_very_bits(trained):
-    assert trained["broken off"] == {"weights": 0, "history": 0, "unequal": [], "epochs": [3, 4]}
-
-
 @pytest.fixture
 def recipe(tmp_path):
     (tmp_path / "r.yaml").write_text(RECIPE)
@@ -88,10 +82,12 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
         ("tensorflow", ["--methods", "ct"], "set KERAS_BACKEND=jax"),
         ("jax", [], "eef does not train in one compiled program with others, ct, ft, nft do; leave it out"),
         ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
+        ("jax", ["--methods", "ct", "--set", "distribute=mirrored"], "not with distribute: mirrored; give none"),
     ],
 )
 def test_what_cannot_train_together_is_refused(recipe, tmp_path, capsys, monkeypatch, backend, arguments, message):
-    monkeypatch.setattr("nft_keras.experiments.train.together.groups.backend_name", lambda: backend)
+    for module in ("nft_keras.backend", "nft_keras.experiments.train.together.groups"):
+        monkeypatch.setattr(f"{module}.backend_name", lambda: backend)
     assert run.main([str(recipe), "--vectorize", "--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 """A program: trains small models from the same weights on whatever back end Keras has, and says how it went.
 
-python -m tests.on_backend FOLDER writes FOLDER/BACKEND.npz, the weights and logs of every training of `TRAININGS`, and
-prints what holds of the back end alone (`PROPERTIES`) as JSON.
+python -m tests.backend.on_backend FOLDER writes FOLDER/BACKEND.npz, the weights and logs of every training of
+`TRAININGS`, and prints what holds of the back end alone (`PROPERTIES`) as JSON.
 """
 
 import json
@@ -24,7 +24,7 @@ from nft_keras import (
     optimizers,
 )
 from nft_keras.auxiliaries import mlp, unet
-from nft_keras.backend import tensorflow_for_data
+from nft_keras.backend import seed_epoch, tensorflow_for_data
 from nft_keras.classifiers import cnn_a
 from nft_keras.data import Part
 from nft_keras.data.batches import batches
@@ -68,9 +68,10 @@ def friendly(network, auxiliary, penalty="sum", phases="epoch", classifier_mode=
     return model
 
 
-def fit(model, plan, x, y, epochs=3, **kwargs):
+def fit(model, callbacks, x, y, epochs=3, **kwargs):
     data = tensorflow_for_data().data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
-    return model.fit(data, epochs=epochs, verbose=0, shuffle=False, callbacks=[plan], **kwargs).history
+    callbacks = keras.tree.flatten(callbacks)
+    return model.fit(data, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks, **kwargs).history
 
 
 def train_friendly(phases, penalty, classifier_mode="inference", first=2):
@@ -127,6 +128,7 @@ def train_eef():
     epoch = tensorflow_for_data().Variable(0)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index))
     minibatches = batches(Part(x, y), 8, 0, epoch, kept=plan.kept)
+    plan.takes(minibatches)
     return model.fit(minibatches, epochs=3, verbose=0, callbacks=[count, plan]).history, (model.classifier,)
 
 
@@ -171,8 +173,9 @@ def after_the_drop():
     for networks in ((plain, model.classifier), (plain.optimizer, model.optimizer)):
         for theirs, ours in zip(*(network.variables for network in networks), strict=True):
             theirs.assign(keras.ops.convert_to_numpy(ours))
-    fit(model, DevelopmentalPlan(2.0, 2), x, y, epochs=4, initial_epoch=2)
-    fit(plain, keras.callbacks.History(), x, y, epochs=2)
+    seeded = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seed_epoch(0, epoch))
+    fit(model, [DevelopmentalPlan(2.0, 2), seeded], x, y, epochs=4, initial_epoch=2)
+    fit(plain, seeded, x, y, epochs=4, initial_epoch=2)
     return distance([model.classifier], [plain])
 
 
@@ -194,6 +197,19 @@ def saved(stopped_after):
     return distance(*([run] for run in runs))
 
 
+def theta_alone():
+    """How far w moves while theta is updated, and how many gradients are left behind in variables."""
+    network, auxiliary = classifier(), mlp(FEATURES, 8)
+    before = network.get_weights(), auxiliary.get_weights()
+    friendly(network, auxiliary).update_auxiliary(*examples((FEATURES,)))
+    w, theta = (
+        max(float(np.abs(a - b).max()) for a, b in zip(of.get_weights(), weights, strict=True))
+        for of, weights in zip((network, auxiliary), before, strict=True)
+    )
+    left = [v for v in (*network.variables, *auxiliary.variables) if getattr(v.value, "grad", None) is not None]
+    return {"w": w, "theta": theta, "left": len(left)}
+
+
 def mixed(policy, phases):
     """The largest and the smallest loss of a training in mixed precision, and how far theta moved."""
     keras.config.set_dtype_policy(policy)
@@ -207,6 +223,7 @@ def mixed(policy, phases):
 
 PROPERTIES = {
     "after the drop": after_the_drop,
+    "theta alone": theta_alone,
     "saved while simplifying": lambda: saved(2),
     "saved after the drop": lambda: saved(4),
     "mixed_bfloat16": lambda: mixed("mixed_bfloat16", "epoch"),

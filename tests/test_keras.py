@@ -1,0 +1,494 @@
+"""What Keras documents of `fit`, callbacks and optimizers, beside `keras.Model` itself: in classic epochs, and where
+the classifier trains on the output of an auxiliary network that does not change.
+
+On TensorFlow here; tests/backend/test_promises.py runs the same file on the other back ends.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from nft_keras import (
+    DevelopmentalPlan,
+    EasyExamplesFirst,
+    EasyExamplesPlan,
+    FriendlyModel,
+    FriendlyTraining,
+    PerturbationPlan,
+)
+from nft_keras.auxiliaries import mlp
+
+N, FEATURES, CLASSES, EPOCHS = 36, 5, 3, 3
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, FEATURES)).astype("float32")
+Y = RNG.integers(CLASSES, size=N).astype("int32")
+WEIGHTS = RNG.uniform(0.5, 2.0, size=N).astype("float32")
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def classifier(outputs=CLASSES):
+    return keras.Sequential([keras.Input((FEATURES,)), layers.Dense(8, "tanh"), layers.Dense(outputs)])
+
+
+def fixed():
+    """An auxiliary network that alters the data and is not trained."""
+    network = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(FEATURES, kernel_initializer="orthogonal")])
+    network.trainable = False
+    return network
+
+
+def adam():
+    return keras.optimizers.Adam(0.01)
+
+
+FIT = {
+    "batch_size": dict(batch_size=7),
+    "class_weight": dict(class_weight={0: 1.0, 1: 3.0, 2: 0.5}),
+    "sample_weight": dict(sample_weight=WEIGHTS),
+    "validation_data": dict(validation_data=(X[:9] + 1, Y[:9])),
+    "weights of validation_data": dict(validation_data=(X[:9] + 1, Y[:9], WEIGHTS[:9])),
+    "validation_split": dict(validation_split=0.25),
+    "validation_split with weights": dict(validation_split=0.25, sample_weight=WEIGHTS),
+    "validation_freq": dict(validation_data=(X[:9] + 1, Y[:9]), validation_freq=2),
+    "validation_steps": dict(validation_data=(X[:9] + 1, Y[:9]), validation_batch_size=2, validation_steps=3),
+    "initial_epoch": dict(initial_epoch=2),
+    "steps_per_epoch": dict(steps_per_epoch=2, batch_size=9),
+    "shuffle": dict(shuffle=True),
+}
+
+
+def schedule(index, rate):
+    return rate * 0.5**index
+
+
+CALLBACKS = {
+    "EarlyStopping": lambda folder: keras.callbacks.EarlyStopping("loss", patience=0, min_delta=0.05),
+    "EarlyStopping restores": lambda folder: keras.callbacks.EarlyStopping(
+        "loss", patience=0, mode="max", restore_best_weights=True
+    ),
+    "ReduceLROnPlateau": lambda folder: keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=0.2),
+    "LearningRateScheduler": lambda folder: keras.callbacks.LearningRateScheduler(schedule),
+    "ModelCheckpoint": lambda folder: keras.callbacks.ModelCheckpoint(folder / "m.weights.h5", save_weights_only=True),
+    "ModelCheckpoint of all": lambda folder: keras.callbacks.ModelCheckpoint(folder / "m.keras"),
+    "CSVLogger": lambda folder: keras.callbacks.CSVLogger(folder / "log.csv"),
+    "TerminateOnNaN": lambda folder: keras.callbacks.TerminateOnNaN(),
+    "SwapEMAWeights": lambda folder: keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+    "LambdaCallback": lambda folder: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs["loss"]),
+    "BackupAndRestore": lambda folder: keras.callbacks.BackupAndRestore(folder / "backup"),
+}
+
+OPTIMIZERS = {
+    "weight_decay": lambda: keras.optimizers.Adam(0.01, weight_decay=0.1),
+    "clipnorm": lambda: keras.optimizers.Adam(0.01, clipnorm=0.01),
+    "clipvalue": lambda: keras.optimizers.SGD(0.1, clipvalue=0.001),
+    "global_clipnorm": lambda: keras.optimizers.SGD(0.1, global_clipnorm=0.01),
+    "use_ema": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=2),
+    "gradient_accumulation_steps": lambda: keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
+    "loss_scale_factor": lambda: keras.optimizers.SGD(0.1, loss_scale_factor=8.0),
+    "LossScaleOptimizer": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+    "a schedule": lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
+    "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+    "amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+    **{
+        name: lambda name=name: getattr(keras.optimizers, name)(0.01)
+        for name in ("Adadelta", "Adafactor", "Adagrad", "Adamax", "AdamW", "Ftrl", "Lamb", "Lion", "Nadam", "RMSprop")
+    },
+}
+
+
+def check(optimizer=adam, callback=None, folder=None, metrics=("accuracy",), classic=True, **arguments):
+    """Trains a classifier by Keras and in a model of ours, and compares weights and logs.
+
+    Args:
+        optimizer: function that makes one.
+        callback: function of a folder that makes one.
+        classic: whether to compare classic epochs too, in which the step is Keras' own.
+        **arguments: of `fit`.
+    """
+    network = classifier()
+    start, altered = network.get_weights(), fixed()
+
+    def train(model, x, *plan, **compiled):
+        network.set_weights(start)
+        keras.utils.set_random_seed(1)
+        # Op by op: to trace the graphs would take longer than to run them.
+        model.compile(optimizer(), loss=CROSS_ENTROPY, metrics=list(metrics), run_eagerly=True, **compiled)
+        own = [callback(folder)] if callback else []
+        keywords = {"epochs": EPOCHS, "shuffle": False, "verbose": 0, **arguments}
+        history = model.fit(x, Y, callbacks=[*own, *plan], **keywords).history
+        return history, network.get_weights()
+
+    x_altered = keras.ops.convert_to_numpy(altered(X))
+    on_fixed_s = FriendlyModel(network, altered, phases="batch")
+    plan = DevelopmentalPlan(0.0, EPOCHS, first_simplified_epoch=1)
+    pairs = [((network, x_altered), (on_fixed_s, X, plan))]
+    if classic:
+        pairs.append(((network, X), (FriendlyModel(network, mlp(FEATURES)), X, DevelopmentalPlan(1.0, 0))))
+    for theirs, ours in pairs:
+        (logs, weights), (our_logs, our_weights) = train(*theirs), train(*ours, auxiliary_optimizer="sgd")
+        for name in logs:
+            if "validation_split" not in arguments or not name.startswith("val_"):  # that is on unaltered data
+                close(our_logs[name], logs[name], name)
+        for got, want in zip(our_weights, weights, strict=True):
+            close(got, want, "weights")
+
+
+def close(got, want, what):
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=what)
+
+
+@pytest.mark.parametrize("argument", FIT)
+def test_fit_takes_the_arguments_of_keras(argument):
+    check(**FIT[argument])
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_work_as_ever(name, tmp_path):
+    optimizer = OPTIMIZERS["use_ema"] if name == "SwapEMAWeights" else adam
+    check(optimizer, CALLBACKS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_work_as_ever(name):
+    check(OPTIMIZERS[name], classic=False)
+
+
+@pytest.mark.parametrize("metrics", [["accuracy", "sparse_categorical_crossentropy"], []])
+def test_metrics_work_as_ever(metrics):
+    check(metrics=metrics)
+
+
+METHODS = {
+    "NFT": lambda: (
+        FriendlyModel(classifier(), mlp(FEATURES)),
+        DevelopmentalPlan(1.0, 3),
+        {"auxiliary_optimizer": "sgd"},
+    ),
+    "FT": lambda: (FriendlyTraining(classifier(), 0.1, 0.9), PerturbationPlan(2, 3), {}),
+    "EEF": lambda: (EasyExamplesFirst(classifier()), EasyExamplesPlan(simplification_epochs=3), {}),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_arguments_may_stand_in_their_order(method):
+    model, plan, compiled = METHODS[method]()
+    model.compile("sgd", loss=CROSS_ENTROPY, **compiled)
+    history = model.fit(X, Y, 16, 2, 0, [plan]).history
+    assert len(history["loss"]) == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_exported_is_the_classifier(method, tmp_path):
+    model, plan, compiled = METHODS[method]()
+    model.compile("sgd", loss=CROSS_ENTROPY, **compiled)
+    model.fit(X, Y, verbose=0, callbacks=[plan])
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras exports a SavedModel from TensorFlow and JAX")
+    import tensorflow as tf
+
+    model.export(tmp_path / "exported", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(loaded.serve(X), model.classifier.predict(X, verbose=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_classifier_with_steps_of_its_own_is_refused(method):
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+        def compute_loss(self, *args, **kwargs):
+            return keras.ops.zeros(())
+
+    kind = type(METHODS[method]()[0])
+    arguments = {"NFT": (mlp(FEATURES),), "FT": (0.1, 0.9), "EEF": ()}[method]
+    with pytest.raises(ValueError, match="a Own, has a compute_loss of its own, which would not be called"):
+        kind(Own(), *arguments)
+
+
+def test_networks_that_train_a_layer_together_are_refused():
+    shared = layers.Dense(FEATURES)
+    x = keras.Input((FEATURES,))
+    network = keras.Model(x, layers.Dense(CLASSES)(shared(x)))
+    with pytest.raises(ValueError, match="theta and w must be apart, but both networks train .*kernel"):
+        FriendlyModel(network, keras.Model(x, shared(x)))
+
+
+class Crash(keras.callbacks.Callback):
+    """A power cut as an epoch begins."""
+
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.index:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("index", [2, 3, 5])
+@pytest.mark.parametrize("phases", ["epoch", "joint"])
+def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, phases, tmp_path):
+    def train(*callbacks):
+        keras.utils.set_random_seed(3)
+        model = FriendlyModel(classifier(), mlp(FEATURES), phases=phases)
+        model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+        plan = DevelopmentalPlan(1.0, 3)
+        model.fit(X, Y, batch_size=9, epochs=6, shuffle=False, verbose=0, callbacks=[*callbacks, plan])
+        return model.get_weights()
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    undisturbed = train()
+    with pytest.raises(InterruptedError):
+        train(backup(), Crash(index))
+    for got, want in zip(train(backup()), undisturbed, strict=True):
+        close(got, want, "weights")
+
+
+def test_weights_stored_after_the_drop_are_loaded_into_a_new_model(tmp_path):
+    models = [FriendlyModel(classifier(), mlp(FEATURES)) for _ in range(2)]
+    for model in models:
+        model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+    models[0].fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 2)])
+    models[0].save_weights(tmp_path / "m.weights.h5")
+    models[1].load_weights(tmp_path / "m.weights.h5")
+    assert models[1].auxiliary is None
+    for got, want in zip(models[1].get_weights(), models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+@pytest.mark.parametrize("data", ["arrays", "a generator"])
+def test_an_auxiliary_network_that_is_not_built_trains(phases, data):
+    network = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(FEATURES)])
+    model = FriendlyModel(keras.Sequential([layers.Dense(CLASSES)]), network, phases=phases)
+    model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+    given = (X, Y) if data == "arrays" else (((X, Y) for _ in range(9)),)
+    if data == "a generator" and phases == "epoch":
+        with pytest.raises(ValueError, match="reads the data twice"):
+            model.fit(*given, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+        return
+    steps = {"steps_per_epoch": 2} if len(given) == 1 else {}
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[DevelopmentalPlan(1.0, 4)])
+    before = [weight.copy() for weight in network.get_weights()]
+    keywords = {"initial_epoch": 1, "epochs": 3, "verbose": 0, **steps}
+    history = model.fit(*given, callbacks=[DevelopmentalPlan(1.0, 4)], **keywords).history
+    assert any((a != b).any() for a, b in zip(before, network.get_weights(), strict=True))
+    assert np.isfinite(history["auxiliary_loss"]).all()
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_an_auxiliary_network_that_is_frozen_alters_the_data_and_stays_and_that_is_said(phases, caplog):
+    network = fixed()
+    before = network.get_weights()
+    model = FriendlyModel(classifier(), network, phases=phases)
+    model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    assert history["perturbation"][1] > 0 and "no trainable weights" in caplog.text
+    for got, want in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+class Unused(keras.Model):
+    """A network with a layer that its output does not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = layers.Dense(FEATURES), layers.Dense(FEATURES)
+
+    def build(self, shape):
+        self.used.build(shape)
+        self.unused.build(shape)
+
+    def call(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_variable_without_a_gradient_stays(phases):
+    network = Unused()
+    network.build((None, FEATURES))
+    before = network.unused.get_weights()
+    model = FriendlyModel(classifier(), network, phases=phases)
+    model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    for got, want in zip(network.unused.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_layers_that_are_unfrozen_between_compile_and_fit_are_trained():
+    network, auxiliary = classifier(), mlp(FEATURES)
+    network.layers[0].trainable = auxiliary.layers[1].trainable = False
+    model = FriendlyModel(network, auxiliary)
+    model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+    network.layers[0].trainable = auxiliary.layers[1].trainable = True
+    before = [network.layers[0].get_weights()[0], auxiliary.layers[1].get_weights()[0]]
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    after = [network.layers[0].get_weights()[0], auxiliary.layers[1].get_weights()[0]]
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_the_losses_of_several_outputs_sum_to_the_loss(phases):
+    x = keras.Input((FEATURES,))
+    outputs = {"a": layers.Dense(CLASSES, name="a")(x), "b": layers.Dense(1, name="b")(x)}
+    model = FriendlyModel(keras.Model(x, outputs), mlp(FEATURES), phases=phases)
+    model.compile(adam(), adam(), loss={"a": CROSS_ENTROPY, "b": "mse"})
+    y = {"a": Y, "b": X[:, :1]}
+    # Keras' own means of the outputs' losses do not weight a last minibatch that is smaller.
+    history = model.fit(X, y, batch_size=12, epochs=4, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    close(np.array(history["a_loss"]) + history["b_loss"], history["loss"], phases)
+
+
+def test_validation_split_cuts_labels_in_a_dictionary():
+    x = keras.Input((FEATURES,))
+    outputs = {"a": layers.Dense(CLASSES, name="a")(x), "b": layers.Dense(1, name="b")(x)}
+    model = FriendlyModel(keras.Model(x, outputs), mlp(FEATURES))
+    model.compile(adam(), adam(), loss={"a": CROSS_ENTROPY, "b": "mse"})
+    y = {"a": Y, "b": X[:, :1]}
+    history = model.fit(X, y, epochs=3, validation_split=0.25, verbose=0, callbacks=[DevelopmentalPlan(1.0, 2)]).history
+    close(np.array(history["val_a_loss"]) + history["val_b_loss"], history["val_loss"], "validation")
+
+
+def test_images_without_the_axis_of_their_channel_train_as_keras_takes_them():
+    x = keras.Input((4, 4, 1))
+    network = keras.Model(x, layers.Dense(CLASSES)(layers.Flatten()(x)))
+    model = FriendlyModel(network, keras.Model(x, layers.Conv2D(1, 3, padding="same")(x)))
+    model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+    images = RNG.normal(size=(N, 4, 4)).astype("float32")
+    history = model.fit(images, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    assert model.simplify(images).shape == images.shape and history["perturbation"][1] > 0
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_what_layers_add_counts_in_every_loss_once(phases):
+    class AddsOne(layers.Layer):
+        def call(self, x):
+            self.add_loss(1.0 + 0.0 * keras.ops.sum(x))
+            return x
+
+    def network(outputs, adds):
+        x = keras.Input((FEATURES,))
+        h = layers.Dense(outputs, kernel_initializer="ones")(x)
+        return keras.Model(x, AddsOne()(h) if adds else h)
+
+    histories = []
+    for of_f, of_s in ((0, 0), (1, 0), (0, 1)):
+        model = FriendlyModel(network(CLASSES, of_f), network(FEATURES, of_s), phases=phases)
+        model.compile(keras.optimizers.SGD(1e-9), keras.optimizers.SGD(1e-9), loss=CROSS_ENTROPY)
+        plan = DevelopmentalPlan(1e-6, 3)
+        histories.append(model.fit(X, Y, shuffle=False, epochs=2, verbose=0, callbacks=[plan]).history)
+    plain, of_f, of_s = ({name: np.array(logs) for name, logs in history.items()} for history in histories)
+    close(of_f["loss"] - plain["loss"], [1.0, 1.0], phases)
+    close(of_f["auxiliary_loss"] - plain["auxiliary_loss"], [0.0, 1.0], phases)
+    close(of_s["loss"] - plain["loss"], [0.0, 0.0], phases)
+    close(of_s["auxiliary_loss"] - plain["auxiliary_loss"], [0.0, 1.0], phases)
+
+
+@pytest.mark.parametrize("kind", [FriendlyModel, FriendlyTraining, EasyExamplesFirst])
+def test_half_precision_predictions_are_the_classifier_s(kind):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(8, dtype="float32"), layers.Dense(CLASSES)])
+        arguments = {FriendlyModel: (mlp(FEATURES),), FriendlyTraining: (0.1, 0.9), EasyExamplesFirst: ()}[kind]
+        model = kind(network, *arguments)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(model.predict(X * 1.0001, verbose=0), network.predict(X * 1.0001, verbose=0))
+
+
+def losses():
+    class Weighted(keras.losses.Loss):
+        """A loss without `get_config`, whose constructor takes no name."""
+
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def call(self, y, y_pred):
+            return keras.ops.square(y - y_pred)[:, 0] * (1 + (self.weight - 1) * y[:, 0])
+
+    binary, steps = (X[:, 0] > 0).astype("float32"), (X > 0).astype("int32")
+    sequence = [keras.Input((FEATURES, 1)), layers.Conv1D(2, 1)]
+    return {
+        "a name": ([keras.Input((FEATURES,)), layers.Dense(1, "sigmoid")], "binary_crossentropy", X, binary),
+        "a function": (
+            [keras.Input((FEATURES,)), layers.Dense(1)],
+            lambda y, p: keras.ops.mean(keras.ops.square(y - p), -1),
+            X,
+            binary,
+        ),
+        "a scalar": (
+            [keras.Input((FEATURES,)), layers.Dense(1)],
+            lambda y, p: keras.ops.mean(keras.ops.square(y - p)),
+            X,
+            binary[:, None],
+        ),
+        "an own class": ([keras.Input((FEATURES,)), layers.Dense(1)], Weighted(50.0), X, binary[:, None]),
+        "a label per step": (sequence, CROSS_ENTROPY, X[..., None], steps),
+    }
+
+
+@pytest.mark.parametrize("loss", losses())
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_easiest_examples_are_those_of_the_loss_that_keras_trains_with(loss, weighted):
+    stack, loss, x, y = losses()[loss]
+    network = keras.Sequential(stack)
+    model = EasyExamplesFirst(network)
+    for each in (network, model):
+        each.compile("sgd", loss)
+    weights = [WEIGHTS] if weighted else []
+    plan = EasyExamplesPlan((x, y, *weights), first_fraction=0.25, simplification_epochs=4)
+    plan.set_model(model)
+    plan.on_train_begin()
+    plan.on_epoch_begin(0)
+    alone = [network.test_on_batch(*(array[i : i + 1] for array in (x, y, *weights))) for i in range(N)]
+    assert set(np.flatnonzero(plan.kept)) == set(np.argsort(alone)[: N // 4])
+
+
+def test_a_plan_of_easy_examples_takes_the_arrays_of_fit():
+    networks = [classifier(), classifier()]
+    networks[1].set_weights(networks[0].get_weights())
+    histories = []
+    for network, given in zip(networks, ("fit", "plan"), strict=True):
+        model = EasyExamplesFirst(network)
+        model.compile(adam(), CROSS_ENTROPY)
+        plan = EasyExamplesPlan(None if given == "fit" else (X, Y), None, 0.25, 3)
+        data = (
+            dict(x=X, y=Y, batch_size=9, shuffle=False)
+            if given == "fit"
+            else dict(x=plan.minibatches(9, shuffle=False))
+        )
+        histories.append(model.fit(**data, epochs=4, verbose=0, callbacks=[plan]).history)
+    close(histories[0]["loss"], histories[1]["loss"], "loss")
+    for a, b in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_minibatches_that_are_not_the_plan_s_are_refused():
+    model = EasyExamplesFirst(classifier())
+    model.compile("sgd", CROSS_ENTROPY)
+    with pytest.raises(
+        ValueError, match=r"give fit arrays x and y, or plan.minibatches\(batch_size\), got a generator"
+    ):
+        model.fit(((X, Y) for _ in range(3)), verbose=0, callbacks=[EasyExamplesPlan((X, Y), None, 0.5, 3)])
+
+
+def test_labels_of_several_classes_are_refused_by_friendly_training():
+    model = FriendlyTraining(classifier(), 0.1, 0.9)
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    y = np.ones((N, CLASSES), "float32")
+    with pytest.raises(ValueError, match=r"needs one class per example, got the labels \[1.0, 1.0, 1.0\]"):
+        model.fit(X, y, verbose=0, callbacks=[PerturbationPlan(2, 3)])
+
+
+def test_a_callback_that_moves_one_learning_rate_of_two_is_told(caplog):
+    model = FriendlyModel(classifier(), mlp(FEATURES))
+    model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
+    callbacks = [DevelopmentalPlan(1.0, 2), keras.callbacks.LearningRateScheduler(schedule)]
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=callbacks)
+    assert "LearningRateScheduler changes the learning rate of the classifier's optimizer alone" in caplog.text
