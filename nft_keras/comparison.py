@@ -172,6 +172,8 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
     plan = next((callback for callback in callbacks if isinstance(callback, EasyExamplesPlan)), None)
     data, last = _SeededMinibatches(x, y, batch_size, seed, plan), {}
     if plan is not None:
+        if plan.examples is None:
+            plan.choose_among(x, y)
         plan.takes(data)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
     # Before pictures are drawn, and the best epoch's weights come back.

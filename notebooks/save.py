@@ -1,6 +1,7 @@
 """Runs the notebooks beside this file and saves their outputs: python notebooks/save.py [NAME...]"""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def execute(path, folder, seconds=1200, **parameters):
     )
     client.execute(env=environment)
     for cell in notebook.cells:
-        if "import keras" in cell.source:
+        if re.search(r"^(import|from) (keras|nft_keras)\b", cell.source, re.M):
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata.language_info = {"name": "python"}
     return notebook

@@ -134,12 +134,17 @@ def test_every_method_of_the_package_and_a_loss_of_ones_own_can_be_compared():
     assert [row[0] for row in cells(str(table))] == ["method", *methods]
 
 
+def of_these():
+    return compiled(EasyExamplesFirst(build())), EasyExamplesPlan(first_fraction=0.3, simplification_epochs=3)
+
+
 def test_easy_examples_come_first_alike_from_arrays_and_from_a_dataset():
-    methods = {"arrays": eef, "dataset": lambda: eef(as_dataset=True), "all": lambda: eef(1.0)}
-    one, other, everything = (
+    methods = {"arrays": eef, "dataset": lambda: eef(as_dataset=True), "these": of_these, "all": lambda: eef(1.0)}
+    one, other, these, everything = (
         t["history"] for t in compare(methods, X, Y, epochs=3, **{**DATA, "seeds": [0]}).trainings
     )
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    for same in (other, these):
+        assert one["loss"] == pytest.approx(same["loss"], rel=1e-5)
     assert one["loss"][0] != pytest.approx(everything["loss"][0], rel=1e-3)
 
 

@@ -23,12 +23,13 @@ SMALL = {
     ),
 }
 SEEDS_OF_TABLE = {
-    "two_moons": r"^\| (\d) \| [\d.]+ \| [\d.]+ \| [+-][\d.]+ \|$",
-    "your_own_data": r"^\| (\d) \|(?: [\d.]+ \|){4}$",
+    "two_moons": r"^NFT seed (\d): test error [\d.]+ %, epoch \d+$",
+    "your_own_data": r"^NFT seed (\d): test error [\d.]+ %, epoch \d+$",
     "reproduce_a_cell": r"^\[\d/\d\] cnn-b NFT seed (\d)  test error [\d.]+ %",
 }
+GIF = "data:image/gif;base64,R0lGOD"
 PICTURES = {
-    "two_moons": ["data:image/gif;base64,R0lGOD", "image/png", "image/png"],
+    "two_moons": [GIF, "image/png", "image/png", GIF, "image/png"],
     "your_own_data": ["image/png"],
     "reproduce_a_cell": ["image/png"] * 3,
 }
