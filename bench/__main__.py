@@ -1,8 +1,9 @@
 """Measures nft_keras beside a plain PyTorch eager loop: python -m bench [SECTION ...] [--out DIR] [--quick]
 
 Sections: steps (CT and NFT, the three phases, the floor), drop (after the drop against `keras.Model.fit`), others (FT
-and EEF), kernels (what a step is made of), profile (where a step's time goes), memory (and start-up), scaling (batch
-size, width, number of examples), pipeline. They need `pip install -e '.[bench]'`.
+and EEF), backends (CT and NFT on each of Keras' back ends), kernels (what a step is made of), profile (where a step's
+time goes), memory (and start-up), scaling (batch size, width, number of examples), pipeline. They need
+`pip install -e '.[bench]'`.
 
 python -m bench calibrate measures no cost, but how hard the generated data sets are; see its --help.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SECTIONS = ("steps", "drop", "others", "kernels", "profile", "memory", "scaling", "pipeline")
+SECTIONS = ("steps", "drop", "others", "backends", "kernels", "profile", "memory", "scaling", "pipeline")
 
 
 def main(arguments=None):
@@ -33,9 +34,10 @@ def main(arguments=None):
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
 
-    from bench import costs, kernels, measure, operations, report, steps
+    from bench import backends, costs, kernels, measure, operations, report, steps
 
-    homes = {"steps": steps, "drop": steps, "others": steps, "kernels": kernels, "profile": operations}
+    homes = {"steps": steps, "drop": steps, "others": steps, "backends": backends, "kernels": kernels}
+    homes["profile"] = operations
     functions = {name: getattr(homes.get(name, costs), name) for name in SECTIONS}
     measure.same_threads(options.threads)
     tables = []

@@ -90,6 +90,7 @@ def bandwidth(numbers=2**25, repeat=3):
 
 def machine():
     """Processor, cores, memory and versions, a line of text."""
+    import jax
     import keras
     import tensorflow as tf
     import torch
@@ -99,7 +100,7 @@ def machine():
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     special = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = f"keras {keras.__version__}, tensorflow {tf.__version__}, torch {torch.__version__}"
+    versions = ", ".join(f"{library.__name__} {library.__version__}" for library in (keras, tf, jax, torch))
     return f"{cores()} cores of {processor()} ({', '.join(special)}), {memory:.0f} GiB, {platform.system()}; {versions}"
 
 
@@ -115,6 +116,13 @@ def same_threads(threads=None):
 
     tf.config.threading.set_intra_op_parallelism_threads(threads or cores())
     torch.set_num_threads(threads or cores())
+
+
+def threads():
+    """The number of threads that `same_threads` gave."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def best(function, repeat):

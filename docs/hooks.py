@@ -19,6 +19,8 @@ import types
 import typing
 from pathlib import Path
 
+import yaml
+
 from nft_keras import data
 from nft_keras._registry import imported
 from nft_keras.experiments.classifiers import CLASSIFIERS
@@ -226,6 +228,13 @@ def file(path):
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8').rstrip()}\n```"
 
 
+def backends(path=ROOT / "docs" / "backends.yaml"):
+    """What each back end of Keras does, as the tests run by it."""
+    features = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = [[feature, *("yes" if has else "-" for has in cells.values())] for feature, cells in features.items()]
+    return markdown(["", *(f"`{name}`" for name in next(iter(features.values())))], rows)
+
+
 def readme(path=ROOT / "README.md"):
     """The README, its links as a page of docs/ has them."""
     return re.sub(r"\]\((?!\w+:|#)", "](../", path.read_text(encoding="utf-8").strip())
@@ -273,6 +282,7 @@ GENERATED = {
     "help": command_help,
     "file": file,
     "readme": readme,
+    "backends": backends,
     "bench": bench,
     "summary": summary,
     "against-ct": against_ct,

@@ -1,15 +1,11 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-OF_JAX = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+from tests.backend.features import able, last_line
 
 
 def program(backend, name, *arguments):
@@ -17,15 +13,12 @@ def program(backend, name, *arguments):
 
     A strategy of TensorFlow's that comes after one that ended in an error waits for its collectives for ever.
     """
-    environment = {**os.environ, "KERAS_BACKEND": backend, **(OF_JAX if backend == "jax" else {})}
-    command = [sys.executable, "-m", name, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()[-1]
+    two_devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    return last_line("-m", name, *arguments, backend=backend, **two_devices)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", able("`distribute: mirrored`"))
 def test_two_devices_train_as_one_does_on_the_same_minibatches(backend):
     found = json.loads(program(backend, "tests.backend.two_replicas"))
     cases = {"nft epoch sum", "nft batch mean", "nft joint sum", "ft", "eef"}
@@ -35,7 +28,7 @@ def test_two_devices_train_as_one_does_on_the_same_minibatches(backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", able("`distribute: mirrored`"))
 def test_a_trial_on_two_devices_goes_on_as_it_would_have(tmp_path, backend):
     # The classifier has batch-norm statistics, which are each replica's own within an epoch.
     (tmp_path / "mirrored.yaml").write_text("""\
@@ -51,7 +44,7 @@ training: {epochs: 4, learning_rate: 0.01, batch_size: 64}
 seeds: [0]
 deterministic: true
 """)
-    paths = [str(tmp_path / name) for name in ("mirrored.yaml", "whole", "broken")]
+    paths = [tmp_path / name for name in ("mirrored.yaml", "whole", "broken")]
     assert program(backend, "tests.experiments.train.mirrored", *paths) == "2"
     for method in ("eef", "nft"):
         path = Path("mirrored", "fc-b", method, "seed-0", "classifier.keras")

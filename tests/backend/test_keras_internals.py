@@ -48,6 +48,18 @@ def test_keras_makes_a_train_function_where_there_is_none():
     assert model.train_function is first, f"make_train_function replaces a function that is there; {USE}"
 
 
+def test_keras_makes_the_functions_of_evaluation_and_prediction_where_there_are_none():
+    model = small()
+    for name in ("test_function", "predict_function"):
+        model.evaluate(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
+        model.predict(np.ones((2, 3)), verbose=0)
+        first = getattr(model, name)
+        setattr(model, name, None)
+        model.evaluate(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
+        model.predict(np.ones((2, 3)), verbose=0)
+        assert first is not None and getattr(model, name) not in (None, first), f"{name} is not made anew; {USE}"
+
+
 def test_the_mean_loss_of_keras_is_in_a_metric_called_loss():
     model = small()
     model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)))

@@ -11,6 +11,7 @@ import pytest
 from nft_keras import FriendlyModel, auxiliaries, classifiers
 from nft_keras.cli import run
 from nft_keras.cli.export import FORMATS, ExportError, export, main
+from tests.backend.features import able, last_line
 
 pytestmark = pytest.mark.xdist_group("export")
 RECIPE = """\
@@ -164,22 +165,13 @@ def test_a_missing_package_is_an_error_that_names_the_extra(trial, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("backend", "name", "needed"),
-    [
-        ("jax", "litert", "tensorflow"),
-        ("jax", "onnx", "tensorflow"),
-        ("torch", "tf_saved_model", "tensorflow or jax"),
-        ("torch", "litert", "tensorflow"),
-        ("torch", "onnx", "tensorflow"),
-    ],
+    ("name", "backend"), [(name, backend) for name in FORMATS for backend in able(f"`export --format {name}`")]
 )
-def test_what_a_back_end_does_not_write_is_refused_in_one_line(
-    trial, tmp_path, monkeypatch, capsys, backend, name, needed
-):
-    monkeypatch.setattr("nft_keras.cli.export.backend_name", lambda: backend)
+def test_what_a_back_end_exports_computes_what_the_classifier_does(trial, tmp_path, name, backend):
     out = tmp_path / f"a{Path(FORMATS[name][0]).suffix}"
-    assert main([str(trial), "--format", name, "--out", str(out)]) == 2
-    assert capsys.readouterr().err == f"{name} needs KERAS_BACKEND={needed}, got {backend}\n" and not out.exists()
+    assert last_line("-m", "nft_keras", "export", trial, "--format", name, "--out", out, backend=backend) == str(out)
+    expected = keras.saving.load_model(trial / "classifier.keras").predict(X, verbose=0)
+    np.testing.assert_allclose(RUNTIMES[name](out, X), expected, rtol=0, atol=1e-5)
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line(trial, tmp_path, capsys):

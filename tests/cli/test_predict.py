@@ -11,6 +11,7 @@ from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.cli.export import ExportError
 from nft_keras.cli.predict import main, predict
+from tests.backend.features import able, last_line
 
 pytestmark = pytest.mark.xdist_group("predict")
 TRAINING = """
@@ -216,3 +217,12 @@ def test_a_folder_without_a_whole_trial_is_refused(trials, tmp_path):
     (tmp_path / "preprocessing.json").write_text(json.dumps(config))
     with pytest.raises(data.DataError, match=r"preprocessing.json is for inputs \(1,\) and 2 classes, the classifier"):
         predict(tmp_path, table)
+
+
+@pytest.mark.parametrize("backend", able("`predict`"))
+def test_every_back_end_predicts_what_the_classifier_does(trials, backend):
+    found, folder = trials
+    (folder / "point.csv").write_text("x,y\n0.5,-0.25\n")
+    said = last_line("-m", "nft_keras", "predict", found["moons"], folder / "point.csv", backend=backend)
+    expected = own(found["moons"], np.array([[0.5, -0.25]], "float32"))
+    np.testing.assert_allclose([float(p) for p in said.split(",")[3:]], expected[0], atol=1e-5)

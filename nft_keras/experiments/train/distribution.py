@@ -144,7 +144,7 @@ def strategy(name):
         from nft_keras.backend.jax import DataParallel
 
         devices = DataParallel()
-        return devices if devices.num_model_replicas > 1 else tf.distribute.get_strategy()
+        return devices if devices.device_mesh.devices.size > 1 else tf.distribute.get_strategy()
     if name == "multi-worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     mirrored = tf.distribute.MirroredStrategy() if name == "mirrored" else None

@@ -1,16 +1,12 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.together.groups import groups
+from tests.backend.features import able, last_line
 
-ROOT = Path(__file__).parents[3]
 RECIPE = """\
 dataset: {name: digits-back-image, label_noise: 0.1}
 classifiers: [cnn-a]
@@ -25,17 +21,11 @@ seeds: [0, 1, 2]
 """
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """What the program says of the trials that it ran in both ways, on JAX."""
-    # To optimize what is compiled would take longer than to run it as it is.
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.experiments.train.on_jax", str(tmp_path_factory.mktemp("jax"))],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module", params=able("`run --vectorize`"))
+def trained(request, tmp_path_factory):
+    """What the program says of the trials that it ran in both ways."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return json.loads(last_line("-m", "tests.experiments.train.on_jax", folder, backend=request.param))
 
 
 @pytest.mark.slow
@@ -79,7 +69,6 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
 @pytest.mark.parametrize(
     "backend, arguments, message",
     [
-        ("tensorflow", ["--methods", "ct"], "set KERAS_BACKEND=jax"),
         ("jax", [], "eef does not train in one compiled program with others, ct, ft, nft do; leave it out"),
         ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
         ("jax", ["--methods", "ct", "--set", "distribute=mirrored"], "not with distribute: mirrored; give none"),

@@ -17,6 +17,7 @@ import pytest
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import distribution as distribute
+from tests.backend.features import able
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[3]
@@ -60,15 +61,15 @@ def start(recipe, out, *more, **environment):
     )  # fmt: skip
 
 
-def start_workers(recipe, out):
+def start_workers(recipe, out, backend):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in (0, 1)]
-    return [start(recipe, out, TF_CONFIG=json.dumps(task)) for task in tasks]
+    return [start(recipe, out, KERAS_BACKEND=backend, TF_CONFIG=json.dumps(task)) for task in tasks]
 
 
-def kill_one(recipe, out, victim, method):
+def kill_one(recipe, out, victim, method, backend):
     """Kills one of the two workers while a method's data are altered; returns what the other one says."""
-    workers = start_workers(recipe, out)
+    workers = start_workers(recipe, out, backend)
     state = out / "workers" / "fc-a" / method / "seed-0" / "backup" / "state.json"
     end = time.monotonic() + 300
     while time.monotonic() < end and not state.exists() and all(w.poll() is None for w in workers):
@@ -86,16 +87,17 @@ def history(folder):
 
 
 @pytest.mark.slow
-def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path):
+@pytest.mark.parametrize("backend", able("`distribute: multi-worker`"))
+def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path, backend):
     recipe, out = tmp_path / "workers.yaml", tmp_path / "two"
     recipe.write_text(RECIPE)
     alone = start(recipe, tmp_path / "one", "--set", "distribute=none")
     for victim, method in ((1, "eef"), (0, "nft")):
-        code, stderr = kill_one(recipe, out, victim, method)
+        code, stderr = kill_one(recipe, out, victim, method, backend)
         said = [line for line in stderr.splitlines() if line.startswith("failed: ")]
         assert code == 1 and len(said) == 1 and "Traceback" not in stderr, stderr
         assert said[0].endswith("the same command on every worker goes on after the last finished epoch")
-    workers = start_workers(recipe, out)
+    workers = start_workers(recipe, out, backend)
     said = [worker.communicate(timeout=300) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert "written to" in said[0][0] and "worker 1 is done" in said[1][0]

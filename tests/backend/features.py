@@ -1,0 +1,38 @@
+"""docs/backends.yaml, what each back end does, as the tests run by it; and processes on another back end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FEATURES = yaml.safe_load((ROOT / "docs" / "backends.yaml").read_text(encoding="utf-8"))
+TESTED = set()  # the features of which the modules of tests that are imported asked
+
+
+def able(feature):
+    """The back ends that have a feature: a test of it runs on each."""
+    TESTED.add(feature)
+    return [name for name, has in FEATURES[feature].items() if has]
+
+
+def unable():
+    """(feature, back end) of all that is to be refused."""
+    return [(feature, name) for feature, cells in FEATURES.items() for name, has in cells.items() if not has]
+
+
+def python(*arguments, backend, **environment):
+    """A finished Python process, whose Keras has that back end."""
+    # To optimize what JAX compiles would take longer than to run it as it is.
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
+
+
+def last_line(*arguments, backend, **environment):
+    """What a Python process that has to end well prints last."""
+    done = python(*arguments, backend=backend, **environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()[-1]
