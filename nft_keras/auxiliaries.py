@@ -110,14 +110,49 @@ def _double_conv(x, middle, filters):
     return x
 
 
-def takes_labels(auxiliary: keras.Model) -> bool:
-    """Whether an auxiliary network is label-conditioned: it has two inputs, or says so by `label_conditioned`."""
-    inputs = getattr(auxiliary, "inputs", None)
-    return len(inputs) == 2 if inputs else getattr(auxiliary, "label_conditioned", False)
+def altered_by(auxiliary: keras.Model, x: Any, y: Any = None, training: bool = False) -> Any:
+    """What an auxiliary network makes of x: s(x, theta).
+
+    Args:
+        auxiliary: the network; label-conditioned if it has one input more than x has tensors, or says so by
+            `label_conditioned`.
+        x: float tensor (batch, ...), or a list of several.
+        y: labels of the minibatch; needed if it is label-conditioned.
+        training: bool, the mode of the network.
+
+    Returns:
+        Tensors of the shapes and dtypes of x.
+
+    Raises:
+        ValueError: if labels are needed and missing, or the network's outputs are not as many, or not of these shapes.
+    """
+    tensors, inputs = keras.tree.flatten(x), getattr(auxiliary, "inputs", None)
+    conditioned = len(inputs) == len(tensors) + 1 if inputs else getattr(auxiliary, "label_conditioned", False)
+    outputs = keras.tree.flatten(
+        auxiliary([*tensors, labels_for(auxiliary, y)] if conditioned else x, training=training)
+    )
+    if len(outputs) != len(tensors):
+        raise ValueError(
+            f"the auxiliary network must have an output for each tensor of x, got {len(outputs)} for {len(tensors)}"
+        )
+    return keras.tree.pack_sequence_as(x, [_like(of, each) for of, each in zip(tensors, outputs, strict=True)])
+
+
+def _like(x, output):
+    """An output in the shape and dtype of x."""
+    if len(output.shape) == len(x.shape) + 1 and output.shape[-1] == 1:
+        output = ops.squeeze(output, -1)  # Keras, too, takes images without the axis of a single channel
+    if len(output.shape) != len(x.shape) or any(
+        a != b for a, b in zip(output.shape, x.shape, strict=True) if None not in (a, b)
+    ):
+        raise ValueError(
+            f"the auxiliary network's output must have the shape of x, got {output.shape} for x of {x.shape}"
+        )
+    return ops.cast(output, x.dtype)
 
 
 def labels_for(auxiliary: keras.Model, y: Any) -> Any:
-    """Labels in the form of a label-conditioned network's second input: class indices or one-hot.
+    """Labels in the form of a label-conditioned network's last input: class indices or one-hot.
 
     Args:
         auxiliary: the network.
@@ -134,7 +169,7 @@ def labels_for(auxiliary: keras.Model, y: Any) -> Any:
     inputs = getattr(auxiliary, "inputs", None)
     if not inputs:
         return y
-    wanted = tuple(inputs[1].shape[1:])
+    wanted = tuple(inputs[-1].shape[1:])
     if len(y.shape) == 2 and y.shape[1] == 1:
         y = ops.squeeze(y, 1)
     if len(y.shape) == 2 and wanted in ((), (1,)):

@@ -14,6 +14,7 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals
 from nft_keras.laws import LAWS, progress
+from nft_keras.places import WholeInput, any_tensor, place
 
 
 class Plan(keras.callbacks.Callback):
@@ -91,28 +92,35 @@ class SimplifyingModel(keras_internals.Model):
 
     Args:
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
+        alters: where data are altered. None: x is a single tensor, and altered itself. A str, or several: names of
+            inputs, of which x has more (keys of a dict, or, in the order of the classifier's inputs, a tuple); the
+            others pass. Or the name of a layer whose output is altered, as of an `Embedding` for x of token numbers.
         **kwargs: `keras.Model`'s.
 
     Attributes:
         simplifying: bool, whether a training step alters the data now.
 
     Raises:
-        TypeError: if the classifier is not a `keras.Model`.
-        ValueError: if the classifier has steps of its own (`train_step`, `compute_loss`, ...), which nobody would call.
+        TypeError: if the classifier is not a `keras.Model`, or alters no name.
+        ValueError: if the classifier has steps of its own (`train_step`, `compute_loss`, ...), which nobody would call,
+            or not what alters names.
     """
 
     arguments = ()  # names of the constructor's arguments beside the networks, which are attributes too
     training_logs = ()  # names that only training logs
     plan_class = None
 
-    def __init__(self, classifier: keras.Model, **kwargs: Any) -> None:
+    def __init__(self, classifier: keras.Model, alters: str | list[str] | None = None, **kwargs: Any) -> None:
         # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
         super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
         _refuse_own_steps(classifier)
         self.classifier = classifier
-        self._aside = keras_internals.Untracked(simplifying=False, train_functions={}, optimized={}, plan=None)
+        self.alters = list(alters) if isinstance(alters, tuple) else alters
+        self._aside = keras_internals.Untracked(
+            simplifying=False, train_functions={}, optimized={}, plan=None, place=place(self.alters, classifier)
+        )
         self.built = classifier.built
 
     @property
@@ -120,9 +128,25 @@ class SimplifyingModel(keras_internals.Model):
         """The `Plan` that `fit` follows, or followed last; None before."""
         return self._aside.plan
 
+    @property
+    def place(self) -> WholeInput:
+        """Where data are altered, as `alters` says."""
+        return self._aside.place
+
     def simplify(self, x: Any, y: Any = None) -> Any:
-        """Altered data: here x as it is; a method that alters x says how."""
-        return ops.convert_to_tensor(x)
+        """Altered data, at their `place`: here as they are; a method that alters them says how."""
+        return self.place.of(self, x)
+
+    def classify(self, x: Any, altered: Any, training: bool = False) -> Any:
+        """Predictions for x whose data are altered, f(x~, w).
+
+        Args:
+            x: a minibatch as `fit` has it.
+            altered: what is at `place` instead, as of `simplify`.
+            training: bool, the mode of the classifier.
+        """
+        with self.place.altered(x, altered) as seen:
+            return self(seen, training=training)
 
     def networks(self) -> list[keras.Model]:
         """The networks that training has now, a list: the classifier, and what a method has beside it."""
@@ -162,7 +186,7 @@ class SimplifyingModel(keras_internals.Model):
     ) -> Any:
         """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
-        return backend.weighted(loss, x) if training else loss
+        return backend.weighted(loss, any_tensor(x)) if training else loss
 
     def unlogged_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = False) -> Any:
         """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
@@ -238,7 +262,7 @@ class SimplifyingModel(keras_internals.Model):
         """The configuration that `from_config` builds an equal, untrained model from."""
         arguments = {name: getattr(self, name) for name in self.arguments}
         classifier = keras.saving.serialize_keras_object(self.classifier)
-        return {**super().get_config(), "classifier": classifier, **arguments}
+        return {**super().get_config(), "classifier": classifier, "alters": self.alters, **arguments}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
@@ -298,22 +322,13 @@ def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
     return None
 
 
-def as_floats(x: Any) -> Any:
-    """x as a tensor of a floating-point dtype: its own, or float32 for integers.
-
-    Raises:
-        ValueError: if x is not a single tensor or array.
-    """
-    if keras.tree.is_nested(x):
-        raise ValueError(f"the data are altered in a single tensor x, got a {type(x).__name__}")
-    x = ops.convert_to_tensor(x, sparse=False)
-    return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
-
-
 def squared_norms(altered: Any, x: Any) -> Any:
-    """Squared norm of delta = altered - x, one per example, in float32."""
-    delta = ops.cast(altered, "float32") - ops.cast(x, "float32")
-    return ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
+    """Squared norm of delta = altered - x, one per example, in float32; over all tensors, of lists of some."""
+    norms = 0.0
+    for changed, original in zip(keras.tree.flatten(altered), keras.tree.flatten(x), strict=True):
+        delta = ops.cast(changed, "float32") - ops.cast(original, "float32")
+        norms += ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
+    return norms
 
 
 def warn(message: str, *arguments: Any) -> None:

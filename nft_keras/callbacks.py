@@ -17,7 +17,7 @@ import numpy as np
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import tensorflow_for_data
-from nft_keras.base import SimplifyingModel, as_floats, is_dataset
+from nft_keras.base import SimplifyingModel, is_dataset
 
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
 COMPARED = 100
@@ -115,6 +115,10 @@ class SimplificationPicture(Picture):
         """Chooses the epochs."""
         if not isinstance(self.model, SimplifyingModel):
             raise ValueError(f"SimplificationPicture needs a model that alters data, got a {type(self.model).__name__}")
+        if self.model.alters is not None:
+            raise ValueError(
+                f"SimplificationPicture shows x that is altered itself, the model alters {self.model.alters!r}"
+            )
         last = min(_plan_length(self.model), self.params["epochs"])
         self._shown, self._writer = self.epochs or moments(last, MOMENTS), None
 
@@ -254,7 +258,7 @@ def moments(last, n):
 
 def seen(model, x, y=None):
     """Examples as the classifier sees them in training now, altered or as they are: a float32 array."""
-    if isinstance(model, SimplifyingModel) and model.simplifying:
+    if isinstance(model, SimplifyingModel) and model.simplifying and model.alters is None:
         with backend.inference():
             x = model.simplify(x, y)
     return keras.ops.convert_to_numpy(x).astype("float32")
@@ -333,8 +337,8 @@ class Comparison(keras.callbacks.Callback):
     def _reduction(self, x, y):
         with backend.inference():
             losses = [
-                self.model.unlogged_loss(x, y, self.model(each, training=False))
-                for each in (as_floats(x), self.model.simplify(x, y))
+                self.model.unlogged_loss(x, y, self.model.classify(x, each))
+                for each in (self.model.place.of(self.model, x), self.model.simplify(x, y))
             ]
         return float(losses[0]) - float(losses[1])
 

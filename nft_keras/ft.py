@@ -10,8 +10,9 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number
-from nft_keras.base import Plan, SimplifyingModel, as_floats, squared_norms
+from nft_keras.base import Plan, SimplifyingModel, squared_norms
 from nft_keras.callbacks import some_examples
+from nft_keras.places import number_of_examples
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -31,13 +32,17 @@ class FriendlyTraining(SimplifyingModel):
         step: float > 0, size of a gradient step.
         confidence: float in [0, 1], the probability of the true class above which an example is left alone.
         from_logits: bool, whether the classifier's outputs are logits.
+        alters: where data are perturbed. None: x is a single tensor, and perturbed itself. A str: an input's name, of
+            which x has more (a key of a dict, or, in the order of the classifier's inputs, one of a tuple); the others
+            pass. Or the name of a layer whose output is perturbed, as of an `Embedding` for x of token numbers.
 
     Attributes:
         max_steps: scalar int32 `keras.Variable`, the present tau.
 
     Raises:
-        TypeError: if the classifier is not a `keras.Model`.
-        ValueError: for arguments outside these ranges.
+        TypeError: if the classifier is not a `keras.Model`, or alters no name.
+        ValueError: for arguments outside these ranges, a name in alters that the classifier does not have, and whole
+            numbers that shall be perturbed.
 
     Example:
 
@@ -50,9 +55,18 @@ class FriendlyTraining(SimplifyingModel):
     training_logs = ("perturbation", "perturbation_steps")
 
     def __init__(
-        self, classifier: keras.Model, step: float, confidence: float, from_logits: bool = True, **kwargs: Any
+        self,
+        classifier: keras.Model,
+        step: float,
+        confidence: float,
+        from_logits: bool = True,
+        alters: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(classifier, **kwargs)
+        if not (alters is None or isinstance(alters, str)):
+            raise TypeError(f"FriendlyTraining perturbs one tensor: alters must be a name, or None, got {alters!r}")
+        super().__init__(classifier, alters=alters, **kwargs)
+        self.place.check()
         self.step = number("step", step, "a finite number > 0", lambda n: 0 < n < math.inf, float)
         self.confidence = number("confidence", confidence, "in [0, 1]", lambda n: 0 <= n <= 1, float)
         self.from_logits = from_logits
@@ -69,29 +83,31 @@ class FriendlyTraining(SimplifyingModel):
         """Perturbed data x + delta.
 
         Args:
-            x: tensor or array (batch, ...).
+            x: tensor or array (batch, ...), or several, as the classifier takes them.
             y: labels of the batch: class indices (batch,) or (batch, 1), or one-hot (batch, num_classes).
 
         Returns:
-            perturbed: tensor of the shape of x, of its dtype if that is a floating-point one, else float32.
+            perturbed: tensor of the shape of x, or of what `alters` names, of its dtype if that is a floating-point
+                one, else float32.
             steps: int32 tensor (batch,), the steps that each example took.
         """
-        x, y = as_floats(x), ops.convert_to_tensor(y)
-        batch = ops.shape(x)[0]
-        axes = (-1, *(1 for _ in x.shape[1:]))
+        x, y = keras.tree.map_structure(lambda each: ops.convert_to_tensor(each, sparse=False), (x, y))
+        original = self.place.of(self, x)
+        batch = number_of_examples(x)
+        axes = (-1, *(1 for _ in original.shape[1:]))
 
         def unfinished_left(k, delta, unfinished, steps):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
 
-        def one_step(k, delta, unfinished, steps, x, y):
+        def one_step(k, delta, unfinished, steps, x, y, original):
             take, put = backend.unfinished_rows(unfinished, fixed_shapes=self.jit_compile)
-            x, y, going_on, before = take(x), take(y), take(unfinished), take(delta)
+            x, y, original, going_on, before = keras.tree.map_structure(take, (x, y, original, unfinished, delta))
 
             def forward(delta):
-                y_pred = self(x + delta, training=False)
+                y_pred = self.classify(x, original + delta)
                 left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(left, "float32")
-                weights = weights * ops.cast(ops.shape(x)[0], "float32") / ops.maximum(ops.sum(weights), 1.0)
+                weights = weights * ops.cast(number_of_examples(x), "float32") / ops.maximum(ops.sum(weights), 1.0)
                 # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
                 return self.optimizer.scale_loss(loss), left
@@ -104,9 +120,10 @@ class FriendlyTraining(SimplifyingModel):
             unfinished = put(unfinished, left)
             return k + 1, delta, unfinished, steps + ops.cast(unfinished, "int32")
 
-        start = (ops.zeros((), "int32"), ops.zeros_like(x), ops.ones((batch,), "bool"), ops.zeros((batch,), "int32"))
-        _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y))
-        return x + delta, steps
+        none = ops.zeros((batch,), "int32")
+        start = (ops.zeros((), "int32"), ops.zeros_like(original), ops.ones((batch,), "bool"), none)
+        _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y, original))
+        return original + delta, steps
 
     def simplify(self, x: Any, y: Any = None) -> Any:
         """Perturbed data x + delta of `perturb`, without the steps.
@@ -125,9 +142,10 @@ class FriendlyTraining(SimplifyingModel):
             return backend.keras_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         perturbed, steps = self.perturb(x, y)
-        self._perturbation.update_state(squared_norms(perturbed, x))
+        self._perturbation.update_state(squared_norms(perturbed, self.place.of(self, x)))
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
-        return backend.keras_step(self, (perturbed, y, sample_weight))
+        with self.place.altered(x, perturbed) as seen:
+            return backend.keras_step(self, (seen, y, sample_weight))
 
     def _prepare_fit(self, given):
         """Refuses labels that are no class each, as far as they can be seen before training."""

@@ -37,12 +37,13 @@ class RelativePerturbation(keras.metrics.Metric):
         ]
 
     def update_state(self, altered: Any, x: Any) -> None:
-        """Takes a minibatch x (batch, ...) and its altered form."""
-        x = ops.cast(x, "float32")
-        delta = ops.cast(altered, "float32") - x
-        values = (ops.sum(ops.square(delta)), ops.sum(x), ops.sum(ops.square(x)), math.prod(ops.shape(x)))
-        for total, value in zip(self.sums, values, strict=True):
-            total.assign(total + ops.cast(value, "float32"))
+        """Takes a minibatch x (batch, ...), or a list of several tensors, and its altered form."""
+        for changed, original in zip(keras.tree.flatten(altered), keras.tree.flatten(x), strict=True):
+            x = ops.cast(original, "float32")
+            delta = ops.cast(changed, "float32") - x
+            values = (ops.sum(ops.square(delta)), ops.sum(x), ops.sum(ops.square(x)), math.prod(ops.shape(x)))
+            for total, value in zip(self.sums, values, strict=True):
+                total.assign(total + ops.cast(value, "float32"))
 
     def result(self) -> Any:
         """The quotient; 0 where nothing was altered."""

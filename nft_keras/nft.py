@@ -22,12 +22,13 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number, one_of
-from nft_keras.auxiliaries import labels_for, takes_labels
+from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
-from nft_keras.base import Plan, as_floats, as_list, squared_norms, warn
+from nft_keras.base import Plan, as_list, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
+from nft_keras.places import any_tensor, number_of_examples
 from nft_keras.two_networks import TwoNetworks
 from nft_keras.verdict import at_the_drop
 
@@ -60,9 +61,10 @@ class FriendlyModel(TwoNetworks):
 
     Args:
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
-        auxiliary: `keras.Model` that maps x to the shape of x, or, with two inputs, [x, y] (label-conditioned; y comes
-            as class indices, or one-hot if that is its second input's shape). A subclassed one says
-            `label_conditioned = True`. None: classic training, or already dropped; nothing is logged of altered data.
+        auxiliary: `keras.Model` that maps x, or what `alters` names of it, to the same shape (several: a list to a
+            list), or, with one input more, [x, y] (label-conditioned; y comes as class indices, or one-hot if that is
+            its last input's shape). A subclassed one says `label_conditioned = True`. None: classic training, or
+            already dropped; nothing is logged of altered data.
         penalty: "sum", Eq. 4: the squared norm of delta, averaged over the batch; or "mean": averaged over the
             elements of x too, so that eta does not depend on the input's size. It is never sample-weighted.
         phases: "epoch", Algorithm 1: a whole pass over the data for theta, then one for w; `fit` then reads the data
@@ -72,6 +74,10 @@ class FriendlyModel(TwoNetworks):
             batch-norm statistic moves and no dropout mask is at work. "training", as in the authors' code: batch norm
             by the minibatch, with moving statistics that move, and dropout; the weights do not move. phases="joint" has
             it in training mode either way.
+        alters: where data are altered. None: x is a single tensor, and altered itself. A str, or several: names of
+            inputs, of which x has more (keys of a dict, or, in the order of the classifier's inputs, a tuple); the
+            others pass. Or the name of a layer whose output is altered, as of an `Embedding` for x of token numbers:
+            x~ is made there, and gradients of the weights before it pass by the change as if it were a constant.
 
     Attributes:
         eta: scalar float32 `keras.Variable`, the present weight of the penalty.
@@ -81,9 +87,9 @@ class FriendlyModel(TwoNetworks):
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: for an unknown penalty, phases or classifier_mode, for networks that train a variable together, and
-            from `fit` without a `DevelopmentalPlan` among the callbacks, or for data that can be read only once with
-            phases="epoch".
+        ValueError: for an unknown penalty, phases, classifier_mode or name in alters, for whole numbers that shall be
+            altered, for networks that train a variable together, and from `fit` without a `DevelopmentalPlan` among the
+            callbacks, or for data that can be read only once with phases="epoch".
 
     Example:
 
@@ -109,9 +115,10 @@ class FriendlyModel(TwoNetworks):
         penalty: str = "sum",
         phases: str = "epoch",
         classifier_mode: str = "inference",
+        alters: str | list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(classifier, auxiliary, **kwargs)
+        super().__init__(classifier, auxiliary, alters=alters, **kwargs)
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
@@ -145,30 +152,21 @@ class FriendlyModel(TwoNetworks):
         """Simplified data x~ = s(x, theta) (Eq. 3); x itself once the auxiliary network was dropped.
 
         Args:
-            x: tensor or array (batch, ...), as the classifier takes it.
+            x: tensor or array (batch, ...), or several, as the classifier takes them.
             y: labels of the batch; needed if the auxiliary network is label-conditioned.
             training: bool, the mode of the auxiliary network (batch norm, dropout).
 
         Returns:
-            A tensor of the shape of x, and of its dtype if that is a floating-point one, else float32.
+            A tensor of the shape of x, and of its dtype if that is a floating-point one, else float32; with `alters`
+            what it names is altered and returned: a tensor, or for several names a list.
 
         Raises:
             ValueError: if labels are needed and missing, or the auxiliary network's output has not the shape of x.
         """
-        if self.auxiliary is None:
-            return ops.convert_to_tensor(x)
-        x = as_floats(x)
-        inputs = [x, labels_for(self.auxiliary, y)] if takes_labels(self.auxiliary) else x
-        simplified = self.auxiliary(inputs, training=training)
-        if len(simplified.shape) == len(x.shape) + 1 and simplified.shape[-1] == 1:
-            simplified = ops.squeeze(simplified, -1)  # Keras, too, takes images without the axis of a single channel
-        if len(simplified.shape) != len(x.shape) or any(
-            a != b for a, b in zip(simplified.shape, x.shape, strict=True) if None not in (a, b)
-        ):
-            raise ValueError(
-                f"the auxiliary network's output must have the shape of x, got {simplified.shape} for x of {x.shape}"
-            )
-        return ops.cast(simplified, x.dtype)
+        return self._simplify(self.place.of(self, x), y, training)
+
+    def _simplify(self, x, y, training=False):
+        return x if self.auxiliary is None else altered_by(self.auxiliary, x, y, training)
 
     # Algorithm 1
 
@@ -182,18 +180,19 @@ class FriendlyModel(TwoNetworks):
             return self._update_both(x, y, sample_weight)
         if self.phases == "batch" and self.updates_auxiliary:
             eq_4 = self.update_auxiliary(x, y, sample_weight)
-            self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
+            self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), number_of_examples(x))
         # x~ is computed before the gradient is taken, hence cut off from it.
-        simplified, w = self.simplify(x, y), self.trainable_variables
+        original, w = self.place.of(self, x), self.trainable_variables
+        simplified = self._simplify(original, y)
 
         def classification_loss():
-            y_pred = self(simplified, training=True)
-            loss = self.compute_loss(simplified, y, y_pred, sample_weight, training=True)
+            y_pred = self.classify(x, simplified, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
             return self.optimizer.scale_loss(loss), (y_pred, loss)
 
         (y_pred, loss), of_w = backend.gradients(classification_loss, w)
         backend.apply(self.optimizer, of_w, w)
-        return self._logs(x, simplified, y, y_pred, sample_weight, loss)
+        return self._logs(x, original, simplified, y, y_pred, sample_weight, loss)
 
     def update_auxiliary(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """theta <- theta - beta times the gradient of Eq. 4, with w fixed.
@@ -225,19 +224,21 @@ class FriendlyModel(TwoNetworks):
             logged: bool, whether the losses of several outputs count in the logs: this is the pass that updates w.
 
         Returns:
-            The value, a scalar tensor (of this replica; divided by their number), and (x~, predictions, classification
-            loss).
+            The value, a scalar tensor (of this replica; divided by their number), and (x, x~, predictions,
+            classification loss), where x is what is altered.
         """
-        simplified = self.simplify(x, y, training=True)
-        y_pred = self(simplified, training=training)
+        original = self.place.of(self, x)
+        simplified = self._simplify(original, y, training=True)
+        y_pred = self.classify(x, simplified, training=training)
         compute_loss = self.compute_loss if logged else self.unlogged_loss
-        loss = compute_loss(simplified, y, y_pred, sample_weight, training=True)
-        penalty = ops.mean(squared_norms(simplified, x))
+        loss = compute_loss(x, y, y_pred, sample_weight, training=True)
+        penalty = ops.mean(squared_norms(simplified, original))
         if self.penalty == "mean":
-            penalty = penalty / ops.cast(math.prod(ops.shape(x)[1:]), "float32")
+            elements = sum(math.prod(ops.shape(each)[1:]) for each in keras.tree.flatten(original))
+            penalty = penalty / ops.cast(elements, "float32")
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
         on_theta = (self.eta * penalty + sum(self.auxiliary.losses)) / backend.num_replicas()
-        return loss + backend.weighted(on_theta, x), (simplified, y_pred, loss)
+        return loss + backend.weighted(on_theta, any_tensor(x)), (original, simplified, y_pred, loss)
 
     def _update_both(self, x, y, sample_weight):
         """theta and w from one forward pass: the penalty does not depend on w, so one gradient of Eq. 4 serves both."""
@@ -247,19 +248,19 @@ class FriendlyModel(TwoNetworks):
             eq_4, results = self.eq_4(x, y, sample_weight, training=True, logged=True)
             return self.optimizer.scale_loss(eq_4), (eq_4, *results)
 
-        (eq_4, simplified, y_pred, loss), gradients = backend.gradients(loss, [*w, *theta])
+        (eq_4, original, simplified, y_pred, loss), gradients = backend.gradients(loss, [*w, *theta])
         rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
         of_theta = [None if gradient is None else gradient * rescale for gradient in gradients[len(w) :]]
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
         backend.apply(self.optimizer, gradients[: len(w)], w)
-        self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
-        return self._logs(x, simplified, y, y_pred, sample_weight, loss)
+        self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), number_of_examples(x))
+        return self._logs(x, original, simplified, y, y_pred, sample_weight, loss)
 
-    def _logs(self, x, simplified, y, y_pred, sample_weight, loss):
+    def _logs(self, x, original, simplified, y, y_pred, sample_weight, loss):
         """The logs after a minibatch, as Keras' own step makes them, and those of the perturbation."""
-        self._perturbation.update_state(squared_norms(simplified, x))
-        self._relative_perturbation.update_state(simplified, x)
-        keras_internals.loss_tracker(self).update_state(loss * backend.num_replicas(), ops.shape(x)[0])
+        self._perturbation.update_state(squared_norms(simplified, original))
+        self._relative_perturbation.update_state(simplified, original)
+        keras_internals.loss_tracker(self).update_state(loss * backend.num_replicas(), number_of_examples(x))
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def _prepare_fit(self, given):
@@ -343,7 +344,7 @@ class AuxiliaryTraining(keras_internals.Model):
         """One minibatch (x, y[, sample_weight]) of the auxiliary network's pass; returns the logs."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         eq_4 = self._aside.friendly.update_auxiliary(x, y, sample_weight)
-        self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), ops.shape(x)[0])
+        self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), number_of_examples(x))
         return self.get_metrics_result()
 
     def carried_variables(self) -> list:

@@ -20,11 +20,13 @@ class TwoNetworks(SimplifyingModel):
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: if both networks train a variable.
+        ValueError: if both networks train a variable, or what is altered are whole numbers.
     """
 
     def __init__(self, classifier: keras.Model, auxiliary: keras.Model | None, **kwargs: Any) -> None:
         super().__init__(classifier, **kwargs)
+        if auxiliary is not None:
+            self.place.check()
         if auxiliary is not None and not isinstance(auxiliary, keras.Model):
             raise TypeError(f"auxiliary must be a keras.Model, got {auxiliary!r}")
         vars(self._aside).update(auxiliary=auxiliary, first_phase=None)

@@ -17,6 +17,7 @@ ROOMS = {
     "data": "data",
     "base": "base",
     "metrics": "base",
+    "places": "base",
     "backend": "backend",
     "laws": "checks",
     "verdict": "checks",

@@ -1,6 +1,8 @@
 """Every use of what Keras or TensorFlow do not promise; each has a test that says when it has changed."""
 
 import contextlib
+import contextvars
+import functools
 import types
 
 import keras
@@ -99,6 +101,36 @@ def without_logs_of_outputs(model):
     finally:
         if loss is not None:
             loss._metrics = kept
+
+
+# {id of a layer: function of its output}, of a thread, as each replica's step has one of its own.
+_REPLACED = contextvars.ContextVar("replaced", default=types.MappingProxyType({}))
+
+
+def make_output_replaceable(layer):
+    """Lets `replaced_output` have a say in what a layer's call returns: Keras calls what `layer.call` is."""
+    own = layer.call
+    if hasattr(own, "replaceable"):
+        return
+
+    @functools.wraps(own)
+    def call(*args, **kwargs):
+        outputs = own(*args, **kwargs)
+        function = _REPLACED.get().get(id(layer))
+        return outputs if function is None else function(outputs)
+
+    call.replaceable = True
+    layer.call = call
+
+
+@contextlib.contextmanager
+def replaced_output(layer, function):
+    """A context in which a layer, of `make_output_replaceable`, gives function(outputs) instead of its outputs."""
+    token = _REPLACED.set({**_REPLACED.get(), id(layer): function})
+    try:
+        yield
+    finally:
+        _REPLACED.reset(token)
 
 
 def build_anew(optimizer, variables):

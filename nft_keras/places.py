@@ -1,0 +1,222 @@
+"""Where a model alters its data, as its argument `alters` says: x itself, some of its inputs, or a layer's output."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from nft_keras import backend
+from nft_keras.backend import keras_internals
+
+
+def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInput":
+    """The place that `alters` names.
+
+    Args:
+        alters: None, the name of an input or of a layer of the classifier, or names of several inputs.
+        classifier: `keras.Model`.
+
+    Raises:
+        TypeError: if alters is nothing of the kind.
+        ValueError: for a name that the classifier does not have, or that is not one layer's.
+    """
+    if alters is None:
+        return WholeInput(classifier)
+    names = [alters] if isinstance(alters, str) else alters
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"alters must be a name or names of inputs, or None, got {alters!r}")
+    inputs = [each.name for each in _inputs(classifier)]
+    layers = _layers(classifier)
+    for name in names:
+        found = [layer for layer in layers if layer.name == name and not isinstance(layer, keras.layers.InputLayer)]
+        if name in inputs or (not found and not inputs):
+            continue  # of a classifier without named inputs it is a key of x, which is seen with the data
+        if not found or len(names) > 1:
+            raise ValueError(
+                f"alters must name an input ({', '.join(inputs)}), inputs, or a layer of the classifier "
+                f"({', '.join(layer.name for layer in layers)}), got {alters!r}"
+            )
+        if len(found) > 1:
+            raise ValueError(f"alters must name one layer, the classifier has {len(found)} of the name {name!r}")
+        return LayerOutput(found[0])
+    return NamedInputs(names, isinstance(alters, str), classifier)
+
+
+class WholeInput:
+    """x is a single tensor, and altered itself.
+
+    Args:
+        classifier: `keras.Model`.
+    """
+
+    def __init__(self, classifier: keras.Model) -> None:
+        self.inputs = _inputs(classifier)
+
+    def check(self) -> None:
+        """Refuses inputs that cannot be altered a little.
+
+        Raises:
+            ValueError: naming one that is of whole numbers.
+        """
+        for each in self.altered_inputs():
+            if not keras.backend.is_float_dtype(each.dtype):
+                raise ValueError(
+                    f"the classifier's input {each.name!r} is of {each.dtype}, which cannot be altered a little: give "
+                    "it a floating-point dtype, or name a layer whose output is altered by alters, as of an Embedding"
+                )
+
+    def altered_inputs(self) -> list:
+        """The classifier's inputs that are altered, as far as it says what its inputs are."""
+        return self.inputs
+
+    def of(self, model: keras.Model, x: Any) -> Any:
+        """The data at this place as they are, before they are altered: a float tensor (batch, ...), or a list of some.
+
+        Args:
+            model: the `SimplifyingModel`.
+            x: a minibatch as `fit` has it.
+
+        Raises:
+            ValueError: if x has nothing at this place, or no tensor.
+        """
+        return as_floats(x)
+
+    @contextlib.contextmanager
+    def altered(self, x: Any, data: Any) -> Iterator[Any]:
+        """Gives what to call the model with in place of x, in this context, for it to see altered data at this place.
+
+        Args:
+            x: a minibatch as `fit` has it.
+            data: what `of` gave, altered.
+        """
+        yield data
+
+
+class NamedInputs(WholeInput):
+    """One or several of the tensors in x are altered, the others pass.
+
+    Args:
+        names: list of str, keys of x, or names of the classifier's inputs.
+        alone: bool, whether the data at this place are a tensor, and not a list of one.
+        classifier: `keras.Model`.
+    """
+
+    def __init__(self, names: list[str], alone: bool, classifier: keras.Model) -> None:
+        super().__init__(classifier)
+        self.names, self.alone = names, alone
+
+    def altered_inputs(self) -> list:
+        """The classifier's inputs that are named."""
+        return [each for each in self.inputs if each.name in self.names]
+
+    def of(self, model: keras.Model, x: Any) -> Any:
+        """The named tensors of x as floats: a tensor, or a list in the order of the names."""
+        found = [as_floats(x if key is None else x[key]) for key in self._keys(x)]
+        return found[0] if self.alone else found
+
+    @contextlib.contextmanager
+    def altered(self, x: Any, data: Any) -> Iterator[Any]:
+        """Gives x with the named tensors replaced."""
+        keys, data = self._keys(x), [data] if self.alone else data
+        if keys == [None]:
+            yield data[0]
+            return
+        changed = dict(x) if isinstance(x, dict) else dict(enumerate(x))
+        changed.update(zip(keys, data, strict=True))
+        yield changed if isinstance(x, dict) else type(x)(changed.values())
+
+    def _keys(self, x):
+        """Where the named tensors stand in x; [None]: x is the one tensor."""
+        order = [each.name for each in self.inputs]
+        if not keras.tree.is_nested(x) and self.names == order:
+            return [None]
+        known = list(x) if isinstance(x, dict) else order[: len(x)] if isinstance(x, (list, tuple)) else []
+        missing = [name for name in self.names if name not in known]
+        if missing:
+            raise ValueError(f"alters names {missing[0]!r}, x has {', '.join(map(repr, known)) or 'no names'}")
+        return self.names if isinstance(x, dict) else [known.index(name) for name in self.names]
+
+
+class LayerOutput(WholeInput):
+    """The output of a layer is altered, as of an embedding; what comes before it goes on learning.
+
+    Gradients of the classifier's weights pass by the change as if it were a constant that was added.
+
+    Args:
+        layer: `keras.layers.Layer` of the classifier, which calls it once in a pass and goes on with a float tensor.
+    """
+
+    def __init__(self, layer: keras.layers.Layer) -> None:
+        self.layer = layer
+        keras_internals.make_output_replaceable(layer)
+
+    def altered_inputs(self) -> list:
+        """None."""
+        return []
+
+    def of(self, model: keras.Model, x: Any) -> Any:
+        """The layer's output for x in inference mode, cut off from gradients."""
+        seen = []
+
+        def keep(output):
+            seen.append(output)
+            return output
+
+        with backend.inference(), keras_internals.replaced_output(self.layer, keep):
+            model(x, training=False)
+        if len(seen) != 1:
+            raise ValueError(
+                f"alters names the layer {self.layer.name!r}, which the classifier calls {len(seen)} times in a pass, "
+                "not once"
+            )
+        return ops.stop_gradient(as_floats(seen[0]))
+
+    @contextlib.contextmanager
+    def altered(self, x: Any, data: Any) -> Iterator[Any]:
+        """Gives x, for which the layer now gives the altered output."""
+
+        def altered(output):
+            return output + ops.cast(data - ops.cast(ops.stop_gradient(output), data.dtype), output.dtype)
+
+        with keras_internals.replaced_output(self.layer, altered):
+            yield x
+
+
+def as_floats(x: Any) -> Any:
+    """x as a tensor of a floating-point dtype: its own, or float32 for integers.
+
+    Raises:
+        ValueError: if x is not a single tensor or array.
+    """
+    if keras.tree.is_nested(x):
+        raise ValueError(
+            f"the data are altered in a single tensor x, got a {type(x).__name__}: name the input that is altered by "
+            "the model's argument alters"
+        )
+    x = ops.convert_to_tensor(x, sparse=False)
+    return x if keras.backend.is_float_dtype(x.dtype) else ops.cast(x, "float32")
+
+
+def number_of_examples(x: Any) -> Any:
+    """The number of examples of a minibatch x as `fit` has it: an int, or a scalar tensor."""
+    return ops.shape(any_tensor(x))[0]
+
+
+def any_tensor(x: Any) -> Any:
+    """A tensor (batch, ...) of a minibatch x as `fit` has it."""
+    return keras.tree.flatten(x)[0]
+
+
+def _inputs(classifier):
+    """The inputs of a classifier, KerasTensors; none if it does not say what they are."""
+    return getattr(classifier, "inputs", None) or []
+
+
+def _layers(network):
+    """All layers of a network that a name can be of, those of networks inside it too."""
+    layers = []
+    for layer in getattr(network, "layers", ()):
+        layers += [layer, *_layers(layer)]
+    return list({id(layer): layer for layer in layers}.values())
