@@ -1,12 +1,10 @@
 """The time that a step cannot go below: operations over the rate of matrix products, Adam's bytes over the bandwidth.
 
-Operations are counted as in `bench.paper_cost`; no gradient is counted that nobody needs: that of the data, and in
+Operations are counted as in `nft_keras.costs`; no gradient is counted that nobody needs: that of the data, and in
 NFT's two phases those of the weights of the network that stays as it is.
 """
 
-import math
-
-import keras
+from nft_keras.costs import by_layer, forward
 
 # Adam in one pass reads a weight, its gradient and two moments, and writes all but the gradient, in float32.
 ADAM_BYTES = 7 * 4
@@ -42,17 +40,6 @@ def friendly_floor(classifier, batch_size, rate, bandwidth, steps):
     return batch_size * (2 * f * steps + 3 * f - f_1) / rate + ADAM_BYTES * w / bandwidth
 
 
-def forward(network, first=False):
-    """Operations of a forward pass per example; with `first`, those of the first layer that has any."""
-    counts = []
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            counts.append(2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3]))
-        elif isinstance(layer, keras.layers.Dense):
-            counts.append(2 * math.prod(layer.kernel.shape))
-    return counts[0] if first else sum(counts)
-
-
 def _first(network):
     """Operations of the first layer with weights, forwards."""
-    return forward(network, first=True)
+    return by_layer(network)[0]

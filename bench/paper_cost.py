@@ -1,8 +1,6 @@
 """Floating-point operations of recipes, counted from the networks: python -m bench.paper_cost [RECIPE.yaml ...]
 
-A forward pass costs 2 operations per weight of a dense layer, and per weight and output pixel of a convolution; a
-backward pass as much for the gradient of the inputs, and again for that of the weights: 3 f for an example in a classic
-epoch. What the others cost is said by each method's record, `nft_keras.experiments.methods`.
+They are counted as `nft_keras.costs` says; what a method costs is said by its record, `nft_keras.experiments.methods`.
 """
 
 import argparse
@@ -13,8 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 
-from bench.floor import forward  # noqa: E402
 from nft_keras import data  # noqa: E402
+from nft_keras.costs import forward  # noqa: E402
 from nft_keras.experiments.methods import METHODS  # noqa: E402
 from nft_keras.experiments.methods.nft import build_auxiliary  # noqa: E402
 from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes  # noqa: E402

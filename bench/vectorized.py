@@ -18,8 +18,7 @@ import jax.numpy as jnp  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from bench.floor import forward  # noqa: E402
-from nft_keras import DevelopmentalPlan, FriendlyModel, auxiliaries, classifiers, optimizers  # noqa: E402
+from nft_keras import DevelopmentalPlan, FriendlyModel, auxiliaries, classifiers, costs, optimizers  # noqa: E402
 from nft_keras.experiments.train.together.members import Replicas, initial_values  # noqa: E402
 
 CELLS = {
@@ -129,10 +128,10 @@ def together(options, number, product, x, y):
 
 
 def operations(options):
-    """Floating-point operations per example and epoch: 3 f, or 4 s + 5 f (see bench/paper_cost.py)."""
+    """Floating-point operations per example and epoch."""
     model = build(options)
-    f, s = forward(model.classifier), forward(model.auxiliary) if options.method == "nft" else 0
-    return 3 * f + (4 * s + 2 * f if options.method == "nft" else 0)
+    f = costs.forward(model.classifier)
+    return costs.simplified_step("epoch", f, costs.forward(model.auxiliary)) if options.method == "nft" else 3 * f
 
 
 if __name__ == "__main__":

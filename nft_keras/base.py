@@ -177,6 +177,22 @@ class SimplifyingModel(keras_internals.Model):
         if self._kind_of_step() != before:
             keras_internals.swap_train_function(self, self._aside.train_functions, before, self._kind_of_step())
 
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: list | None = None,
+        print_fn: Callable | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Prints the summary of each network, as `keras.Model.summary` does, and what altering data costs."""
+        for network in self.networks():
+            network.summary(line_length, positions, print_fn, **kwargs)
+        if cost := self._cost():
+            (print_fn or print)(cost)
+
+    def _cost(self):
+        """A line that says what altering data costs, or None."""
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Predictions of the classifier: f(x, w)."""
         return self.classifier(inputs, training=training)

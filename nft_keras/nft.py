@@ -20,7 +20,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from nft_keras import backend
+from nft_keras import backend, costs
 from nft_keras._checks import number, one_of
 from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
@@ -167,6 +167,17 @@ class FriendlyModel(TwoNetworks):
 
     def _simplify(self, x, y, training=False):
         return x if self.auxiliary is None else altered_by(self.auxiliary, x, y, training)
+
+    def _cost(self):
+        try:
+            f, s = (costs.forward(network) for network in self.networks())
+        except ValueError:  # it was dropped, or it cannot be counted
+            return None
+        classic, simplified = costs.classic_step(f), costs.simplified_step(self.phases, f, s)
+        return (
+            f"An epoch on simplified data takes {simplified / classic:.1f} times the operations of a classic one: "
+            f"{simplified:,} to {classic:,} per example."
+        )
 
     # Algorithm 1
 

@@ -274,6 +274,17 @@ def test_the_example_of_a_page_trains(page, tmp_path, monkeypatch):
     assert len(names.get("model", names["classifier"]).history.epoch) == 3
 
 
+@pytest.mark.parametrize("n", range(3))
+def test_the_examples_of_what_is_altered_train(n, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program, names = blocks("guides/inputs.md", "python")[n], {}
+    assert len(program.strip().splitlines()) <= 20
+    exec(program, names)
+    history = names["model"].history.history
+    assert history["perturbation"][1] > history["perturbation"][3] == 0
+    assert Path("classifier.keras").exists() == (n > 0)
+
+
 def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypatch):
     recipe = blocks("guides/own-data.md", "yaml")[0]
     (tmp_path / "mine.yaml").write_text(recipe)

@@ -12,7 +12,11 @@ from tests.backend.features import FEATURES, ROOT, TESTED, able, last_line, pyth
 
 BROKEN_OFF = "`run`: a trial that was broken off ends with the very bits"
 NFT = "NFT: every `phases`, `penalty` and `classifier_mode`"
-PROMISES = "what Keras promises of `fit`, its callbacks, optimizers and saved models"
+# The rows that whole files of tests are about, which run on this back end anyway.
+FILES = {
+    "Keras' arguments of `fit`, callbacks and optimizers": "tests/test_keras.py",
+    "`alters`: inputs by name, a layer's output": "tests/test_places.py",
+}
 # What a fixture of the module trains is trained once.
 together = pytest.mark.xdist_group("back ends")
 
@@ -158,9 +162,12 @@ def test_what_a_back_end_does_not_do_is_refused_in_one_line(feature, backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", [name for name in able(PROMISES) if name != keras.backend.backend()])
-def test_what_keras_promises_is_kept_on_every_back_end(backend):
-    done = python("-m", "pytest", "-n", "0", "tests/test_keras.py", backend=backend)
+@pytest.mark.parametrize(
+    "backend, tests",
+    [(name, tests) for row, tests in FILES.items() for name in able(row) if name != keras.backend.backend()],
+)
+def test_what_a_file_of_tests_asks_holds_on_every_back_end(backend, tests):
+    done = python("-m", "pytest", "-n", "0", tests, backend=backend)
     assert done.returncode == 0, done.stdout[-3000:]
 
 

@@ -194,3 +194,15 @@ def test_a_dataset_says_what_it_is_made_of():
     source = tf.data.Dataset.range(3)
     assert keras_internals.is_made_of(source.map(lambda i: i + 1).batch(2).prefetch(1), source), USE
     assert not keras_internals.is_made_of(tf.data.Dataset.range(3).batch(2), source)
+
+
+def test_keras_calls_what_a_layer_s_call_is_and_goes_on_with_what_it_returns():
+    inside = keras.Input((3,))
+    layer = layers.Dense(3, kernel_initializer="ones", name="inside")
+    x = keras.Input((3,))
+    model = keras.Model(x, layers.ReLU()(keras.Model(inside, layer(inside))(x)))
+    keras_internals.make_output_replaceable(layer)
+    with keras_internals.replaced_output(layer, lambda output: output + 1):
+        np.testing.assert_allclose(model(np.ones((2, 3))), 4, err_msg=f"layer.call is not asked any more; {USE}")
+        np.testing.assert_allclose(model.predict(np.ones((2, 3)), verbose=0), 4, err_msg=USE)
+    np.testing.assert_allclose(model(np.ones((2, 3))), 3)

@@ -94,11 +94,13 @@ def build_auxiliary(settings, dataset):
 
 def operations(trial, f, s):
     """Classic steps, and in an epoch of simplified data 3 s + 2 f for theta and s for x~ (3 s with `phases: joint`)."""
+    from nft_keras.costs import classic_step, simplified_step
+
     first, length = trial.method_settings.plan.first_simplified_epoch, trial.simplification_epochs
     updated = max(length - max(first - 1, 1), 0)
     untrained = s if length > 1 and first == 1 else 0  # in epoch 1 x~, and no update of theta
-    extra = 3 * s if trial.method_settings.phases == "joint" else 4 * s + 2 * f
-    return 3 * f * trial.training.epochs + updated * extra + untrained
+    extra = simplified_step(trial.method_settings.phases, f, s) - classic_step(f)
+    return classic_step(f) * trial.training.epochs + updated * extra + untrained
 
 
 NFT = Method(

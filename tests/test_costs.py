@@ -1,0 +1,80 @@
+"""Operations counted from networks, and what `summary` says of them."""
+
+import keras
+import pytest
+from keras import layers
+
+from nft_keras import EasyExamplesFirst, FriendlyModel, costs, mlp
+
+
+def network(*stack, shape=(8, 8, 1), dtype=None):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *stack])
+
+
+@pytest.mark.parametrize(
+    "made, expected",
+    [
+        (lambda: network(layers.Dense(5), shape=(3,)), 2 * 3 * 5),
+        (lambda: network(layers.Dense(5), shape=(7, 3)), 2 * 3 * 5 * 7),
+        (lambda: network(layers.Dense(5), shape=(None, 3)), 2 * 3 * 5),
+        (lambda: network(layers.Conv2D(4, 3)), 2 * 3 * 3 * 4 * 6 * 6),
+        (
+            lambda: network(layers.Conv2D(4, 3, 2, "same"), layers.Flatten(), layers.Dense(2)),
+            2 * 9 * 4 * 16 + 2 * 64 * 2,
+        ),
+        (lambda: network(layers.SeparableConv2D(4, 3)), 2 * (3 * 3 + 4) * 6 * 6),
+        (lambda: network(layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D()), 0),
+        (lambda: network(layers.Embedding(9, 4), layers.LSTM(5), shape=(7,), dtype="int32"), 2 * (4 + 5) * 20 * 7),
+        (lambda: network(network(layers.Conv2D(4, 3)), layers.Conv2D(1, 1)), 2 * 36 * 36 + 2 * 4 * 36),
+    ],
+)
+def test_the_operations_of_a_forward_pass_are_those_of_its_kernels(made, expected):
+    assert costs.forward(made()) == expected
+
+
+def test_attention_counts_with_its_four_products():
+    x = keras.Input((7, 6))
+    assert costs.forward(keras.Model(x, layers.MultiHeadAttention(2, 3)(x, x))) == 4 * 2 * 6 * 6 * 7
+
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def said(model, **arguments):
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), **arguments)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("phases, simplified", [("epoch", 4 * 192 + 5 * 36), ("joint", 3 * 192 + 3 * 36)])
+def test_summary_shows_both_networks_and_what_a_simplified_epoch_costs(phases, simplified):
+    classifier = keras.Sequential([keras.Input((6,)), layers.Dense(3)], name="the_classifier")
+    model = FriendlyModel(classifier, mlp(6, 8), phases=phases)
+    text = said(model)
+    ours = f"An epoch on simplified data takes {simplified / 108:.1f} times the operations of a classic one: "
+    assert f"{ours}{simplified:,} to 108 per example." in text
+    assert '"the_classifier"' in text and '"mlp"' in text
+    model.drop_auxiliary()
+    text = said(model)
+    assert '"the_classifier"' in text and "mlp" not in text and "operations" not in text
+
+
+def test_summary_says_no_number_where_it_cannot_count():
+    classifier = Own()
+    classifier(keras.ops.zeros((1, 6)))
+    text = said(FriendlyModel(classifier, mlp(6, 8)))
+    assert '"own' in text and '"mlp"' in text and "operations" not in text
+    with pytest.raises(ValueError, match="the operations of a Own cannot be counted"):
+        costs.forward(classifier)
+
+
+def test_summary_takes_keras_arguments_and_shows_the_classifier_of_every_method():
+    model = EasyExamplesFirst(network(layers.Dense(5, name="first"), shape=(3,)))
+    text = said(model, line_length=70, show_trainable=True)
+    assert "first" in text and "Trai" in text
