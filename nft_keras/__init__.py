@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nft_keras import callbacks as callbacks
+    from nft_keras import experiments as experiments
     from nft_keras.auxiliaries import mlp as mlp
     from nft_keras.auxiliaries import unet as unet
     from nft_keras.base import Plan as Plan
@@ -34,7 +36,8 @@ _HOME = {
     "unet": "nft_keras.auxiliaries",
     "mlp": "nft_keras.auxiliaries",
 }
-__all__ = [*_HOME, "__version__"]
+_PACKAGES = ("callbacks", "experiments")
+__all__ = [*_HOME, *_PACKAGES, "__version__"]
 
 
 def __getattr__(name):
@@ -43,6 +46,8 @@ def __getattr__(name):
             return importlib.metadata.version("nft_keras")
         except importlib.metadata.PackageNotFoundError:  # it lies in the path and was not installed
             return "unknown"
+    if name in _PACKAGES:
+        return importlib.import_module(f"nft_keras.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'nft_keras' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -3,7 +3,7 @@
     for gamma = 1, ..., gamma_max:                              Keras' `fit`
         eta <- Eq. 5                                            DevelopmentalPlan.eta
         if the data are simplified in gamma:                    DevelopmentalPlan.active
-            for each minibatch (x, y):                          FirstPhase
+            for each minibatch (x, y):                          FirstPhase: `fit` of AuxiliaryTraining
                 theta <- theta - beta d(Eq. 4) / d theta        FriendlyModel.update_auxiliary
         for each minibatch (x, y):                              Keras' `fit`
             x~ <- s(x, theta), or x if not simplified           FriendlyModel.simplify

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from nft_keras.backend import backend_name, import_tensorflow_quietly
-from nft_keras.cli.options import add_data_dir, run_command
+from nft_keras.cli.options import Parser, add_data_dir, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import ExportError
@@ -19,7 +19,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="nft-keras attack",
         description="Attack the classifiers of finished trials by FGSM and PGD; compare methods, check the attacks.",
     )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
-from nft_keras.cli.options import run_command
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 from nft_keras.experiments.reports.tables import aligned
 
@@ -14,9 +14,9 @@ _OF_FILES = ("csv", "npz", "image-folder")
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(prog="nft-keras data", description=__doc__.partition(": ")[2])
+    p = Parser(prog="nft-keras data", description=__doc__.partition(": ")[2])
     commands = p.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument(
         "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nft_keras.backend import MODULES, backend_name
-from nft_keras.cli.options import run_command
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
 from nft_keras.experiments.files import atomic_write
 
@@ -78,9 +78,7 @@ def export(folder: str | os.PathLike, format: str, out: str | os.PathLike | None
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(
-        prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else."
-    )
+    p = Parser(prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else.")
     p.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
     p.add_argument("--format", required=True, choices=FORMATS)
     p.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nft_keras.cli.options import run_command
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.experiments.files import write_figure, writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -19,7 +19,7 @@ NAMES = {
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     names = "".join(f"\n  {name}  {what}" for name, what in NAMES.items())
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="nft-keras figures",
         description=f"Draw a figure of the paper from finished runs, as PNG and PDF:{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,12 +6,24 @@ import os
 import sys
 from pathlib import Path
 
+from nft_keras._checks import suggest
 from nft_keras._registry import RegistrationError
 from nft_keras.data import default_data_dir
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import OutputError
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.reading import shipped_names
+
+
+class Parser(argparse.ArgumentParser):
+    """`argparse.ArgumentParser` that says what is wrong in one line, and what may have been meant."""
+
+    def error(self, message):
+        """Ends the program with exit code 2."""
+        known = [name for action in self._actions for name in action.option_strings]
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+        meant = suggest(unknown, known) if unknown.startswith("-") else ""
+        self.exit(2, f"{self.prog}: {message}{meant}; see {self.prog} --help\n")
 
 
 def add_data_dir(parser):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nft_keras.cli.options import run_command
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import DataError, Part
 from nft_keras.data.features import preprocessing
 from nft_keras.experiments.classifier_file import ExportError, load_classifier
@@ -60,7 +60,7 @@ def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
+    p = Parser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
     p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
     p.add_argument(
         "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"

@@ -3,12 +3,13 @@
 import argparse
 import re
 
+from nft_keras.cli.options import Parser
 from nft_keras.experiments.recipe.reading import shipped_names
 
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog="nft-keras recipes", description="List the shipped recipes, each with what it is and what it costs."
     )
 

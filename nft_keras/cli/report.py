@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from nft_keras.cli.options import run_command
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(prog="nft-keras report", description="Our figures beside the published ones.")
+    p = Parser(prog="nft-keras report", description="Our figures beside the published ones.")
     p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
     p.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
     p.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 
 from nft_keras.backend import BackendError
-from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
+from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
@@ -12,9 +12,7 @@ from nft_keras.experiments.train.run import Options, run_recipes, trials_of
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(
-        prog="nft-keras run", description="Train what a recipe describes; compare methods in a table."
-    )
+    p = Parser(prog="nft-keras run", description="Train what a recipe describes; compare methods in a table.")
     add_recipe(p, "recipe file(s), or names of shipped ones, e.g. imdb", nargs="+")
     add_recipe_options(p)
     p.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help="these seeds instead of the recipe's")

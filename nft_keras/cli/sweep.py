@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from nft_keras.backend import BackendError, import_tensorflow_quietly
-from nft_keras.cli.options import add_recipe, add_recipe_options, positive, run_command
+from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -24,7 +24,7 @@ MOST_REPLACED = 10
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="nft-keras sweep",
         description="Try the settings that a recipe's `sweep` lists; train the best by validation error for every "
         "seed. The same command on another machine, with the same --storage and --out, joins.",

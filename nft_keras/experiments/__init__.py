@@ -1,9 +1,11 @@
 """Experiments: recipe (what to run) -> trial (one run of it) -> report (tables and figures).
 
-from nft_keras import experiments
+Example:
 
-results = experiments.run("digits-back-image", seeds=[0, 1], out="runs")
-print(experiments.report(results))
+    from nft_keras import experiments
+
+    results = experiments.run("digits-back-image", seeds=[0, 1], out="runs")
+    print(experiments.report(results))
 """
 
 import os
@@ -16,11 +18,13 @@ def run(
     *,
     out: str | os.PathLike = "runs",
     data_dir: str | os.PathLike | None = None,
-    overrides: Iterable[str] = (),
-    methods: Iterable[str] | None = None,
-    classifiers: Iterable[str] | None = None,
-    seeds: Iterable[int] | None = None,
-    **more: Any,
+    overrides: str | Iterable[str] = (),
+    methods: str | Iterable[str] | None = None,
+    classifiers: str | Iterable[str] | None = None,
+    seeds: int | Iterable[int] | None = None,
+    vectorize: int | None = None,
+    reference: bool = True,
+    fresh: bool = False,
 ) -> list[dict[str, Any]]:
     """Trains what a recipe describes, as `nft-keras run` does, and goes on where an earlier run was broken off.
 
@@ -28,9 +32,11 @@ def run(
         recipe: path of a recipe, the name of a shipped one, or a mapping with a recipe's keys and a `name`.
         out: the output folder.
         data_dir: where data sets are or go, None for $NFT_DATA_DIR, else a folder in the user's cache.
-        overrides: iterable of "key.key=value", changes to the recipe.
-        methods, classifiers, seeds: those to run instead of all of the recipe.
-        **more: `vectorize`, `reference` and `fresh`, see `nft_keras.experiments.train.run.Options`.
+        overrides: "key.key=value", a change to the recipe, or several.
+        methods, classifiers, seeds: one, or several, to run instead of all of the recipe.
+        vectorize: None, or the most trials to train together in one compiled program (0: all); needs JAX.
+        reference: bool, whether a logistic regression stands below the table.
+        fresh: bool, whether to discard what these trials left in the output folder before.
 
     Returns:
         list of dicts, the content of result.json of every finished trial of the recipe.
@@ -47,10 +53,16 @@ def run(
     from nft_keras.experiments.runs import finished
     from nft_keras.experiments.train.run import Options, run_recipes, trials_of
 
-    chosen = {key: value and tuple(value) for key, value in dict(methods=methods, classifiers=classifiers).items()}
-    seeds = None if seeds is None else tuple(seeds)
     options = Options(
-        pathlib.Path(out), data_dir and pathlib.Path(data_dir), tuple(overrides), **chosen, seeds=seeds, **more
+        out=pathlib.Path(out),
+        data_dir=data_dir and pathlib.Path(data_dir),
+        overrides=_several(overrides),
+        methods=_several(methods),
+        classifiers=_several(classifiers),
+        seeds=_several(seeds),
+        vectorize=vectorize,
+        reference=reference,
+        fresh=fresh,
     )
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(recipe, Mapping):
@@ -62,6 +74,11 @@ def run(
     if failed:
         raise RuntimeError(f"{failed} of {len(trials)} trials failed; what is wrong with each was printed")
     return finished(trials, options.out)
+
+
+def _several(chosen):
+    """What was chosen as a tuple, also if it is one thing; None for all."""
+    return (chosen,) if isinstance(chosen, (str, int)) else chosen and tuple(chosen)
 
 
 def report(results: list[dict[str, Any]]) -> str:

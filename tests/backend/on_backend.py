@@ -237,8 +237,11 @@ def several_steps_per_execution():
 
 PROPERTIES = {
     "theta alone": theta_alone,
-    "a step after the drop is Keras' own": after_the_drop,
-    "a saved model goes on": lambda: [saved(2), saved(4)],  # while the data are altered, and after the drop
+    "after the drop a step is that of `keras.Model`": after_the_drop,
+    "a model that was saved trains on as if never interrupted": lambda: [
+        saved(2),
+        saved(4),
+    ],  # while the data are altered, and after the drop
     "`mixed_bfloat16`": lambda: mixed("mixed_bfloat16", "epoch"),
     "`mixed_float16`": lambda: mixed("mixed_float16", "joint"),
     "`training.steps_per_execution` above 1": several_steps_per_execution,

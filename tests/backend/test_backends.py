@@ -65,16 +65,16 @@ def test_while_theta_is_updated_nothing_happens_to_w(trained, backend):
 
 @pytest.mark.slow
 @together
-@pytest.mark.parametrize("backend", able("a step after the drop is Keras' own"))
+@pytest.mark.parametrize("backend", able("after the drop a step is that of `keras.Model`"))
 def test_training_after_the_drop_is_that_of_keras(trained, backend):
-    assert trained(backend)[1]["a step after the drop is Keras' own"] == 0
+    assert trained(backend)[1]["after the drop a step is that of `keras.Model`"] == 0
 
 
 @pytest.mark.slow
 @together
-@pytest.mark.parametrize("backend", able("a saved model goes on"))
+@pytest.mark.parametrize("backend", able("a model that was saved trains on as if never interrupted"))
 def test_a_saved_model_goes_on_as_if_never_interrupted(trained, backend):
-    assert trained(backend)[1]["a saved model goes on"] == [0, 0]
+    assert trained(backend)[1]["a model that was saved trains on as if never interrupted"] == [0, 0]
 
 
 @pytest.mark.slow

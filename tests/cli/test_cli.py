@@ -80,3 +80,19 @@ def test_the_first_sentence_and_the_cost_are_taken_from_a_recipe_s_head():
     head = "# A of Larochelle et al. (2007), cut down: recipes/c.yaml.\n# Cost, measured: 3 minutes\n# in all.\n"
     what, cost = recipes.described(f"{head}#   python -m x\nname: a\n# not this\n")
     assert what == "A of Larochelle et al. (2007), cut down" and cost == "Cost, measured: 3 minutes in all."
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("run imdb --seedz 0", "nft-keras run: unrecognized arguments: --seedz 0; did you mean --seeds?; see "),
+        ("export x --format onx", "nft-keras export: argument --format: invalid choice: 'onx' (choose from "),
+        ("recipes -x", "nft-keras recipes: unrecognized arguments: -x; see nft-keras recipes --help"),
+        ("sweep", "nft-keras sweep: the following arguments are required: RECIPE.yaml; see nft-keras sweep --help"),
+    ],
+)
+def test_wrong_words_are_said_in_one_line(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words.split())
+    line = capsys.readouterr().err
+    assert line.startswith(said) and line.count("\n") == 1

@@ -160,7 +160,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
-        keras.callbacks.LearningRateScheduler(lambda index, now: learning_rate(trial, index + 1)),
+        OfTheClassifier(lambda index, now: learning_rate(trial, index + 1)),
         plan,
         checkpoint,
     ]
@@ -228,6 +228,10 @@ def check_fits(trial, dataset):
             raise  # else the trial is the one to say so
     finally:
         keras.backend.clear_session()
+
+
+class OfTheClassifier(keras.callbacks.LearningRateScheduler):
+    """A recipe's schedule, which is the classifier's alone: `fit` need not say so."""
 
 
 def learning_rate(trial, gamma):

@@ -1,5 +1,6 @@
 import csv
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -47,7 +48,15 @@ def images(tmp_path_factory):
     """The folder of a small recipe that was run."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "small.yaml").write_text(IMAGES)
-    assert run.main([str(folder / "small.yaml"), "--out", str(folder / "out")]) == 0
+    said = []
+    handler = types.SimpleNamespace(level=0, handle=lambda record: said.append(record.getMessage()))
+    logging.getLogger("nft_keras").addHandler(handler)
+    try:
+        assert run.main([str(folder / "small.yaml"), "--out", str(folder / "out")]) == 0
+    finally:
+        logging.getLogger("nft_keras").removeHandler(handler)
+    # Nothing of the schedule that the recipe itself makes.
+    assert not [line for line in said if "LearningRateScheduler" in line]
     return folder / "out" / "small"
 
 
@@ -357,9 +366,10 @@ def test_from_python_a_recipe_of_a_mapping_is_run_and_reported_on(tmp_path, caps
         "training": {"epochs": 1},
         "seeds": [0, 1],
     }
-    results = experiments.run(recipe, out=tmp_path / "out", seeds=[1], reference=False)
-    assert [(result["method"], result["seed"]) for result in results] == [("ct", 1)]
+    chosen = {"seeds": 1, "methods": "ct", "classifiers": "fc-a", "overrides": "training.epochs=2"}
+    results = experiments.run(recipe, out=tmp_path / "out", reference=False, **chosen)
+    assert [(result["method"], result["seed"], result["epochs"]) for result in results] == [("ct", 1, 2)]
     assert experiments.report(results) in capsys.readouterr().out
-    assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().startswith("name: mine")
+    assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().count("name: mine") == 1
     with pytest.raises(RecipeError, match="mine.yaml:2: dataset.name: unknown data set 'three-moons'"):
         experiments.run({**recipe, "dataset": "three-moons"}, out=tmp_path / "out")
