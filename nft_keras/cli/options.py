@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         """Ends the program with exit code 2."""
         known = [name for action in self._actions for name in action.option_strings]
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
-        meant = suggest(unknown, known) if unknown.startswith("-") else ""
+        meant = suggest(unknown, known) if unknown.startswith("--") else ""
         self.exit(2, f"{self.prog}: {message}{meant}; see {self.prog} --help\n")
 
 
