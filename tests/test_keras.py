@@ -1,7 +1,7 @@
 """What Keras documents of `fit`, callbacks and optimizers, beside `keras.Model` itself: in classic epochs, and where
 the classifier trains on the output of an auxiliary network that does not change.
 
-On TensorFlow here; tests/backend/test_promises.py runs the same file on the other back ends.
+On TensorFlow here; tests/backend/test_backends.py runs the same file on the other back ends.
 """
 
 import keras
