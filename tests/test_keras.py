@@ -1,7 +1,7 @@
 """What Keras documents of `fit`, callbacks and optimizers, beside `keras.Model` itself: in classic epochs, and where
 the classifier trains on the output of an auxiliary network that does not change.
 
-On TensorFlow here; tests/backend/test_promises.py runs the same file on the other back ends.
+On TensorFlow here; tests/backend/test_backends.py runs the same file on the other back ends.
 """
 
 import keras
@@ -182,7 +182,7 @@ def test_arguments_may_stand_in_their_order(method):
 def test_what_is_exported_is_the_classifier(method, tmp_path):
     model, plan, compiled = METHODS[method]()
     model.compile("sgd", loss=CROSS_ENTROPY, **compiled)
-    model.fit(X, Y, verbose=0, callbacks=[plan])
+    model.fit(X, Y, batch_size=18, verbose=0, callbacks=[plan])
     if keras.backend.backend() == "torch":
         pytest.skip("Keras exports a SavedModel from TensorFlow and JAX")
     import tensorflow as tf
@@ -252,7 +252,7 @@ def test_weights_stored_after_the_drop_are_loaded_into_a_new_model(tmp_path):
     models = [FriendlyModel(classifier(), mlp(FEATURES)) for _ in range(2)]
     for model in models:
         model.compile(adam(), adam(), loss=CROSS_ENTROPY)
-    models[0].fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 2)])
+    models[0].fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 2)])
     models[0].save_weights(tmp_path / "m.weights.h5")
     models[1].load_weights(tmp_path / "m.weights.h5")
     assert models[1].auxiliary is None
@@ -271,8 +271,8 @@ def test_an_auxiliary_network_that_is_not_built_trains(phases, data):
         with pytest.raises(ValueError, match="reads the data twice"):
             model.fit(*given, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
         return
-    steps = {"steps_per_epoch": 2} if len(given) == 1 else {}
-    model.fit(X, Y, epochs=1, verbose=0, callbacks=[DevelopmentalPlan(1.0, 4)])
+    steps = {"steps_per_epoch": 2} if data == "a generator" else {"batch_size": 18}
+    model.fit(X, Y, batch_size=18, epochs=1, verbose=0, callbacks=[DevelopmentalPlan(1.0, 4)])
     before = [weight.copy() for weight in network.get_weights()]
     keywords = {"initial_epoch": 1, "epochs": 3, "verbose": 0, **steps}
     history = model.fit(*given, callbacks=[DevelopmentalPlan(1.0, 4)], **keywords).history
@@ -286,7 +286,7 @@ def test_an_auxiliary_network_that_is_frozen_alters_the_data_and_stays_and_that_
     before = network.get_weights()
     model = FriendlyModel(classifier(), network, phases=phases)
     model.compile(adam(), adam(), loss=CROSS_ENTROPY)
-    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    history = model.fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
     assert history["perturbation"][1] > 0 and "no trainable weights" in caplog.text
     for got, want in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(got, want)
@@ -315,7 +315,7 @@ def test_a_variable_without_a_gradient_stays(phases):
     before = network.unused.get_weights()
     model = FriendlyModel(classifier(), network, phases=phases)
     model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
-    model.fit(X, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    model.fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
     for got, want in zip(network.unused.get_weights(), before, strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -327,7 +327,7 @@ def test_layers_that_are_unfrozen_between_compile_and_fit_are_trained():
     model.compile(adam(), adam(), loss=CROSS_ENTROPY)
     network.layers[0].trainable = auxiliary.layers[1].trainable = True
     before = [network.layers[0].get_weights()[0], auxiliary.layers[1].get_weights()[0]]
-    model.fit(X, Y, epochs=2, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    model.fit(X, Y, batch_size=18, epochs=2, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
     after = [network.layers[0].get_weights()[0], auxiliary.layers[1].get_weights()[0]]
     assert all((a != b).any() for a, b in zip(before, after, strict=True))
 
@@ -360,7 +360,7 @@ def test_images_without_the_axis_of_their_channel_train_as_keras_takes_them():
     model = FriendlyModel(network, keras.Model(x, layers.Conv2D(1, 3, padding="same")(x)))
     model.compile(adam(), adam(), loss=CROSS_ENTROPY)
     images = RNG.normal(size=(N, 4, 4)).astype("float32")
-    history = model.fit(images, Y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    history = model.fit(images, Y, batch_size=18, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
     assert model.simplify(images).shape == images.shape and history["perturbation"][1] > 0
 
 
@@ -490,5 +490,5 @@ def test_a_callback_that_moves_one_learning_rate_of_two_is_told(caplog):
     model = FriendlyModel(classifier(), mlp(FEATURES))
     model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
     callbacks = [DevelopmentalPlan(1.0, 2), keras.callbacks.LearningRateScheduler(schedule)]
-    model.fit(X, Y, epochs=3, verbose=0, callbacks=callbacks)
+    model.fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=callbacks)
     assert "LearningRateScheduler changes the learning rate of the classifier's optimizer alone" in caplog.text

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backend.features import able, last_line
+from tests.backend.features import OF_JAX, able, last_line
 
 
 def program(backend, name, *arguments):
@@ -13,7 +13,7 @@ def program(backend, name, *arguments):
 
     A strategy of TensorFlow's that comes after one that ended in an error waits for its collectives for ever.
     """
-    two_devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    two_devices = {"XLA_FLAGS": f"{OF_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     return last_line("-m", name, *arguments, backend=backend, **two_devices)
 
 

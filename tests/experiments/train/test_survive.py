@@ -3,7 +3,6 @@
 import csv
 import functools
 import json
-import multiprocessing
 import random
 import resource
 import signal
@@ -23,6 +22,7 @@ from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
+from tests.experiments.train.forked import begin
 
 ROOT = Path(__file__).parents[3]
 RECIPE = """\
@@ -85,21 +85,6 @@ def start(recipe, out, *more, **kwargs):
     )  # fmt: skip
 
 
-_forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(["tensorflow", "nft_keras.experiments.train.trial", __name__])
-
-
-def train(recipe, out):
-    sys.exit(run.main([str(recipe), "--out", str(out)]))
-
-
-def begin(recipe, out):
-    """A process of its own that runs the recipe, forked from one that has done nothing but import what takes long."""
-    process = _forkserver.Process(target=train, args=(recipe, out))
-    process.start()
-    return process
-
-
 def outcome(folder):
     """What must not depend on whether a trial was broken off: weights, history and result, without times."""
     with open(folder / "history.csv", newline="") as file:
@@ -136,7 +121,9 @@ def test_killed_at_twenty_instants_a_run_ends_as_one_that_was_not(recipe, tmp_pa
     assert killed == 20
     stdout, stderr = start(recipe, out).communicate(timeout=300)
     assert "written to" in stdout, stderr
-    assert start(recipe, tmp_path / "whole").wait(300) == 0
+    whole = begin(recipe, tmp_path / "whole")
+    whole.join(300)
+    assert whole.exitcode == 0
     for method, folder in folders.items():
         (weights, *rest), (expected, *expected_rest) = outcome(out / folder), outcome(tmp_path / "whole" / folder)
         assert rest == expected_rest

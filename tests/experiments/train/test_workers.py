@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,8 +15,8 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import distribution as distribute
 from tests.backend.features import able
 from tests.experiments.finished import repeatable
+from tests.experiments.train.forked import begin
 
-ROOT = Path(__file__).parents[3]
 METHODS = ("ct", "eef", "ft", "nft")
 # No minibatch has equal halves, and examples of one are perturbed longer than others.
 RECIPE = """\
@@ -53,32 +49,31 @@ def free_ports(n):
     return ports
 
 
-def start(recipe, out, *more, **environment):
-    command = [sys.executable, "-m", "nft_keras.run", str(recipe), "--out", str(out), *more]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def start_workers(recipe, out, backend):
+def start_workers(recipe, out):
+    """Two workers, and the files of what they say."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in (0, 1)]
-    return [start(recipe, out, KERAS_BACKEND=backend, TF_CONFIG=json.dumps(task)) for task in tasks]
+    said = [recipe.parent / f"worker-{i}.txt" for i in (0, 1)]
+    workers = [
+        begin(recipe, out, said=path, TF_CONFIG=json.dumps(task)) for path, task in zip(said, tasks, strict=True)
+    ]
+    return workers, said
 
 
-def kill_one(recipe, out, victim, method, backend):
+def kill_one(recipe, out, victim, method):
     """Kills one of the two workers while a method's data are altered; returns what the other one says."""
-    workers = start_workers(recipe, out, backend)
+    workers, said = start_workers(recipe, out)
     state = out / "workers" / "fc-a" / method / "seed-0" / "backup" / "state.json"
     end = time.monotonic() + 300
-    while time.monotonic() < end and not state.exists() and all(w.poll() is None for w in workers):
+    while time.monotonic() < end and not state.exists() and all(w.is_alive() for w in workers):
         time.sleep(0.02)
-    assert state.exists(), [w.kill() or w.communicate() for w in workers]
-    workers[victim].send_signal(signal.SIGKILL)
-    workers[victim].communicate()
-    _, stderr = workers[1 - victim].communicate(timeout=120)
-    return workers[1 - victim].returncode, stderr
+    there = state.exists()
+    for worker in [workers[victim]] if there else workers:
+        worker.kill()
+        worker.join()
+    assert there, [path.read_text() for path in said]
+    workers[1 - victim].join(120)
+    return workers[1 - victim].exitcode, said[1 - victim].read_text()
 
 
 def history(folder):
@@ -89,19 +84,21 @@ def history(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", able("`distribute: multi-worker`"))
 def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path, backend):
+    assert backend == keras.backend.backend()  # the workers are forked from a process that has imported it
     recipe, out = tmp_path / "workers.yaml", tmp_path / "two"
     recipe.write_text(RECIPE)
-    alone = start(recipe, tmp_path / "one", "--set", "distribute=none")
+    alone = begin(recipe, tmp_path / "one", "--set", "distribute=none", said=tmp_path / "alone.txt")
     for victim, method in ((1, "eef"), (0, "nft")):
-        code, stderr = kill_one(recipe, out, victim, method, backend)
-        said = [line for line in stderr.splitlines() if line.startswith("failed: ")]
-        assert code == 1 and len(said) == 1 and "Traceback" not in stderr, stderr
+        code, text = kill_one(recipe, out, victim, method)
+        said = [line for line in text.splitlines() if line.startswith("failed: ")]
+        assert code == 1 and len(said) == 1 and "Traceback" not in text, text
         assert said[0].endswith("the same command on every worker goes on after the last finished epoch")
-    workers = start_workers(recipe, out, backend)
-    said = [worker.communicate(timeout=300) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    assert "written to" in said[0][0] and "worker 1 is done" in said[1][0]
-    assert alone.wait(300) == 0, alone.communicate()
+    workers, said = start_workers(recipe, out)
+    for process in (*workers, alone):
+        process.join(300)
+    said = [path.read_text() for path in (*said, tmp_path / "alone.txt")]
+    assert [process.exitcode for process in (*workers, alone)] == [0, 0, 0], said
+    assert "written to" in said[0] and "worker 1 is done" in said[1]
     for method in METHODS:
         folder = Path("workers", "fc-a", method, "seed-0")
         one, two = tmp_path / "one" / folder, out / folder
