@@ -338,6 +338,23 @@ def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
     return None
 
 
+def rows_of(arrays: Any, rows: Any) -> Any:
+    """Rows of arrays in any structure, dense: those of SciPy's sparse matrices and of pandas' tables become arrays.
+
+    Args:
+        arrays: arrays as `fit` takes them; None stays None.
+        rows: slice, or array of ints.
+    """
+
+    def of(array):
+        if array is None:
+            return None
+        array = array.to_numpy() if hasattr(array, "to_numpy") else array
+        return array[rows].toarray() if hasattr(array, "toarray") else array[rows]
+
+    return keras.tree.map_structure(of, arrays)
+
+
 def squared_norms(altered: Any, x: Any) -> Any:
     """Squared norm of delta = altered - x, one per example, in float32; over all tensors, of lists of some."""
     norms = 0.0

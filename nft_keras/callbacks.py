@@ -17,7 +17,7 @@ import numpy as np
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import tensorflow_for_data
-from nft_keras.base import SimplifyingModel, is_dataset
+from nft_keras.base import SimplifyingModel, is_dataset, rows_of
 
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
 COMPARED = 100
@@ -364,7 +364,7 @@ def some_examples(given: dict) -> tuple | None:
     arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None
-    return keras.tree.map_structure(_first_rows, (x, y))
+    return rows_of((x, y), slice(COMPARED))
 
 
 def _x_y(minibatch):
@@ -374,8 +374,3 @@ def _x_y(minibatch):
 def _put_back(first, rest):
     yield first
     yield from rest
-
-
-def _first_rows(array):
-    rows = None if array is None else array[:COMPARED]
-    return rows.toarray() if hasattr(rows, "toarray") else rows  # SciPy's sparse matrices

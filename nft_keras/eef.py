@@ -12,7 +12,7 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -117,7 +117,7 @@ class EasyExamplesPlan(Plan):
 
     def choose_among(self, *arrays: Any) -> None:
         """Takes other examples: arrays x, y and, where there are some, sample weights."""
-        n = len(keras.tree.flatten(arrays)[0])
+        n = keras.tree.flatten(arrays)[0].shape[0]
         if self.n not in (None, n):
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
         self.examples, self.n, self.kept = arrays, n, np.ones(n, bool)
@@ -203,14 +203,14 @@ class EasyExamplesPlan(Plan):
             if self.class_weight is not None:
                 sample_weight = keras_internals.sample_weights(y, self.class_weight)
             if not i:
-                x_1, y_1, weight_1 = _rows((x, y, sample_weight), slice(1))
+                x_1, y_1, weight_1 = rows_of((x, y, sample_weight), slice(1))
                 self.model.unlogged_loss(x_1, y_1, self.model(x_1, training=False), weight_1)
             yield (x, y) if sample_weight is None else (x, y, sample_weight)
 
     def _all_minibatches(self):
         if is_dataset(self.examples):
             return self.examples.batch(250).as_numpy_iterator()
-        return (_rows(self.examples, slice(i, i + 250)) for i in range(0, self.n, 250))
+        return (rows_of(self.examples, slice(i, i + 250)) for i in range(0, self.n, 250))
 
 
 def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -250,15 +250,11 @@ class _Minibatches(keras.utils.PyDataset):
         return math.ceil(self._plan.n / self._batch_size)
 
     def __getitem__(self, i):
-        return _rows(self._plan.examples, self._order[i * self._batch_size : (i + 1) * self._batch_size])
+        return rows_of(self._plan.examples, self._order[i * self._batch_size : (i + 1) * self._batch_size])
 
     def on_epoch_begin(self):
         kept = np.flatnonzero(self._plan.kept)
         self._order = self._random.permutation(kept) if self._shuffle else kept
-
-
-def _rows(arrays, rows):
-    return keras.tree.map_structure(lambda array: None if array is None else array[rows], arrays)
 
 
 EasyExamplesFirst.plan_class = EasyExamplesPlan

@@ -6,7 +6,9 @@ On TensorFlow here; tests/backend/test_backends.py runs the same file on the oth
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 from keras import layers
 
 from nft_keras import (
@@ -492,3 +494,25 @@ def test_a_callback_that_moves_one_learning_rate_of_two_is_told(caplog):
     callbacks = [DevelopmentalPlan(1.0, 2), keras.callbacks.LearningRateScheduler(schedule)]
     model.fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=callbacks)
     assert "LearningRateScheduler changes the learning rate of the classifier's optimizer alone" in caplog.text
+
+
+WITH_PLAN = {
+    "NFT": lambda network: (FriendlyModel(network, mlp(FEATURES, 8)), DevelopmentalPlan(1.0, 3)),
+    "FT": lambda network: (FriendlyTraining(network, 1.0, 0.9), PerturbationPlan(4, 3)),
+    "EEF": lambda network: (EasyExamplesFirst(network), EasyExamplesPlan(simplification_epochs=3)),
+}
+FORMS = {"a sparse matrix": scipy.sparse.csr_matrix, "a table": pd.DataFrame}
+
+
+@pytest.mark.parametrize("method", WITH_PLAN)
+@pytest.mark.parametrize("form", FORMS)
+def test_x_in_another_form_trains_as_the_array_does(method, form):
+    x, histories = np.where(X > 0.3, X, 0), []
+    for data in (x, FORMS[form](x)):
+        keras.utils.set_random_seed(0)
+        model, plan = WITH_PLAN[method](classifier())
+        of_auxiliary = {"auxiliary_optimizer": "sgd"} if method == "NFT" else {}
+        model.compile("sgd", loss=CROSS_ENTROPY, **of_auxiliary)
+        arguments = {"batch_size": 12, "epochs": 4, "shuffle": False, "verbose": 0}
+        histories.append(model.fit(data, Y, callbacks=[plan], **arguments).history["loss"])
+    close(*histories, "loss")
