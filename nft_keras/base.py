@@ -75,7 +75,7 @@ class Plan(keras.callbacks.Callback):
                 warn("%s watches while data are altered, up to epoch %d: %s", name, last, why)
 
 
-_FIT = inspect.signature(keras.Model.fit)
+_FIT, _SUMMARY = map(inspect.signature, (keras.Model.fit, keras.Model.summary))
 # What a classifier of its own class may have, and a model around it does not call.
 _STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
@@ -137,15 +137,16 @@ class SimplifyingModel(keras_internals.Model):
         """Altered data, at their `place`: here as they are; a method that alters them says how."""
         return self.place.of(self, x)
 
-    def classify(self, x: Any, altered: Any, training: bool = False) -> Any:
+    def classify(self, x: Any, original: Any, altered: Any, training: bool = False) -> Any:
         """Predictions for x whose data are altered, f(x~, w).
 
         Args:
             x: a minibatch as `fit` has it.
-            altered: what is at `place` instead, as of `simplify`.
+            original: what is at `place`, as of `place.of`.
+            altered: what is there instead, as of `simplify`.
             training: bool, the mode of the classifier.
         """
-        with self.place.altered(x, altered) as seen:
+        with self.place.altered(x, original, altered) as seen:
             return self(seen, training=training)
 
     def networks(self) -> list[keras.Model]:
@@ -177,18 +178,19 @@ class SimplifyingModel(keras_internals.Model):
         if self._kind_of_step() != before:
             keras_internals.swap_train_function(self, self._aside.train_functions, before, self._kind_of_step())
 
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: list | None = None,
-        print_fn: Callable | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Prints the summary of each network, as `keras.Model.summary` does, and what altering data costs."""
-        for network in self.networks():
-            network.summary(line_length, positions, print_fn, **kwargs)
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        """Prints the summary of each network, as `keras.Model.summary` does, and what altering data costs.
+
+        Of a `layer_range` the classifier's layers are shown alone.
+        """
+        given = _SUMMARY.bind(self, *args, **kwargs).arguments
+        given = {name: value for name, value in given.items() if name != "self"}
+        for network in self.networks()[: 1 if given.get("layer_range") else None]:
+            network.summary(**given)
         if cost := self._cost():
-            (print_fn or print)(cost)
+            (given.get("print_fn") or print)(cost)
+
+    summary.__signature__ = _SUMMARY
 
     def _cost(self):
         """A line that says what altering data costs, or None."""
@@ -206,6 +208,8 @@ class SimplifyingModel(keras_internals.Model):
 
     def unlogged_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = False) -> Any:
         """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
+        # Keras multiplies weights by masks, on PyTorch in place.
+        sample_weight = keras.tree.map_structure(lambda w: w if w is None else ops.copy(w), sample_weight)
         with keras_internals.without_logs_of_outputs(self):
             return self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
@@ -339,7 +343,7 @@ def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
 
 
 def rows_of(arrays: Any, rows: Any) -> Any:
-    """Rows of arrays in any structure, dense: those of SciPy's sparse matrices and of pandas' tables become arrays.
+    """Rows of arrays in any structure, dense: those of sparse ones and of pandas' tables become arrays.
 
     Args:
         arrays: arrays as `fit` takes them; None stays None.
@@ -349,6 +353,8 @@ def rows_of(arrays: Any, rows: Any) -> Any:
     def of(array):
         if array is None:
             return None
+        if hasattr(array, "dense_shape"):
+            array = ops.convert_to_tensor(array, sparse=False)
         array = array.to_numpy() if hasattr(array, "to_numpy") else array
         return array[rows].toarray() if hasattr(array, "toarray") else array[rows]
 

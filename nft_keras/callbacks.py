@@ -336,9 +336,10 @@ class Comparison(keras.callbacks.Callback):
 
     def _reduction(self, x, y):
         with backend.inference():
+            original = self.model.place.of(self.model, x)
             losses = [
-                self.model.unlogged_loss(x, y, self.model.classify(x, each))
-                for each in (self.model.place.of(self.model, x), self.model.simplify(x, y))
+                self.model.unlogged_loss(x, y, self.model.classify(x, original, each))
+                for each in (original, self.model.simplify(x, y))
             ]
         return float(losses[0]) - float(losses[1])
 

@@ -74,7 +74,7 @@ def compare(
     methods, seeds = dict(methods), list(seeds)
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
-    x, y = np.asarray(x, keras.config.floatx()), np.asarray(y)
+    x, y = _as_array(x), np.asarray(y)
     trainings = []
     for seed in seeds:
         weights = None
@@ -218,9 +218,17 @@ class _SeededMinibatches(keras.utils.PyDataset):
         self._order = order if self.plan is None else order[np.asarray(self.plan.kept)[order]]
 
 
+def _as_array(x):
+    """x as an array: whole numbers, such as those of tokens, as they are, others as Keras computes."""
+    if keras.tree.is_nested(x) and not isinstance(x, (list, tuple)):
+        raise ValueError(f"compare takes x as one array, got a {type(x).__name__}")
+    x = np.asarray(x)
+    return x if np.issubdtype(x.dtype, np.integer) else x.astype(keras.config.floatx())
+
+
 def _error(model, x, y):
     """Error in percent."""
     labels = np.asarray(y)
     labels = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
-    predicted = model.predict(np.asarray(x, keras.config.floatx()), verbose=0).argmax(1)
+    predicted = model.predict(_as_array(x), verbose=0).argmax(1)
     return round(100 * float(np.mean(predicted != labels)), 4)

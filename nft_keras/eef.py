@@ -13,6 +13,7 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
 from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of
+from nft_keras.places import any_tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,7 +46,9 @@ class EasyExamplesFirst(SimplifyingModel):
         if not self.simplifying:
             return backend.keras_step(self, data)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return backend.unless_empty(x, lambda data: backend.keras_step(self, data), self.get_metrics_result, data)
+        return backend.unless_empty(
+            any_tensor(x), lambda data: backend.keras_step(self, data), self.get_metrics_result, data
+        )
 
     def _prepare_fit(self, given):
         """Gives Keras the minibatches of the plan, which takes its examples from arrays that `fit` is given."""
@@ -120,6 +123,8 @@ class EasyExamplesPlan(Plan):
         n = keras.tree.flatten(arrays)[0].shape[0]
         if self.n not in (None, n):
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
+        # A list of inputs would be a minibatch of several things.
+        arrays = tuple(tuple(each) if isinstance(each, list) else each for each in arrays)
         self.examples, self.n, self.kept = arrays, n, np.ones(n, bool)
 
     def count(self, gamma: int) -> int:
@@ -224,12 +229,17 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
         A float tensor (batch,).
     """
     y_pred = model(x, training=False)
+    masks = [keras_internals.mask_of(output) for output in keras.tree.flatten(y_pred)]
 
     def of_one(example):
-        y, y_pred, *weight = keras.tree.map_structure(lambda each: ops.expand_dims(each, 0), example)
+        (y, y_pred, masks_there), *weight = keras.tree.map_structure(lambda each: ops.expand_dims(each, 0), example)
+        there = iter(masks_there)
+        for output, mask in zip(keras.tree.flatten(y_pred), masks, strict=True):
+            keras_internals.with_mask(output, None if mask is None else next(there))
         return model.unlogged_loss(None, y, y_pred, *weight)
 
-    return ops.vectorized_map(of_one, (y, y_pred) if sample_weight is None else (y, y_pred, sample_weight))
+    data = (y, y_pred, [mask for mask in masks if mask is not None])
+    return ops.vectorized_map(of_one, (data,) if sample_weight is None else (data, sample_weight))
 
 
 class _Minibatches(keras.utils.PyDataset):

@@ -41,8 +41,8 @@ class FriendlyTraining(SimplifyingModel):
 
     Raises:
         TypeError: if the classifier is not a `keras.Model`, or alters no name.
-        ValueError: for arguments outside these ranges, a name in alters that the classifier does not have, and whole
-            numbers that shall be perturbed.
+        ValueError: for arguments outside these ranges, a classifier of several outputs, a name in alters that it does
+            not have, and whole numbers that shall be perturbed.
 
     Example:
 
@@ -67,6 +67,8 @@ class FriendlyTraining(SimplifyingModel):
             raise TypeError(f"FriendlyTraining perturbs one tensor: alters must be a name, or None, got {alters!r}")
         super().__init__(classifier, alters=alters, **kwargs)
         self.place.check()
+        if len(getattr(classifier, "outputs", None) or ()) > 1:
+            raise ValueError(f"FriendlyTraining needs one output, the classifier has {len(classifier.outputs)}")
         self.step = number("step", step, "a finite number > 0", lambda n: 0 < n < math.inf, float)
         self.confidence = number("confidence", confidence, "in [0, 1]", lambda n: 0 <= n <= 1, float)
         self.from_logits = from_logits
@@ -104,7 +106,7 @@ class FriendlyTraining(SimplifyingModel):
             x, y, original, going_on, before = keras.tree.map_structure(take, (x, y, original, unfinished, delta))
 
             def forward(delta):
-                y_pred = self.classify(x, original + delta)
+                y_pred = self.classify(x, original, original + delta)
                 left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(left, "float32")
                 weights = weights * ops.cast(number_of_examples(x), "float32") / ops.maximum(ops.sum(weights), 1.0)
@@ -142,9 +144,10 @@ class FriendlyTraining(SimplifyingModel):
             return backend.keras_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         perturbed, steps = self.perturb(x, y)
-        self._perturbation.update_state(squared_norms(perturbed, self.place.of(self, x)))
+        original = self.place.of(self, x)
+        self._perturbation.update_state(squared_norms(perturbed, original))
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
-        with self.place.altered(x, perturbed) as seen:
+        with self.place.altered(x, original, perturbed) as seen:
             return backend.keras_step(self, (seen, y, sample_weight))
 
     def _prepare_fit(self, given):

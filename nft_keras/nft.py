@@ -197,7 +197,7 @@ class FriendlyModel(TwoNetworks):
         simplified = self._simplify(original, y)
 
         def classification_loss():
-            y_pred = self.classify(x, simplified, training=True)
+            y_pred = self.classify(x, original, simplified, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
             return self.optimizer.scale_loss(loss), (y_pred, loss)
 
@@ -240,7 +240,7 @@ class FriendlyModel(TwoNetworks):
         """
         original = self.place.of(self, x)
         simplified = self._simplify(original, y, training=True)
-        y_pred = self.classify(x, simplified, training=training)
+        y_pred = self.classify(x, original, simplified, training=training)
         compute_loss = self.compute_loss if logged else self.unlogged_loss
         loss = compute_loss(x, y, y_pred, sample_weight, training=True)
         penalty = ops.mean(squared_norms(simplified, original))

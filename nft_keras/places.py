@@ -27,7 +27,7 @@ def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInpu
     names = [alters] if isinstance(alters, str) else alters
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"alters must be a name or names of inputs, or None, got {alters!r}")
-    inputs = [each.name for each in _inputs(classifier)]
+    inputs = list(_inputs(classifier))
     layers = _layers(classifier)
     for name in names:
         found = [layer for layer in layers if layer.name == name and not isinstance(layer, keras.layers.InputLayer)]
@@ -40,6 +40,11 @@ def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInpu
             )
         if len(found) > 1:
             raise ValueError(f"alters must name one layer, the classifier has {len(found)} of the name {name!r}")
+        if any(map(keras_internals.is_rematerialized, [classifier, *layers])):
+            raise ValueError(
+                f"alters names the layer {name!r} of a classifier that is rematerialized: its backward pass would not "
+                "see the change"
+            )
         return LayerOutput(found[0])
     return NamedInputs(names, isinstance(alters, str), classifier)
 
@@ -52,7 +57,7 @@ class WholeInput:
     """
 
     def __init__(self, classifier: keras.Model) -> None:
-        self.inputs = _inputs(classifier)
+        self.inputs = _inputs(classifier)  # {name: KerasTensor}
 
     def check(self) -> None:
         """Refuses inputs that cannot be altered a little.
@@ -60,15 +65,15 @@ class WholeInput:
         Raises:
             ValueError: naming one that is of whole numbers.
         """
-        for each in self.altered_inputs():
+        for name, each in self.altered_inputs().items():
             if not keras.backend.is_float_dtype(each.dtype):
                 raise ValueError(
-                    f"the classifier's input {each.name!r} is of {each.dtype}, which cannot be altered a little: give "
+                    f"the classifier's input {name!r} is of {each.dtype}, which cannot be altered a little: give "
                     "it a floating-point dtype, or name a layer whose output is altered by alters, as of an Embedding"
                 )
 
-    def altered_inputs(self) -> list:
-        """The classifier's inputs that are altered, as far as it says what its inputs are."""
+    def altered_inputs(self) -> dict:
+        """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
         return self.inputs
 
     def of(self, model: keras.Model, x: Any) -> Any:
@@ -84,12 +89,13 @@ class WholeInput:
         return as_floats(x)
 
     @contextlib.contextmanager
-    def altered(self, x: Any, data: Any) -> Iterator[Any]:
+    def altered(self, x: Any, original: Any, data: Any) -> Iterator[Any]:
         """Gives what to call the model with in place of x, in this context, for it to see altered data at this place.
 
         Args:
             x: a minibatch as `fit` has it.
-            data: what `of` gave, altered.
+            original: what `of` gave.
+            data: that, altered.
         """
         yield data
 
@@ -107,9 +113,9 @@ class NamedInputs(WholeInput):
         super().__init__(classifier)
         self.names, self.alone = names, alone
 
-    def altered_inputs(self) -> list:
+    def altered_inputs(self) -> dict:
         """The classifier's inputs that are named."""
-        return [each for each in self.inputs if each.name in self.names]
+        return {name: each for name, each in self.inputs.items() if name in self.names}
 
     def of(self, model: keras.Model, x: Any) -> Any:
         """The named tensors of x as floats: a tensor, or a list in the order of the names."""
@@ -117,7 +123,7 @@ class NamedInputs(WholeInput):
         return found[0] if self.alone else found
 
     @contextlib.contextmanager
-    def altered(self, x: Any, data: Any) -> Iterator[Any]:
+    def altered(self, x: Any, original: Any, data: Any) -> Iterator[Any]:
         """Gives x with the named tensors replaced."""
         keys, data = self._keys(x), [data] if self.alone else data
         if keys == [None]:
@@ -125,24 +131,31 @@ class NamedInputs(WholeInput):
             return
         changed = dict(x) if isinstance(x, dict) else dict(enumerate(x))
         changed.update(zip(keys, data, strict=True))
-        yield changed if isinstance(x, dict) else type(x)(changed.values())
+        if isinstance(x, dict):
+            yield changed
+        else:
+            yield type(x)(*changed.values()) if hasattr(x, "_fields") else type(x)(changed.values())
 
     def _keys(self, x):
         """Where the named tensors stand in x; [None]: x is the one tensor."""
-        order = [each.name for each in self.inputs]
+        order = list(self.inputs)
         if not keras.tree.is_nested(x) and self.names == order:
             return [None]
         known = list(x) if isinstance(x, dict) else order[: len(x)] if isinstance(x, (list, tuple)) else []
         missing = [name for name in self.names if name not in known]
         if missing:
-            raise ValueError(f"alters names {missing[0]!r}, x has {', '.join(map(repr, known)) or 'no names'}")
+            raise ValueError(
+                f"alters names {missing[0]!r}, which is no layer that the classifier had when it came here, and x "
+                f"has {', '.join(map(repr, known)) or 'no names'}"
+            )
         return self.names if isinstance(x, dict) else [known.index(name) for name in self.names]
 
 
 class LayerOutput(WholeInput):
     """The output of a layer is altered, as of an embedding; what comes before it goes on learning.
 
-    Gradients of the classifier's weights pass by the change as if it were a constant that was added.
+    The change, that of the output in inference mode, is added as a constant: what the layer's own weights learn, and
+    what dropout or batch norm before it do in training, are as without it.
 
     Args:
         layer: `keras.layers.Layer` of the classifier, which calls it once in a pass and goes on with a float tensor.
@@ -152,9 +165,9 @@ class LayerOutput(WholeInput):
         self.layer = layer
         keras_internals.make_output_replaceable(layer)
 
-    def altered_inputs(self) -> list:
+    def altered_inputs(self) -> dict:
         """None."""
-        return []
+        return {}
 
     def of(self, model: keras.Model, x: Any) -> Any:
         """The layer's output for x in inference mode, cut off from gradients."""
@@ -169,18 +182,18 @@ class LayerOutput(WholeInput):
         if len(seen) != 1:
             raise ValueError(
                 f"alters names the layer {self.layer.name!r}, which the classifier calls {len(seen)} times in a pass, "
-                "not once"
+                "not once" + ("; nor is one called that is quantized" if not seen else "")
             )
-        return ops.stop_gradient(as_floats(seen[0]))
+        if keras.tree.is_nested(seen[0]):
+            raise ValueError(f"alters names the layer {self.layer.name!r}, whose output is not a single tensor")
+        # A copy, since Keras attaches the layer's mask to what it returns.
+        return ops.stop_gradient(ops.copy(as_floats(seen[0])))
 
     @contextlib.contextmanager
-    def altered(self, x: Any, data: Any) -> Iterator[Any]:
-        """Gives x, for which the layer now gives the altered output."""
-
-        def altered(output):
-            return output + ops.cast(data - ops.cast(ops.stop_gradient(output), data.dtype), output.dtype)
-
-        with keras_internals.replaced_output(self.layer, altered):
+    def altered(self, x: Any, original: Any, data: Any) -> Iterator[Any]:
+        """Gives x, to whose output of the layer the change is now added."""
+        delta = data - original
+        with keras_internals.replaced_output(self.layer, lambda output: output + ops.cast(delta, output.dtype)):
             yield x
 
 
@@ -210,8 +223,10 @@ def any_tensor(x: Any) -> Any:
 
 
 def _inputs(classifier):
-    """The inputs of a classifier, KerasTensors; none if it does not say what they are."""
-    return getattr(classifier, "inputs", None) or []
+    """{name: KerasTensor} of the inputs of a classifier, keys of x; empty if it does not say what they are."""
+    tensors = getattr(classifier, "inputs", None) or []
+    given = getattr(classifier, "input", None) if tensors else None
+    return given if isinstance(given, dict) else {each.name: each for each in tensors}
 
 
 def _layers(network):

@@ -516,3 +516,69 @@ def test_x_in_another_form_trains_as_the_array_does(method, form):
         arguments = {"batch_size": 12, "epochs": 4, "shuffle": False, "verbose": 0}
         histories.append(model.fit(data, Y, callbacks=[plan], **arguments).history["loss"])
     close(*histories, "loss")
+
+
+def two_outputs():
+    x = keras.Input((FEATURES,))
+    network = keras.Model(x, {"a": layers.Dense(CLASSES, name="a")(x), "b": layers.Dense(1, name="b")(x)})
+    return network, {"a": Y, "b": 3 * X[:, :1]}, {"a": CROSS_ENTROPY, "b": "mse"}
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_theta_learns_the_losses_of_all_outputs(phases):
+    network, y, losses = two_outputs()
+    auxiliary = mlp(FEATURES, 8)
+    model = FriendlyModel(network, auxiliary, phases=phases)
+    model.compile(keras.optimizers.SGD(0.0), auxiliary_optimizer=keras.optimizers.SGD(0.0), loss=losses)
+
+    def loss(x):
+        outputs = network(x)
+        of_b = (y["b"] - keras.ops.convert_to_numpy(outputs["b"])) ** 2
+        return float(CROSS_ENTROPY(Y, outputs["a"])) + float(of_b.mean())
+
+    plan = DevelopmentalPlan(0.0, 3)
+    history = model.fit(X, y, batch_size=N, epochs=3, verbose=0, shuffle=False, callbacks=[plan]).history
+    assert history["auxiliary_loss"][1] == pytest.approx(loss(auxiliary(X)), rel=1e-4)
+    assert history["loss_reduction"][1] == pytest.approx(loss(X) - loss(auxiliary(X)), rel=1e-3)
+    for of_a, of_b, whole in zip(history["a_loss"], history["b_loss"], history["loss"], strict=True):
+        assert of_a + of_b == pytest.approx(whole, rel=1e-4)
+
+
+def test_easy_examples_are_those_of_all_outputs_and_of_inputs_in_a_dictionary():
+    network, y, losses = two_outputs()
+    x = keras.Input((FEATURES,), name="x")
+    network = keras.Model({"x": x}, network(x))
+    model, plan = EasyExamplesFirst(network), EasyExamplesPlan(first_fraction=0.25, simplification_epochs=3)
+    model.compile(keras.optimizers.SGD(0.0), loss=losses)
+    model.fit({"x": X}, y, epochs=1, verbose=0, callbacks=[plan])
+    outputs = {name: keras.ops.convert_to_numpy(output) for name, output in network({"x": X}).items()}
+    of_a = keras.ops.convert_to_numpy(
+        keras.losses.sparse_categorical_crossentropy(Y, keras.ops.convert_to_tensor(outputs["a"]), from_logits=True)
+    )
+    of_examples = of_a + ((y["b"] - outputs["b"]) ** 2)[:, 0]
+    assert set(np.flatnonzero(plan.kept)) == set(np.argsort(of_examples)[: N // 4])
+
+
+@pytest.mark.parametrize("phases", ["batch", "joint"])
+def test_masks_and_weights_of_steps_count_as_keras_counts_them(phases):
+    tokens = np.where(np.arange(6) < 4, 1 + (np.arange(N)[:, None] + np.arange(6)) % 5, 0)
+    labels, weights = tokens % CLASSES, RNG.uniform(0.5, 2.0, size=tokens.shape).astype("float32")
+    x = keras.Input((6,))
+    h = layers.Embedding(6, 4, mask_zero=True, name="embedding")(layers.Identity()(x))
+    network = keras.Model(x, layers.Dense(CLASSES)(h))
+    same = keras.Sequential([keras.Input((6, 4)), layers.Dense(4, kernel_initializer="identity")])
+    same.trainable = False
+    first, found = network.get_weights(), []
+    for model in (network, FriendlyModel(network, same, phases=phases, alters="embedding")):
+        network.set_weights(first)
+        of_auxiliary = {"auxiliary_optimizer": "sgd"} if model is not network else {}
+        model.compile("sgd", loss=CROSS_ENTROPY, weighted_metrics=["accuracy"], **of_auxiliary)
+        plan = [DevelopmentalPlan(1.0, 3, first_simplified_epoch=1)] if model is not network else []
+        arguments = {"sample_weight": weights, "epochs": 3, "batch_size": 12, "shuffle": False, "verbose": 0}
+        history = model.fit(tokens, labels, callbacks=plan, **arguments).history
+        found.append((history["loss"], network.get_weights(), history["accuracy"]))
+    close(found[1][0], found[0][0], "loss")
+    for got, want in zip(found[1][1], found[0][1], strict=True):
+        close(got, want, "weights")
+    if keras.backend.backend() != "jax":  # where keras.Model's metrics forget the mask
+        close(found[1][2], found[0][2], "accuracy")

@@ -175,7 +175,7 @@ def test_the_input_that_is_named_is_altered_and_the_others_pass(phases, form):
     assert_same_logs(found, fit(friendly(alone, networks[1], phases=phases), x["image"], y))
     assert min(found["perturbation"][1:3]) > 0.01
     seen = friendly(two, networks[0], alters="image")
-    with seen.place.altered(given, x["image"] + 1) as changed:
+    with seen.place.altered(given, x["image"], x["image"] + 1) as changed:
         assert type(changed) is type(given)
         of_image, of_table = changed.values() if form is dict else changed
         np.testing.assert_array_equal(of_image, x["image"] + 1)
@@ -267,8 +267,9 @@ def test_a_mask_of_the_embedding_still_reaches_the_layers_behind_it():
     x = keras.Input((LENGTH,), dtype="int32")
     h = layers.GlobalAveragePooling1D()(layers.Embedding(TOKENS, WIDTH, mask_zero=True, name="embedding")(x))
     model = friendly(keras.Model(x, layers.Dense(CLASSES)(h)), changer(), alters="embedding")
-    altered = model.place.of(model, tokens) + np.array([1.0] * 3 + [50.0] * 2)[None, :, None].astype("float32")
-    logits = ops.convert_to_numpy(model.classify(tokens, altered))
+    original = model.place.of(model, tokens)
+    altered = original + np.array([1.0] * 3 + [50.0] * 2)[None, :, None].astype("float32")
+    logits = ops.convert_to_numpy(model.classify(tokens, original, altered))
     means = ops.convert_to_numpy(altered)[:, :3].mean(1)
     np.testing.assert_allclose(logits, ops.convert_to_numpy(model.classifier.layers[-1](means)), atol=1e-5)
 
@@ -325,7 +326,7 @@ def test_what_cannot_be_altered_is_refused_when_the_model_is_made(make, error, m
 
 def test_data_without_what_is_named_and_layers_that_are_not_called_once_are_refused():
     x, y = pairs()
-    with pytest.raises(ValueError, match="alters names 'image', x has 'table'"):
+    with pytest.raises(ValueError, match="alters names 'image', which is no layer .*, and x has 'table'"):
         friendly(of_two(), mlp(6, 8), alters="image").simplify({"table": x["table"]})
     with pytest.raises(ValueError, match="altered in a single tensor x, got a dict: name the input .*alters"):
         fit(friendly(of_two(), mlp(6, 8)), x, y)
@@ -339,3 +340,50 @@ def test_data_without_what_is_named_and_layers_that_are_not_called_once_are_refu
     of_one = keras.Model(of_one.inputs, of_one.outputs[0])
     with pytest.raises(ValueError, match="output for each tensor of x, got 1 for 2"):
         friendly(of_two(), of_one, alters=["table", "image"]).simplify(x)
+
+
+@pytest.mark.parametrize("before", [layers.Dropout(0.5, seed=3), layers.BatchNormalization()])
+@pytest.mark.parametrize("phases", ["batch", "joint"])
+def test_where_nothing_is_changed_training_is_classic_with_dropout_or_batch_norm_before_the_layer(before, phases):
+    x, y = pairs()
+    image = keras.Input((6,))
+    h = before.__class__.from_config(before.get_config())(layers.Dense(8, activation="tanh")(image))
+    classifier = keras.Model(image, layers.Dense(CLASSES)(layers.Dense(4, name="here")(h)))
+    first = classifier.get_weights()
+    drawn = [layer.seed_generator.state for layer in classifier.layers if isinstance(layer, layers.Dropout)]
+    same = keras.Sequential([keras.Input((4,)), layers.Dense(4, kernel_initializer="identity")])
+    same.trainable = False
+    histories = []
+    for model in (FriendlyModel(classifier, same, alters="here", phases=phases), classifier):
+        classifier.set_weights(first)
+        for state in drawn:
+            state.assign([3, 0])
+        keras.utils.set_random_seed(0)
+        of_auxiliary = {"auxiliary_optimizer": "sgd"} if model is not classifier else {}
+        model.compile("sgd", loss=LOSS, **of_auxiliary)
+        plan = [DevelopmentalPlan(1.0, 3, first_simplified_epoch=1)] if model is not classifier else []
+        arguments = {"batch_size": 16, "epochs": 3, "shuffle": False, "verbose": 0}
+        histories.append(model.fit(x["image"], y, callbacks=plan, **arguments).history["loss"])
+        histories.append(classifier.get_weights())
+    if keras.backend.backend() != "torch" or not isinstance(before, layers.Dropout):  # whose masks are of one generator
+        np.testing.assert_allclose(histories[0], histories[2], rtol=1e-4)
+        for a, b in zip(histories[1], histories[3], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_inputs_are_named_by_the_keys_of_x():
+    x, y = pairs()
+    image, table = keras.Input((6,), name="a"), keras.Input((WIDTH,), name="b")
+    h = layers.Add()([layers.Dense(CLASSES)(image), layers.Dense(CLASSES)(table)])
+    with pytest.warns(UserWarning, match="all keys in the dict must match the names"):
+        classifier = keras.Model({"image": image, "table": table}, h)
+    assert fit(friendly(classifier, mlp(6, 8), alters="image"), x, y)["perturbation"][1] > 0
+    with pytest.raises(ValueError, match=r"an input \(image, table\)"):
+        friendly(classifier, mlp(6, 8), alters="a")
+
+
+def test_a_classifier_that_computes_outputs_twice_is_refused():
+    with keras.RematScope("full"):
+        classifier = of_tokens()
+    with pytest.raises(ValueError, match="is rematerialized"):
+        friendly(classifier, changer(), alters="embedding")

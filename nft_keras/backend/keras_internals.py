@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import functools
+import itertools
 import types
 
 import keras
@@ -89,18 +90,33 @@ def swap_train_function(model, functions, before, after):
     model.make_train_function()
 
 
+class _NotUpdated(list):
+    """A compiled loss's means of its outputs' losses, of which it meets none, for however many outputs."""
+
+    def __init__(self, means):
+        super().__init__(means)
+        self.append = means.append  # the first loss that is computed makes them
+
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        return itertools.repeat(None)
+
+
 @contextlib.contextmanager
 def without_logs_of_outputs(model):
     """Keeps what is computed of the compiled loss out of the means that Keras logs for each of several outputs."""
     loss = model._compile_loss
-    kept = None if loss is None else loss._metrics
-    if loss is not None:
-        loss._metrics = []
+    if loss is None:
+        yield
+        return
+    means = loss._metrics
+    loss._metrics = _NotUpdated(means)
     try:
         yield
     finally:
-        if loss is not None:
-            loss._metrics = kept
+        loss._metrics = means
 
 
 # {id of a layer: function of its output}, of a thread, as each replica's step has one of its own.
@@ -131,6 +147,23 @@ def replaced_output(layer, function):
         yield
     finally:
         _REPLACED.reset(token)
+
+
+def is_rematerialized(layer):
+    """Whether a layer computes its output again in the backward pass, outside of whatever context it was called in."""
+    return getattr(layer, "_remat_mode", None) is not None
+
+
+def mask_of(tensor):
+    """The mask that Keras keeps with a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def with_mask(tensor, mask):
+    """The tensor, to which Keras' losses and metrics now take that mask; None changes nothing."""
+    if mask is not None:
+        tensor._keras_mask = mask
+    return tensor
 
 
 def build_anew(optimizer, variables):

@@ -3,6 +3,7 @@
 import keras
 import torch
 
+from nft_keras.backend import keras_internals
 from nft_keras.backend.one_program import *  # noqa: F403
 
 
@@ -22,10 +23,15 @@ def gradients(function, variables):
     parameters = [v.value for v in variables]
     with torch.enable_grad():
         loss, result = function()
-    result = keras.tree.map_structure(keras.ops.stop_gradient, result)
+    result = keras.tree.map_structure(_cut_off, result)
     if not parameters:
         return result, []
     return result, list(torch.autograd.grad(loss, parameters, allow_unused=True))
+
+
+def _cut_off(x):
+    """A tensor without its history, with its mask."""
+    return keras_internals.with_mask(keras.ops.stop_gradient(x), keras_internals.mask_of(x))
 
 
 def gradient_at(function, x):
