@@ -18,6 +18,7 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import SimplifyingModel, is_dataset, rows_of
+from nft_keras.places import layers_of
 
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.
 COMPARED = 100
@@ -344,15 +345,19 @@ class Comparison(keras.callbacks.Callback):
         return float(losses[0]) - float(losses[1])
 
 
-def some_examples(given: dict) -> tuple | None:
+def some_examples(given: dict, classifier: keras.Model) -> tuple | None:
     """A few examples (x, y) out of the data that `fit` is given; of an iterator they are put back.
 
     Args:
         given: the arguments of `fit`, by name; `x` may be replaced.
+        classifier: `keras.Model`, which may take so many examples alone.
 
     Returns:
-        x and y, cut to the first `COMPARED` examples; None where they cannot be had beside the training.
+        x and y, cut to the first `COMPARED` examples, or as many as the classifier takes; None where they cannot be had
+        beside the training, or a pass over them would change the classifier's state.
     """
+    if any(getattr(layer, "stateful", False) for layer in layers_of(classifier)):
+        return None
     x, y = given["x"], given["y"]
     if isinstance(x, types.GeneratorType):
         first = next(x, None)
@@ -365,7 +370,8 @@ def some_examples(given: dict) -> tuple | None:
     arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None
-    return rows_of((x, y), slice(COMPARED))
+    taken = [each.shape[0] for each in getattr(classifier, "inputs", None) or () if each.shape[0]]
+    return rows_of((x, y), slice(min([COMPARED, *taken])))
 
 
 def _x_y(minibatch):

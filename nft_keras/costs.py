@@ -1,37 +1,47 @@
 """What training costs: floating-point operations, counted from the networks.
 
-A forward pass costs 2 operations for each weight of a kernel and each place where it is applied, as a pixel or a token;
-a backward pass as much for the gradient of the inputs, and again for that of the weights: 3 f for an example in a
-classic epoch, where f is the classifier's forward pass. Attention's own products, normalization and what else has no
-kernel are left out.
+A forward pass costs 2 operations for each weight of a kernel and each place where it is applied, as a pixel or a step
+of a sequence; a backward pass as much for the gradient of the inputs, and again for that of the weights: 3 f for an
+example in a classic epoch, where f is the classifier's forward pass. What has no kernel is left out, as normalization.
 """
 
 import math
 
 import keras
+from keras import layers
+
+from nft_keras.backend import keras_internals
+
+_AT_OUTPUTS = (
+    *(layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D, layers.DepthwiseConv2D),
+    *(layers.SeparableConv1D, layers.SeparableConv2D),
+)
+_AT_INPUTS = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_OF_SEQUENCES = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 
 
 def by_layer(network: keras.Model) -> list[int]:
-    """Operations of a forward pass per example, of each layer that has kernels; a length that varies counts as 1.
+    """Operations of a forward pass per example, of each layer that has kernels, as often as it is called.
 
     Raises:
-        ValueError: if the network does not say what it is made of, as one of a class of its own.
+        ValueError: if the network has a layer that is not understood, or of which the size is not fixed.
     """
-    if not getattr(network, "inputs", None):
+    calls = keras_internals.calls(network)
+    if calls is None:
         raise ValueError(
             f"the operations of a {type(network).__name__} cannot be counted: it is not a functional model"
         )
     counts = []
-    for layer in network.layers:
-        if isinstance(layer, keras.Model) and layer.inputs:
-            counts += by_layer(layer)
-        elif kernels := [weight for weight in layer.weights if "kernel" in weight.name]:
-            counts.append(2 * sum(math.prod(kernel.shape) for kernel in kernels) * _places(layer))
+    for layer, times in calls.items():
+        if isinstance(layer, keras.Model):
+            counts += [times * count for count in by_layer(layer)]
+        elif count := _of_layer(layer):
+            counts.append(times * count)
     return counts
 
 
 def forward(network: keras.Model) -> int:
-    """Operations of a forward pass per example."""
+    """Operations of a forward pass per example; raises as `by_layer` does."""
     return sum(by_layer(network))
 
 
@@ -48,12 +58,27 @@ def simplified_step(phases: str, f: int, s: int) -> int:
     return 3 * s + 3 * f if phases == "joint" else 4 * s + 5 * f
 
 
-def _places(layer):
-    """The places of an example where a layer's kernels are applied."""
-    if isinstance(layer, keras.layers.RNN):
-        shape = layer.input.shape[1:2]
-    elif getattr(layer, "data_format", None) == "channels_first":
-        shape = layer.output.shape[2:]
+def _of_layer(layer):
+    """Operations of one call of a layer; 0 of one without kernels."""
+    kernels = [weight for weight in layer.weights if len(weight.shape) > 1]
+    if not kernels or isinstance(layer, layers.Embedding):
+        return 0
+    plain = not getattr(layer, "lora_enabled", False) and not getattr(layer, "quantization_mode", None)
+    if isinstance(layer, _AT_INPUTS) and plain:
+        places = _places(layer, layer.input.shape)
+    elif isinstance(layer, _AT_OUTPUTS) and plain:
+        places = _places(layer, layer.output.shape)
+    elif isinstance(layer, _OF_SEQUENCES):
+        places = keras.tree.flatten(layer.input)[0].shape[1:2]
     else:
-        shape = layer.output.shape[1:-1]
-    return math.prod(size or 1 for size in shape)
+        raise ValueError(f"the operations of the layer {layer.name!r}, a {type(layer).__name__}, cannot be counted")
+    if None in places:
+        raise ValueError(
+            f"the operations of the layer {layer.name!r} depend on the size of its input, which is not fixed"
+        )
+    return 2 * sum(math.prod(kernel.shape) for kernel in kernels) * math.prod(places)
+
+
+def _places(layer, shape):
+    """The lengths of the axes that are neither the batch's nor those of channels."""
+    return shape[2:] if getattr(layer, "data_format", None) == "channels_first" else shape[1:-1]

@@ -153,7 +153,7 @@ class FriendlyTraining(SimplifyingModel):
     def _prepare_fit(self, given):
         """Refuses labels that are no class each, as far as they can be seen before training."""
         super()._prepare_fit(given)
-        x, y = some_examples(given) or (None, None)
+        x, y = some_examples(given, self.classifier) or (None, None)
         if y is None or keras.tree.is_nested(y) or len(y.shape) != 2 or y.shape[1] < 2:
             return
         labels = ops.convert_to_numpy(y).astype("float32")

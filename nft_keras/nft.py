@@ -287,7 +287,7 @@ class FriendlyModel(TwoNetworks):
         self._check_fit(given)
         if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
             keras_internals.split_for_validation(given)
-        examples = some_examples(given)
+        examples = some_examples(given, self.classifier)
         if examples:
             self._build_networks(*examples)
         super()._prepare_fit(given)

@@ -28,7 +28,7 @@ def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInpu
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         raise TypeError(f"alters must be a name or names of inputs, or None, got {alters!r}")
     inputs = list(_inputs(classifier))
-    layers = _layers(classifier)
+    layers = layers_of(classifier)
     for name in names:
         found = [layer for layer in layers if layer.name == name and not isinstance(layer, keras.layers.InputLayer)]
         if name in inputs or (not found and not inputs):
@@ -229,9 +229,9 @@ def _inputs(classifier):
     return given if isinstance(given, dict) else {each.name: each for each in tensors}
 
 
-def _layers(network):
-    """All layers of a network that a name can be of, those of networks inside it too."""
+def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a network, and those of networks inside it."""
     layers = []
     for layer in getattr(network, "layers", ()):
-        layers += [layer, *_layers(layer)]
+        layers += [layer, *layers_of(layer)]
     return list({id(layer): layer for layer in layers}.values())

@@ -16,7 +16,7 @@ def network(*stack, shape=(8, 8, 1), dtype=None):
     [
         (lambda: network(layers.Dense(5), shape=(3,)), 2 * 3 * 5),
         (lambda: network(layers.Dense(5), shape=(7, 3)), 2 * 3 * 5 * 7),
-        (lambda: network(layers.Dense(5), shape=(None, 3)), 2 * 3 * 5),
+        (lambda: network(layers.Conv2DTranspose(5, 3, 2)), 2 * 3 * 3 * 5 * 8 * 8),
         (lambda: network(layers.Conv2D(4, 3)), 2 * 3 * 3 * 4 * 6 * 6),
         (
             lambda: network(layers.Conv2D(4, 3, 2, "same"), layers.Flatten(), layers.Dense(2)),
@@ -32,9 +32,39 @@ def test_the_operations_of_a_forward_pass_are_those_of_its_kernels(made, expecte
     assert costs.forward(made()) == expected
 
 
-def test_attention_counts_with_its_four_products():
+def test_a_layer_counts_as_often_as_it_is_called():
+    x, shared = keras.Input((4,)), layers.Dense(4)
+    assert costs.forward(keras.Model(x, shared(shared(shared(x))))) == 3 * 2 * 4 * 4
+    inside = network(layers.Dense(4), shape=(4,))
+    assert costs.forward(keras.Model(x, inside(inside(x)))) == 2 * 2 * 4 * 4
+
+
+def lora():
+    layer = layers.Dense(5)
+    made = network(layer, shape=(3,))
+    layer.enable_lora(2)
+    return made
+
+
+def attention():
     x = keras.Input((7, 6))
-    assert costs.forward(keras.Model(x, layers.MultiHeadAttention(2, 3)(x, x))) == 4 * 2 * 6 * 6 * 7
+    return keras.Model(x, layers.MultiHeadAttention(2, 3)(x, x))
+
+
+@pytest.mark.parametrize(
+    "made, message",
+    [
+        (lora, "of the layer 'dense.*', a Dense, cannot be counted"),
+        (attention, "a MultiHeadAttention, cannot be counted"),
+        (lambda: network(layers.ConvLSTM2D(2, 3), shape=(4, 8, 8, 1)), "a ConvLSTM2D, cannot be counted"),
+        (lambda: network(layers.Bidirectional(layers.LSTM(3)), shape=(7, 4)), "a Bidirectional, cannot be counted"),
+        (lambda: network(layers.Conv2D(4, 3), shape=(None, None, 1)), "depend on the size of its input, which is not"),
+        (lambda: keras.Sequential([Own(), layers.Dense(2)]), "it is not a functional model"),
+    ],
+)
+def test_what_is_not_understood_is_not_counted(made, message):
+    with pytest.raises(ValueError, match=message):
+        costs.forward(made())
 
 
 class Own(keras.Model):

@@ -582,3 +582,25 @@ def test_masks_and_weights_of_steps_count_as_keras_counts_them(phases):
         close(got, want, "weights")
     if keras.backend.backend() != "jax":  # where keras.Model's metrics forget the mask
         close(found[1][2], found[0][2], "accuracy")
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="keras.Model does not train it either")
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_a_stateful_classifier_of_fixed_minibatches_trains(phases):
+    x = keras.Input((4, FEATURES), batch_size=12)
+    network = keras.Model(x, layers.Dense(CLASSES)(layers.LSTM(4, stateful=True)(x)))
+    s = keras.Input((4, FEATURES))
+    model = FriendlyModel(network, keras.Model(s, layers.Dense(FEATURES)(s)), phases=phases)
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
+    sequences = np.repeat(X[:, None], 4, axis=1)
+    plan = DevelopmentalPlan(1.0, 3)
+    history = model.fit(sequences, Y, batch_size=12, epochs=4, verbose=0, callbacks=[plan]).history
+    assert history["perturbation"][1] > 0 and np.isnan(history["loss_reduction"][1])
+
+
+def test_a_classifier_of_fixed_minibatches_is_compared_on_one():
+    x = keras.Input((FEATURES,), batch_size=12)
+    model = FriendlyModel(keras.Model(x, layers.Dense(CLASSES)(x)), mlp(FEATURES, 8))
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
+    history = model.fit(X, Y, batch_size=12, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
+    assert np.isfinite(history["loss_reduction"][1]) and history["loss_reduction"][1] != 0

@@ -1,5 +1,6 @@
 """Every use of what Keras or TensorFlow do not promise; each has a test that says when it has changed."""
 
+import collections
 import contextlib
 import contextvars
 import functools
@@ -147,6 +148,15 @@ def replaced_output(layer, function):
         yield
     finally:
         _REPLACED.reset(token)
+
+
+def calls(network):
+    """{layer: how often the network calls it}, in order, of a functional model or a built Sequential; else None."""
+    nodes = getattr(getattr(network, "_functional", None) or network, "_nodes_by_depth", None)
+    if nodes is None:
+        return None
+    called = [node.operation for depth in sorted(nodes, reverse=True) for node in nodes[depth]]
+    return collections.Counter(layer for layer in called if isinstance(layer, keras.Layer))
 
 
 def is_rematerialized(layer):

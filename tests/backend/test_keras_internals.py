@@ -206,3 +206,26 @@ def test_keras_calls_what_a_layer_s_call_is_and_goes_on_with_what_it_returns():
         np.testing.assert_allclose(model(np.ones((2, 3))), 4, err_msg=f"layer.call is not asked any more; {USE}")
         np.testing.assert_allclose(model.predict(np.ones((2, 3)), verbose=0), 4, err_msg=USE)
     np.testing.assert_allclose(model(np.ones((2, 3))), 3)
+
+
+def test_a_network_says_how_often_it_calls_each_of_its_layers():
+    x, shared = keras.Input((3,)), layers.Dense(3)
+    network = keras.Model(x, layers.ReLU()(shared(shared(x))))
+    counted = {type(layer).__name__: n for layer, n in keras_internals.calls(network).items()}
+    assert counted == {"InputLayer": 1, "Dense": 2, "ReLU": 1}, USE
+    assert keras_internals.calls(keras.Sequential([keras.Input((3,)), shared]))[shared] == 1, USE
+    assert keras_internals.calls(keras.Sequential([shared])) is None, USE
+
+
+def test_what_is_rematerialized_says_so():
+    with keras.RematScope("full"):
+        layer = layers.Dense(3)
+    assert keras_internals.is_rematerialized(layer) and not keras_internals.is_rematerialized(layers.Dense(3)), USE
+
+
+def test_a_mask_is_kept_with_its_tensor():
+    tokens = keras.ops.convert_to_tensor([[1, 0]])
+    embedded = layers.Embedding(2, 3, mask_zero=True)(tokens)
+    assert np.array(keras_internals.mask_of(embedded)).tolist() == [[True, False]], USE
+    assert keras_internals.mask_of(tokens) is None
+    assert keras_internals.mask_of(keras_internals.with_mask(tokens, tokens)) is tokens
