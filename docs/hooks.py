@@ -240,9 +240,16 @@ def readme(path=ROOT / "README.md"):
     return re.sub(r"\]\((?!\w+:|#)", "](../", path.read_text(encoding="utf-8").strip())
 
 
-def bench(heading, path=ROOT / "results" / "bench" / "bench.md"):
-    """A section of what `python -m bench` printed, or, for "machine", what stands above the first."""
-    parts = re.split(r"^## (.*)$", path.read_text(encoding="utf-8"), flags=re.M)
+def bench(which, results=ROOT / "results"):
+    """A section of what `python -m bench` printed, or, for "machine", what stands above the first.
+
+    Args:
+        which: its heading, or FOLDER/HEADING of another folder than bench/.
+        results: where the folders are.
+    """
+    folder, _, heading = which.rpartition("/")
+    text = (results / (folder or "bench") / "bench.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## (.*)$", text, flags=re.M)
     sections = dict(zip(["machine", *parts[1::2]], [parts[0].partition("\n")[2], *parts[2::2]], strict=True))
     return sections[heading].strip()
 

@@ -153,11 +153,14 @@ def test_every_run_has_a_page_with_its_report():
 
 
 def test_every_section_of_the_benchmark_is_on_a_page():
-    text = (DOCS.parent / "results" / "bench" / "bench.md").read_text(encoding="utf-8")
-    headings = ["machine", *re.findall(r"^## (.*)$", text, re.M)]
+    headings = {}
+    for folder in ("bench", "bench-backends"):
+        text = (DOCS.parent / "results" / folder / "bench.md").read_text(encoding="utf-8")
+        before = "" if folder == "bench" else f"{folder}/"
+        headings.update({f"{before}{name}": text for name in ("machine", *re.findall(r"^## (.*)$", text, re.M))})
     pages = [path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")]
     assert sorted(re.findall(r"^\{\{ bench (.*) \}\}$", "\n".join(pages), re.M)) == sorted(headings)
-    assert all(hooks.bench(heading) in text for heading in headings)
+    assert all(hooks.bench(heading) in text for heading, text in headings.items())
 
 
 LINKS = (
