@@ -291,7 +291,8 @@ class FriendlyModel(TwoNetworks):
         if examples:
             self._build_networks(*examples)
         super()._prepare_fit(given)
-        first_phase = [FirstPhase({name: given[name] for name in READS})] if self.phases == "epoch" else []
+        read = {name: given[name] for name in READS}
+        first_phase = [FirstPhase(self._auxiliary_training(), read)] if self.phases == "epoch" else []
         # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
         # phase and then, before w is updated, the comparison.
         callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
@@ -367,15 +368,17 @@ class AuxiliaryTraining(keras_internals.Model):
 class FirstPhase(keras.callbacks.Callback):
     """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
 
-    def __init__(self, data: dict) -> None:
+    def __init__(self, training: AuxiliaryTraining, data: dict) -> None:
         super().__init__()
-        self.data = data
+        self.training, self.data = training, data
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Makes the pass by a `fit` of its own: how data are read and batched is then Keras' affair in both phases."""
         if self.model.simplifying and self.model.updates_auxiliary:
-            history = self.model._auxiliary_training().fit(**self.data, verbose=0).history
+            history = self.training.fit(**self.data, verbose=0).history
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
+        if self.model.auxiliary is None:
+            self.training = None  # it was dropped, and this holds its memory
 
 
 def eq_5(gamma: int, eta_max: float, simplification_epochs: int, law: Callable[[float], float] = quadratic) -> float:
