@@ -211,7 +211,8 @@ class SimplifyingModel(keras_internals.Model):
         # Keras multiplies weights by masks, on PyTorch in place.
         sample_weight = keras.tree.map_structure(lambda w: w if w is None else ops.copy(w), sample_weight)
         with keras_internals.without_logs_of_outputs(self):
-            return self.compute_loss(x, y, y_pred, sample_weight, training=training)
+            loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        return backend.weighted(loss, any_tensor(x)) if training else loss
 
     def test_step(self, *arguments: Any) -> Any:
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""

@@ -247,3 +247,24 @@ def test_importing_the_package_imports_neither_scipy_nor_the_reports():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
     assert "compare" in dir(nft_keras)
+
+
+def test_token_numbers_stay_what_they_are():
+    large = 2**24 + 1  # which float32 has not
+
+    class Seen(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.cast(keras.ops.stack([x[:, 0] != large, x[:, 0] == large], axis=1), "float32")
+
+    def classic():
+        x = keras.Input((1,), dtype="int32")
+        seen = layers.Dense(2, kernel_initializer="identity", name="same")(Seen()(x))
+        model = keras.Model(x, seen)
+        model.compile(keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    x, y = np.full((8, 1), large, "int32"), np.ones(8, "int32")
+    table = compare({"CT": classic}, x, y, test_data=(x, y), seeds=[0], verbose=0)
+    assert table.trainings[0]["test_error"] == 0
+    with pytest.raises(ValueError, match="compare takes x as one array, got a dict"):
+        compare({"CT": classic}, {"x": x}, y, test_data=(x, y), seeds=[0])

@@ -108,3 +108,15 @@ def test_summary_takes_keras_arguments_and_shows_the_classifier_of_every_method(
     model = EasyExamplesFirst(network(layers.Dense(5, name="first"), shape=(3,)))
     text = said(model, line_length=70, show_trainable=True)
     assert "first" in text and "Trai" in text
+
+
+def test_summary_takes_arguments_in_their_order_and_a_range_of_the_classifier_s_layers():
+    x = keras.Input((6,))
+    h = layers.Dense(4, name="first")(x)
+    classifier = keras.Model(x, layers.Dense(3, name="last")(layers.ReLU(name="between")(h)))
+    lines = []
+    model = FriendlyModel(classifier, mlp(6, 8))
+    model.summary(90, None, lambda line, **_: lines.append(line), True)
+    assert "between" in "".join(lines) and "mlp" in "".join(lines)
+    text = said(model, layer_range=["between", "last"])
+    assert "between" in text and "first" not in text and "mlp" not in text

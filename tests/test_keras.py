@@ -604,3 +604,21 @@ def test_a_classifier_of_fixed_minibatches_is_compared_on_one():
     model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
     history = model.fit(X, Y, batch_size=12, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
     assert np.isfinite(history["loss_reduction"][1]) and history["loss_reduction"][1] != 0
+
+
+def test_a_classifier_of_several_outputs_is_refused_by_friendly_training():
+    with pytest.raises(ValueError, match="needs one output, the classifier has 2"):
+        FriendlyTraining(two_outputs()[0], 1.0, 0.9)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="what JAX compiles keeps no masks with its tensors")
+def test_easy_examples_are_those_of_the_loss_that_masks_leave():
+    tokens = np.where(np.arange(6) < 1 + np.arange(N)[:, None] % 6, 1 + (np.arange(N)[:, None] + np.arange(6)) % 5, 0)
+    x, labels = keras.Input((6,)), tokens % CLASSES
+    network = keras.Model(x, layers.Dense(CLASSES)(layers.Embedding(6, 4, mask_zero=True)(x)))
+    model, plan = EasyExamplesFirst(network), EasyExamplesPlan(first_fraction=0.25, simplification_epochs=3)
+    model.compile(keras.optimizers.SGD(0.0), loss=CROSS_ENTROPY)
+    model.fit(tokens, labels, epochs=1, verbose=0, callbacks=[plan])
+    losses = [model.evaluate(tokens[i : i + 1], labels[i : i + 1], verbose=0) for i in range(N)]
+    kept, left = (np.array(losses)[np.flatnonzero(plan.kept == which)] for which in (True, False))
+    assert len(kept) == N // 4 and kept.max() <= left.min() + 1e-5

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import contextvars
 import functools
-import itertools
 import types
 
 import keras
@@ -91,33 +90,24 @@ def swap_train_function(model, functions, before, after):
     model.make_train_function()
 
 
-class _NotUpdated(list):
-    """A compiled loss's means of its outputs' losses, of which it meets none, for however many outputs."""
-
-    def __init__(self, means):
-        super().__init__(means)
-        self.append = means.append  # the first loss that is computed makes them
-
-    def __len__(self):
-        return 1
-
-    def __iter__(self):
-        return itertools.repeat(None)
-
-
 @contextlib.contextmanager
 def without_logs_of_outputs(model):
     """Keeps what is computed of the compiled loss out of the means that Keras logs for each of several outputs."""
-    loss = model._compile_loss
-    if loss is None:
-        yield
-        return
-    means = loss._metrics
-    loss._metrics = _NotUpdated(means)
+    means = [] if model._compile_loss is None else model._compile_loss._metrics
+    for mean in means:
+        mean.update_state = _nothing
     try:
         yield
     finally:
-        loss._metrics = means
+        for mean in means:
+            if "update_state" in vars(mean):
+                del mean.update_state
+            else:  # the first loss that is computed makes them
+                mean.reset_state()
+
+
+def _nothing(*arguments, **keywords):
+    pass
 
 
 # {id of a layer: function of its output}, of a thread, as each replica's step has one of its own.

@@ -13,7 +13,8 @@ def program(backend, name, *arguments):
 
     A strategy of TensorFlow's that comes after one that ended in an error waits for its collectives for ever.
     """
-    two_devices = {"XLA_FLAGS": f"{OF_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
+    of_jax = {"XLA_FLAGS": f"{OF_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
+    two_devices = of_jax if backend == "jax" else {}
     return last_line("-m", name, *arguments, backend=backend, **two_devices)
 
 
