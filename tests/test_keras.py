@@ -611,7 +611,6 @@ def test_a_classifier_of_several_outputs_is_refused_by_friendly_training():
         FriendlyTraining(two_outputs()[0], 1.0, 0.9)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="what JAX compiles keeps no masks with its tensors")
 def test_easy_examples_are_those_of_the_loss_that_masks_leave():
     tokens = np.where(np.arange(6) < 1 + np.arange(N)[:, None] % 6, 1 + (np.arange(N)[:, None] + np.arange(6)) % 5, 0)
     x, labels = keras.Input((6,)), tokens % CLASSES

@@ -63,6 +63,15 @@ def start(network, size=0.4):
         weight.assign(size * rng.normal(size=weight.shape))
 
 
+def twins(trainable=True):
+    """A classifier of tokens, the same one of embedded tokens, and the embedding's table."""
+    classifier, embedded = of_tokens(trainable), of_embedded()
+    start(classifier)
+    for name in ("conv", "logits"):
+        embedded.get_layer(name).set_weights(classifier.get_layer(name).get_weights())
+    return classifier, embedded, ops.convert_to_numpy(classifier.get_layer("embedding").embeddings)
+
+
 def friendly(classifier, auxiliary, **arguments):
     model = FriendlyModel(classifier, auxiliary, **arguments)
     model.compile(keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.2), loss=LOSS, metrics=["accuracy"])
@@ -85,11 +94,7 @@ def assert_same_logs(found, expected):
 @pytest.mark.parametrize("penalty", ["sum", "mean"])
 def test_nft_at_an_embedding_that_is_fixed_is_nft_on_embedded_texts(phases, penalty):
     tokens, y = texts()
-    there, embedded = of_tokens(trainable=False), of_embedded()
-    start(there)
-    table = ops.convert_to_numpy(there.get_layer("embedding").embeddings)
-    for name in ("conv", "logits"):
-        embedded.get_layer(name).set_weights(there.get_layer(name).get_weights())
+    there, embedded, table = twins(trainable=False)
     networks = [changer() for _ in range(2)]
     for network in networks:
         start(network)
@@ -106,11 +111,7 @@ def test_nft_at_an_embedding_that_is_fixed_is_nft_on_embedded_texts(phases, pena
 
 def test_ft_at_an_embedding_that_is_fixed_is_ft_on_embedded_texts():
     tokens, y = texts()
-    there, embedded = of_tokens(trainable=False), of_embedded()
-    start(there)
-    table = ops.convert_to_numpy(there.get_layer("embedding").embeddings)
-    for name in ("conv", "logits"):
-        embedded.get_layer(name).set_weights(there.get_layer(name).get_weights())
+    there, embedded, table = twins(trainable=False)
     logs = []
     for classifier, x, alters in ((there, tokens, "embedding"), (embedded, table[tokens], None)):
         model = FriendlyTraining(classifier, step=2.0, confidence=0.6, alters=alters)
@@ -123,14 +124,10 @@ def test_ft_at_an_embedding_that_is_fixed_is_ft_on_embedded_texts():
 @pytest.mark.parametrize("phases", PHASES)
 def test_an_embedding_learns_as_if_the_change_were_a_constant(phases):
     tokens, y = texts()
-    classifier, embedded, auxiliary = of_tokens(), of_embedded(), changer()
-    start(classifier)
+    (classifier, embedded, before), auxiliary = twins(), changer()
     start(auxiliary)
-    for name in ("conv", "logits"):
-        embedded.get_layer(name).set_weights(classifier.get_layer(name).get_weights())
     model = friendly(classifier, auxiliary, alters="embedding", phases=phases)
     table = classifier.get_layer("embedding").embeddings
-    before = ops.convert_to_numpy(table)
     model.simplifying, model.updates_auxiliary = True, phases == "joint"
     simplified = ops.convert_to_numpy(model.simplify(tokens))
     np.testing.assert_allclose(simplified, ops.convert_to_numpy(auxiliary(before[tokens])), atol=1e-6)

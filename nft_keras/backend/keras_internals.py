@@ -156,13 +156,17 @@ def is_rematerialized(layer):
 
 def mask_of(tensor):
     """The mask that Keras keeps with a tensor, or None."""
-    return getattr(tensor, "_keras_mask", None)
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(tensor)  # of what JAX traces it is no attribute
 
 
 def with_mask(tensor, mask):
     """The tensor, to which Keras' losses and metrics now take that mask; None changes nothing."""
+    from keras.src.backend import set_keras_mask
+
     if mask is not None:
-        tensor._keras_mask = mask
+        set_keras_mask(tensor, mask)
     return tensor
 
 
