@@ -93,6 +93,11 @@ class FriendlyTraining(SimplifyingModel):
                 one, else float32.
             steps: int32 tensor (batch,), the steps that each example took.
         """
+        original, delta, steps = self._perturbation_of(x, y)
+        return original + delta, steps
+
+    def _perturbation_of(self, x, y):
+        """What is perturbed, its delta, and the steps that each example took."""
         x, y = keras.tree.map_structure(lambda each: ops.convert_to_tensor(each, sparse=False), (x, y))
         original = self.place.of(self, x)
         batch = number_of_examples(x)
@@ -125,7 +130,7 @@ class FriendlyTraining(SimplifyingModel):
         none = ops.zeros((batch,), "int32")
         start = (ops.zeros((), "int32"), ops.zeros_like(original), ops.ones((batch,), "bool"), none)
         _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y, original))
-        return original + delta, steps
+        return original, delta, steps
 
     def simplify(self, x: Any, y: Any = None) -> Any:
         """Perturbed data x + delta of `perturb`, without the steps.
@@ -143,8 +148,8 @@ class FriendlyTraining(SimplifyingModel):
         if not self.simplifying:
             return backend.keras_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        perturbed, steps = self.perturb(x, y)
-        original = self.place.of(self, x)
+        original, delta, steps = self._perturbation_of(x, y)
+        perturbed = original + delta
         self._perturbation.update_state(squared_norms(perturbed, original))
         self._perturbation_steps.update_state(ops.cast(steps, "float32"))
         with self.place.altered(x, original, perturbed) as seen:
