@@ -36,3 +36,15 @@ def suggest(word, words):
     """'; did you mean ...?' where one of the words is close to the word, else ''."""
     close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def whole(config, key):
+    """A count out of JSON.
+
+    Raises:
+        ValueError: if config[key] is no whole number from 1 on.
+    """
+    value = config[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} must be a whole number >= 1, got {value!r}")
+    return value

@@ -159,9 +159,9 @@ _OWN = {
         (70000, 30000, 29971),
         "nft_keras.data.io.origins:wines",
     ),
-    "csv": Spec("nft_keras.data.sources.own:csv_file", "a table of your own: numeric columns, or a column of text"),
-    "npz": Spec("nft_keras.data.sources.own:npz_file", "arrays of your own"),
-    "image-folder": Spec("nft_keras.data.sources.own:image_folder", "images of your own, a folder for each class"),
+    "csv": Spec("nft_keras.data.sources.tables:csv_file", "a table of your own: numeric columns, or a column of text"),
+    "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own"),
+    "image-folder": Spec("nft_keras.data.sources.folders:image_folder", "images of your own, a folder for each class"),
 }
 SPECS = Registry("nft_keras.datasets", Spec, _OWN)
 

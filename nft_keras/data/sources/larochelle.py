@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from nft_keras.data import SPECS, DataError, Dataset, Part
-from nft_keras.data.features.preprocessing import Images
+from nft_keras.data.features.images import Images
 from nft_keras.data.io import cache
 from nft_keras.data.io.download import DownloadError, download
 from nft_keras.data.io.prepared import open_prepared

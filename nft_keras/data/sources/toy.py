@@ -6,7 +6,8 @@ from typing import Annotated
 import numpy as np
 
 from nft_keras.data import Dataset, Part, split
-from nft_keras.data.features.preprocessing import Images, of_arrays
+from nft_keras.data.features.images import Images
+from nft_keras.data.features.preprocessing import of_arrays
 from nft_keras.data.sources.generate import over, patches
 from nft_keras.data.sources.photographs import SCIKIT_LEARN, grey
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, split
 from nft_keras.data.features.encoder import SentenceEncoder, find_checkpoint, fingerprint
+from nft_keras.data.features.texts import Embeddings, TfIdf
 from nft_keras.data.io import cache
 from nft_keras.data.io.origins import WINES
 from nft_keras.data.io.table import column, read_table
-from nft_keras.data.sources.text import Embeddings, TfIdf
 
 _TEXT = "description"
 # Reviews that are embedded and cached together: an embedding that was broken off goes on after the last whole lot.

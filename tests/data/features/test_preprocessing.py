@@ -8,8 +8,11 @@ import scipy.sparse
 
 from nft_keras.data import DataError, Dataset, Part, load
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.preprocessing import Columns, Images, Vectors, of_arrays
-from nft_keras.data.sources.text import Embeddings, TfIdf
+from nft_keras.data.features.columns import Columns
+from nft_keras.data.features.images import Images
+from nft_keras.data.features.preprocessing import of_arrays
+from nft_keras.data.features.texts import Embeddings, TfIdf
+from nft_keras.data.features.vectors import Vectors
 from tests.data.features.checkpoints import SENTENCES, write_checkpoint
 
 RNG = np.random.default_rng(0)

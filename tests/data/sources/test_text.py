@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from nft_keras.data import DataError, load
-from nft_keras.data.sources.text import TfIdf
+from nft_keras.data.features.texts import TfIdf
 
 TEXTS = ["A good, GOOD film!", "a bad film; très bad bad", "it's 5 of 10", "good? no.\nbad"]
 

@@ -8,9 +8,9 @@ import pytest
 
 from nft_keras.data import DataError, load
 from nft_keras.data.features.encoder import SentenceEncoder
+from nft_keras.data.features.texts import TfIdf
 from nft_keras.data.io.origins import WINES
 from nft_keras.data.sources import wines
-from nft_keras.data.sources.text import TfIdf
 from tests.data.features.checkpoints import write_checkpoint
 
 WORDS = 'ripe plum dry oak tannins cherry, crisp "old vine" long earthy café'.split()

@@ -1,0 +1,118 @@
+"""What makes vectors of the columns of a table, see `preprocessing`."""
+
+import array
+import dataclasses
+import warnings
+
+import numpy as np
+
+from nft_keras.data import DataError
+from nft_keras.data.io.table import column, number_in, read_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Numeric columns of a table, standardised.
+
+    Attributes:
+        names: tuple of str.
+        mean, scale: float64 arrays (columns,); a column x becomes (x - mean) / scale.
+    """
+
+    names: tuple
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def input_shape(self):
+        """Shape of one example."""
+        return (len(self.names),)
+
+    @classmethod
+    def fit(cls, path, x, names):
+        """Mean 0 and standard deviation 1 on x; a column that is constant there becomes 0, with a warning.
+
+        Args:
+            path: the file, for messages.
+            x: float64 array (n, columns).
+            names: list of str.
+
+        Raises:
+            DataError: naming a column whose values are too large.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaler = StandardScaler().fit(x)
+        if not np.isfinite(scaler.var_).all():
+            name = names[int(np.argmin(np.isfinite(scaler.var_)))]
+            raise DataError(f"{path}: the values of column {name!r} are too large to be standardised")
+        if constant := [name for name, spread in zip(names, np.ptp(x, axis=0), strict=True) if not spread]:
+            listed = ", ".join(constant[:5]) + (f" and {len(constant) - 5} more" if len(constant) > 5 else "")
+            warnings.warn(f"{path}: constant in the training part and of no use: column {listed}", stacklevel=2)
+        return cls(tuple(names), scaler.mean_, scaler.scale_)
+
+    def read(self, path):
+        """These columns of a CSV file, in whatever order; others are left alone.
+
+        Args:
+            path: `pathlib.Path`.
+
+        Returns:
+            lines: list of int, the line where each row ends.
+            numbers: float64 array (n, columns), for `transform`.
+
+        Raises:
+            DataError: if the file cannot be used, naming the line and the column.
+        """
+        rows = read_table(path)
+        header = next(rows)
+        lines, numbers = numbers_of(path, header, rows, [column(path, header, name) for name in self.names])
+        self.check(path, lines, numbers)
+        return lines, numbers
+
+    def check(self, path, lines, numbers):
+        """Refuses numbers that are not finite once they are standardised.
+
+        Args:
+            path, lines: where the rows come from, for the error.
+            numbers: float64 array (n, columns).
+
+        Raises:
+            DataError: naming the line and the column.
+        """
+        with np.errstate(over="ignore"):
+            row, wrong = np.nonzero(~np.isfinite(self.transform(numbers)))
+        if len(row):
+            name, value = self.names[wrong[0]], numbers[row[0], wrong[0]]
+            raise DataError(f"{path}:{lines[row[0]]}: column {name!r} is too large to be standardised, got {value:g}")
+
+    def transform(self, numbers):
+        """float32 (n, columns) of numbers (n, columns)."""
+        return ((numbers - self.mean) / self.scale).astype("float32")
+
+    def to_config(self):
+        """{"columns": {name: {"mean": ..., "scale": ...}}}."""
+        of_columns = zip(self.mean.tolist(), self.scale.tolist(), strict=True)
+        of_columns = [{"mean": mean, "scale": scale} for mean, scale in of_columns]
+        return {"columns": dict(zip(self.names, of_columns, strict=True))}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `to_config`."""
+        columns = config["columns"]
+        mean, scale = (np.array([float(of[key]) for of in columns.values()]) for key in ("mean", "scale"))
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise ValueError("a mean must be a finite number, a scale one above 0")
+        return cls(tuple(columns), mean, scale)
+
+
+def numbers_of(path, header, rows, places):
+    """(lines, float64 array) of some columns of the rows of a table."""
+    lines, numbers = [], array.array("d")
+    for line, row in rows:
+        lines.append(line)
+        numbers.extend(number_in(path, line, header[i], row[i]) for i in places)
+    if not lines:
+        raise DataError(f"{path} has no rows, only a header")
+    return lines, np.frombuffer(numbers).reshape(len(lines), -1)

@@ -1,0 +1,71 @@
+"""What makes arrays of numbers as they are, see `preprocessing`."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from nft_keras._checks import whole
+from nft_keras.data import DataError
+from nft_keras.data.features.columns import numbers_of
+from nft_keras.data.io.table import read_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """Numbers as they are; in a CSV file a row holds an example, flattened with its last axis fastest.
+
+    Attributes:
+        shape: tuple of int, of one example.
+        dtype: "float32", or "uint8" for numbers 0 to 255 that `nft_keras.data.batches` divides by 255.
+    """
+
+    shape: tuple
+    dtype: str = "float32"
+
+    @property
+    def input_shape(self):
+        """Shape of one example."""
+        return self.shape
+
+    def read(self, path):
+        """All the columns of a CSV file; what its header calls them does not matter. Else as `Columns.read`."""
+        rows = read_table(path)
+        header = next(rows)
+        if all(_is_number(name) for name in header):
+            raise DataError(f"{path}: the first line should name the columns, got numbers: {', '.join(header[:5])}")
+        if len(header) != math.prod(self.shape):
+            raise DataError(f"{path} has {len(header)} columns; an example is {math.prod(self.shape)} numbers")
+        lines, numbers = numbers_of(path, header, rows, range(len(header)))
+        if self.dtype == "uint8":
+            wanted, fits = "a whole number from 0 to 255", np.isin(numbers, range(256))
+        else:
+            wanted, fits = "a number that float32 holds", np.abs(numbers) <= np.finfo("float32").max
+        row, wrong = np.nonzero(~fits)
+        if len(row):
+            where, got = f"{path}:{lines[row[0]]}: column {header[wrong[0]]!r}", numbers[row[0], wrong[0]]
+            raise DataError(f"{where} should be {wanted}, got {got:g}")
+        return lines, numbers
+
+    def transform(self, numbers):
+        """(n, *shape) of dtype `dtype` of numbers (n, columns)."""
+        return numbers.astype(self.dtype).reshape(len(numbers), *self.shape)
+
+    def to_config(self):
+        """{"shape": [...], "dtype": ...}."""
+        return {"shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `to_config`."""
+        if config["dtype"] not in ("float32", "uint8"):
+            raise ValueError(f"dtype must be float32 or uint8, got {config['dtype']!r}")
+        return cls(tuple(whole({"shape": n}, "shape") for n in config["shape"]), config["dtype"])
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

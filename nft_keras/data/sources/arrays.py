@@ -1,0 +1,118 @@
+"""An .npz file of the user's own as a data set."""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from nft_keras.data import DataError, Dataset, Part
+from nft_keras.data.features.preprocessing import of_arrays
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located
+
+# numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
+_LONGEST_HEADER = 10_000
+# A larger array that was packed this much is a trap and no data: deflate gets 1030 out of zeros and of little else.
+_LARGEST_PACKED, _PACKED = 1 << 28, 500
+
+
+def npz_file(
+    data_dir: Path, split_seed: int, path: str, valid_fraction: Fraction = 0.2, test_fraction: Fraction = 0.2
+) -> Dataset:
+    """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
+
+    Args:
+        data_dir: the directory that a relative `path` starts from.
+        split_seed: int, seed of the split, class by class in proportion.
+        path: the file. x is (n, ...), any real numbers; of dtype uint8 it is taken for pixels in 0..255, and for
+            grey images if it is (n, height, width). y is (n,), integers or text. Nothing is unpickled.
+        valid_fraction, test_fraction: of x, for the parts that the file does not have.
+
+    Returns:
+        A `Dataset` whose x are float32, or uint8 if they are in the file.
+
+    Raises:
+        DataError: if the file cannot be read or used, naming the array.
+    """
+    path = located(data_dir, path)
+    arrays = _arrays(path)
+    suffixes = {which: f"_{which}" for which in PARTS if f"x_{which}" in arrays}
+    if "train" not in suffixes:
+        for array in arrays:
+            if array.endswith(tuple(f"_{which}" for which in PARTS)):
+                raise DataError(f"{path} has {array} but no x_train; name the training part x_train and y_train")
+        suffixes = {"train": ""}
+    for name in (axis + suffix for suffix in suffixes.values() for axis in "xy"):
+        if name not in arrays:
+            there_are = ", ".join(arrays) or "none"
+            raise DataError(f"{path} has no array {name}; wanted are x, y or x_train, y_train, ..., it has {there_are}")
+    xs = [_features(path, f"x{suffix}", _array(path, arrays[f"x{suffix}"])) for suffix in suffixes.values()]
+    ys = [_labels(path, f"y{suffix}", _array(path, arrays[f"y{suffix}"])) for suffix in suffixes.values()]
+    for suffix, x, y in zip(suffixes.values(), xs, ys, strict=True):
+        if len(x) != len(y):
+            raise DataError(f"{path}: x{suffix} has {len(x)} examples, y{suffix} has {len(y)}")
+        if (x.shape[1:], x.dtype) != (xs[0].shape[1:], xs[0].dtype):
+            kinds = f"{xs[0].dtype} {xs[0].shape[1:]}, of x{suffix} {x.dtype} {x.shape[1:]}"
+            raise DataError(f"{path}: an example of x_train is {kinds}; they should be alike")
+    names, ys = classes(path, ys)
+    parts = {which: Part(x, y) for which, x, y in zip(suffixes, xs, ys, strict=True)}
+    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
+    parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
+    return Dataset(*parts, len(names), provenance, names, of_arrays(xs[0]))
+
+
+def _arrays(path):
+    """{name: `zipfile.ZipInfo`} of the arrays in an .npz file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise DataError(f"{path} is not an .npz file of numpy.savez ({error}); pickles are not read") from error
+    return {member.filename.removesuffix(".npy"): member for member in members if member.filename.endswith(".npy")}
+
+
+def _array(path, member):
+    """Reads an array; nothing is allocated that the file has no bytes for."""
+    versions = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        if member.file_size > max(_LARGEST_PACKED, _PACKED * member.compress_size):
+            raise ValueError(f"{member.file_size:,} bytes are promised by {member.compress_size:,}, hardly any data")
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(member) as file:
+                start = io.BytesIO(file.read(_LONGEST_HEADER))
+            version = np.lib.format.read_magic(start)
+            if version not in versions:
+                raise ValueError(f"its format version {version} is not for plain numbers or text")
+            shape, _, dtype = versions[version](start)
+            if dtype.hasobject:
+                raise ValueError("it holds pickled Python objects, which are not read")
+            promised, there = math.prod(shape) * dtype.itemsize, member.file_size - start.tell()
+            if promised != there or not dtype.itemsize:
+                raise ValueError(f"its header promises {promised:,} bytes, {there:,} are there")
+            with archive.open(member) as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
+        what = str(error) or type(error).__name__
+        raise DataError(f"{path}: {member.filename} cannot be read: {what}") from error
+
+
+def _features(path, name, x):
+    if x.dtype.kind not in "biuf" or x.ndim < 2 or not math.prod(x.shape[1:]):
+        raise DataError(f"{path}: {name} should be numbers (n, ...), got {x.dtype} {x.shape}")
+    if x.dtype == np.uint8:
+        return x[..., None] if x.ndim == 3 else x
+    with np.errstate(over="ignore"):
+        x = x.astype("float32")
+    if not np.isfinite(x).all():
+        row = int(np.argmin(np.isfinite(x.reshape(len(x), -1)).all(axis=1)))
+        raise DataError(f"{path}: {name} has values that are not finite numbers, the first in example {row}")
+    return x
+
+
+def _labels(path, name, y):
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.dtype.kind not in "biuU" or y.ndim != 1:
+        raise DataError(f"{path}: {name} should be (n,) integers or text, a label each, got {y.dtype} {y.shape}")
+    return y
