@@ -48,3 +48,9 @@ def whole(config, key):
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number >= 1, got {value!r}")
     return value
+
+
+def listed(names):
+    """The first names of a list, for a message."""
+    short = [name if len(name) <= 40 else f"{name[:40]}..." for name in map(str, names[:5])]
+    return ", ".join(short) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

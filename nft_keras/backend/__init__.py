@@ -110,16 +110,23 @@ def tensorflow_for_data():
 
 
 def import_tensorflow_quietly():
-    """Imports TensorFlow; what its C++ says of missing CUDA before its log level counts is kept off the screen."""
+    """Imports TensorFlow, without what its C++ says of missing CUDA before its log level counts, and without its advice
+    on retracing: a recipe's trials and networks differ, and each is traced.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         tensorflow_for_data().config.list_physical_devices()
+        tensorflow_for_data().get_logger().addFilter(_is_no_advice_on_retracing)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _is_no_advice_on_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def untuned(dataset):

@@ -6,6 +6,9 @@ from pathlib import Path
 from nft_keras._registry import RegistrationError
 from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
+from nft_keras.data.features.columns import Columns
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.tables import aligned
 
 _ROWS, _COLUMNS = 5, 10
@@ -21,9 +24,12 @@ def parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
     )
     commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
-    show = commands.add_parser("show", parents=[shared], help="draw examples of a data set with their labels")
+    show = commands.add_parser(
+        "show", parents=[shared], help="draw examples of a data set with their labels, or list the columns of a table"
+    )
     names = [name for name in SPECS if name not in _OF_FILES]
-    show.add_argument("name", metavar="NAME", help=", ".join(names)).completer = lambda **_: names
+    what = show.add_argument("name", metavar="NAME", help=f"{', '.join(names)}, or a recipe on data of your own")
+    what.completer = lambda **_: names
     show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
     return p
 
@@ -33,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.command == "list":
         return run_command(DataError, _list, options.data_dir)
-    return run_command(DataError, _show, options.name, options.data_dir, options.out or Path(f"{options.name}.png"))
+    out = options.out or Path(f"{Path(options.name).stem}.png")
+    return run_command((DataError, RecipeError), _show, options.name, options.data_dir, out)
 
 
 def _list(data_dir):
@@ -60,12 +67,21 @@ def _origin(name, data_dir):
 
 
 def _show(name, data_dir, out):
-    """Draws the first training examples of a set of images, or the point cloud of one of points in the plane."""
+    """Draws the first training examples of a set of images, or the point cloud of one of points in the plane.
+
+    Of a table of the user's own it prints what becomes of its columns.
+    """
+    settings = {"name": name}
     if name in _OF_FILES:
-        raise DataError(f"{name} is a file of your own, which cannot be shown here; a recipe trains on it")
+        raise DataError(f"{name} is a file of your own: give a recipe that names it, RECIPE.yaml")
+    if Path(name).suffix in (".yaml", ".yml"):
+        settings = load_recipe(name)[0].dataset
+        name = settings["name"]
     if (spec := find(name)) and spec.input_shape:
         _check_drawable(name, spec.input_shape)
-    dataset = load(name, data_dir)
+    dataset = load(**settings, data_dir=data_dir)
+    if isinstance(dataset.preprocessing, Columns):
+        return _print_columns(dataset)
     _check_drawable(name, dataset.input_shape)
     from matplotlib.figure import Figure
 
@@ -88,6 +104,17 @@ def _show(name, data_dir, out):
     except (OSError, ValueError) as error:
         raise DataError(f"cannot write {out}: {error}") from error
     print(f"{out}: {len(part)} of {len(dataset.train):,} training examples of {name}, {dataset.provenance}")
+
+
+def _print_columns(dataset):
+    """Prints a table of the columns, the kind of each, its features, and what these are."""
+    rows = [("column", "kind", "features", "")]
+    for name, encoder in dataset.preprocessing.of.items():
+        rows.append((name, encoder.kind, f"{len(encoder.parts):,}", encoder.describe()))
+    for row in aligned(rows):
+        print("  ".join(row).rstrip())
+    sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
+    print(*dataset.notes, f"{dataset.provenance}; {sizes} examples of {', '.join(dataset.class_names)}", sep="\n")
 
 
 def _check_drawable(name, shape):

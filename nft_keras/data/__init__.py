@@ -159,7 +159,7 @@ _OWN = {
         (70000, 30000, 29971),
         "nft_keras.data.io.origins:wines",
     ),
-    "csv": Spec("nft_keras.data.sources.tables:csv_file", "a table of your own: numeric columns, or a column of text"),
+    "csv": Spec("nft_keras.data.sources.tables:csv_file", "a table of your own: numbers, categories, dates, text"),
     "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own"),
     "image-folder": Spec("nft_keras.data.sources.folders:image_folder", "images of your own, a folder for each class"),
 }
@@ -198,6 +198,7 @@ class Dataset:
         class_names: tuple of str, one per class.
         preprocessing: what made x of the content of files, an object of `nft_keras.data.features.preprocessing`; None:
             unknown.
+        notes: what a user should know of how the files were read, a line each.
     """
 
     train: Part
@@ -207,6 +208,7 @@ class Dataset:
     provenance: str
     class_names: tuple[str, ...]
     preprocessing: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

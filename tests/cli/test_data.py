@@ -48,9 +48,27 @@ def test_show_draws_points_in_the_plane(tmp_path):
     assert matplotlib.image.imread(out).std() > 0.05
 
 
+def test_show_lists_what_becomes_of_the_columns_of_a_table(tmp_path, capsys):
+    rows = [f"{i},{i % 3 or ''},{'red' if i % 2 else 'blue'},2024-01-{i % 28 + 1:02},5,{i % 2}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("id,size,hue,day,same,label\n" + "\n".join(rows))
+    (tmp_path / "mine.yaml").write_text(
+        "dataset: {name: csv, path: t.csv}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
+    )
+    assert main(["show", str(tmp_path / "mine.yaml"), "--data-dir", str(tmp_path)]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["column", "kind", "features"]
+    kinds = {name: (kind, int(features), what) for name, kind, features, *what in map(str.split, lines[:3])}
+    assert kinds["size"][:2] == ("number", 2) and kinds["size"][2][-2:] == ["and", "marked"]
+    assert kinds["hue"] == ("category", 2, "2: blue, red".split()) and kinds["day"][:2] == ("date", 5)
+    assert lines[3].endswith("t.csv: left out, the number of the row: column id")
+    assert lines[4].endswith("t.csv: left out, the same in all of the training part: column same")
+    assert lines[5].endswith("t.csv, 40 rows: 1 number, 1 category, 1 date; 9 features; 24/8/8 examples of 0, 1")
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        (["show", "no.yaml"], "no.yaml: cannot be read: No such file"),
         (["show", "convexx"], "unknown data set 'convexx'"),
         (["show", "mnst"], "did you mean mnist?"),
         (["show", "csv"], "csv is a file of your own"),

@@ -5,6 +5,7 @@ itself. What tests/data tries loader by loader is not tried again here.
 """
 
 import dataclasses
+import gzip
 import json
 import lzma
 import os
@@ -67,12 +68,18 @@ def table(text):
 
 CSV = {"name": "csv", "path": "t.csv"}
 TABLES = {
-    "a label of 5000 digits": (table(ROWS + "1," + "9" * 5000 + "\n"), CSV, "cannot draw .* only 1 member"),
+    "a label of 5000 digits": (
+        table(ROWS + "1," + "9" * 5000 + "\n"),
+        CSV,
+        r"one example of class 9{40}\.\.\.",
+    ),
     "a cell of 200 kB": (table(ROWS + "a" * 200_000 + ",1\n"), CSV, r"t.csv:22: .* number, got 'a{40}\.\.\.'"),
     "zeros": (table(ROWS.encode() + bytes(1000)), CSV, "t.csv:22: 1 cells"),
     "escapes": (table(ROWS + "\x1b[2J,1\n"), CSV, r"t.csv:22: column 'a' should be .* got '\\x1b\[2J'"),
-    "utf-16": (lambda folder: (folder / "t.csv").write_text(ROWS, encoding="utf-16"), CSV, "t.csv is not UTF-8"),
-    "an npz": (lambda folder: traps.npz(folder / "t.csv", x=X, y=traps.labels()), CSV, "t.csv.* not UTF-8"),
+    "half of utf-16": (table(ROWS.encode("utf-16")[:-1]), CSV, "t.csv is not UTF-8 .*truncated data"),
+    "an npz": (lambda folder: traps.npz(folder / "t.csv", x=X, y=traps.labels()), CSV, "t.csv is a ZIP archive"),
+    "half of a gzip": (table(gzip.compress(ROWS.encode())[:-9]), CSV, "t.csv cannot be read: Compressed file ended"),
+    "half of a Parquet file": (table(b"PAR1" + bytes(99)), CSV, "t.csv is no CSV, and cannot be read as"),
     "a folder": (lambda folder: (folder / "t.csv").mkdir(), CSV, "t.csv cannot be read: Is a directory"),
     "a loop": (lambda folder: (folder / "t.csv").symlink_to("t.csv"), CSV, "no .*t.csv; a relative path"),
     "one class": (table(ROWS.replace(",1\n", ",0\n")), CSV, "t.csv: at least two classes"),

@@ -1,118 +1,371 @@
-"""What makes vectors of the columns of a table, see `preprocessing`."""
+"""What makes vectors of the columns of a table, see `preprocessing`.
 
-import array
+Of each kind of column there is a class: `parse(table, name)` gives the values of all rows; `fit(values)`, on those of
+the training part, what is needed to make numbers of them; `transform(values)` the numbers, those left out that are the
+same in all of the training part.
+"""
+
 import dataclasses
-import warnings
+import math
+from typing import ClassVar
 
 import numpy as np
 
+from nft_keras._checks import listed
 from nft_keras.data import DataError
-from nft_keras.data.io.table import column, number_in, read_table
+from nft_keras.data.features.texts import TfIdf, lines_of
+from nft_keras.data.io.table import Form, column, is_table, read_table
+
+TRUE, FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
+# How a column may write its dates, and what pandas calls it.
+DATES = {r"\d{4}-\d\d-\d\d([ T].+)?": "ISO8601", r"\d{4}/\d\d?/\d\d?": "%Y/%m/%d", r"\d\d?\.\d\d?\.\d{4}": "%d.%m.%Y"}
+_LARGEST = np.finfo("float32").max
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A column of numbers, standardised on the training part; a missing one is the median, and told.
+
+    Attributes:
+        parts: tuple of str, of what `transform` gives: "value", "missing" (1 where a number is missing).
+        median, mean, scale: float; a number x becomes (x - mean) / scale.
+    """
+
+    parts: tuple
+    median: float
+    mean: float
+    scale: float
+    kind: ClassVar = "number"
+
+    @classmethod
+    def parse(cls, table, name):
+        """float64 array (rows,), NaN where a value is missing.
+
+        Raises:
+            DataError: naming line and column of a cell that is none.
+        """
+        return numbers(table, name)
+
+    @classmethod
+    def fit(cls, values):
+        """See the module.
+
+        Args:
+            values: float64 array (n,), NaN where a value is missing.
+
+        Raises:
+            ValueError: for numbers that are too large to be standardised.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        there = values[~np.isnan(values)]
+        median = float(np.median(there)) if len(there) else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaler = StandardScaler().fit(np.where(np.isnan(values), median, values)[:, None])
+        if not np.isfinite(scaler.var_).all():
+            raise ValueError("its values are too large to be standardised")
+        self = cls((), median, float(scaler.mean_[0]), float(scaler.scale_[0]))
+        varying = (part for part, numbers in self._all(values).items() if np.ptp(numbers))
+        return dataclasses.replace(self, parts=tuple(varying))
+
+    def transform(self, values):
+        """float64 (n, parts) of values (n,)."""
+        numbers = self._all(values)
+        return np.stack([numbers[part] for part in self.parts], axis=1)
+
+    def describe(self):
+        """What it is to a reader."""
+        marked = f", a missing one {self.median:.4g} and marked" if "missing" in self.parts else ""
+        return f"mean {self.mean:.4g}, deviation {self.scale:.4g}{marked}"
+
+    def _all(self, values):
+        missing = np.isnan(values)
+        value = (np.where(missing, self.median, values) - self.mean) / self.scale
+        return {"value": value, "missing": missing.astype("float64")}
+
+    to_config = dataclasses.asdict
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `to_config`."""
+        median, mean, scale = (float(config.get(key, 0.0)) for key in ("median", "mean", "scale"))
+        if not (math.isfinite(median) and math.isfinite(mean) and math.isfinite(scale) and scale > 0):
+            raise ValueError("median and mean must be finite numbers, scale one above 0")
+        self = cls(tuple(map(str, config.get("parts", ["value"]))), median, mean, scale)
+        if unknown := sorted(set(self.parts) - set(self._all(np.zeros(1)))) or not self.parts:
+            raise ValueError(f"parts must be some of {', '.join(self._all(np.zeros(1)))}, got {unknown or 'none'}")
+        return self
+
+
+class Boolean(Number):
+    """A column of true and false (or yes and no, 1 and 0), read as 1 and 0; else as `Number`."""
+
+    kind = "boolean"
+
+    @classmethod
+    def parse(cls, table, name):
+        """As `Number.parse`."""
+        cells = table.frame[name]
+        if cells.dtype.kind in "biuf":
+            cells = cells.astype("float64").map(str, na_action="ignore")
+        words = cells.str.lower()
+        values = words.map({**dict.fromkeys(TRUE, 1.0), **dict.fromkeys(FALSE, 0.0)}).to_numpy("float64")
+        _refuse(table, name, np.isnan(values) & words.notna().to_numpy(), "true or false, yes or no")
+        return values
+
+
+class Date(Number):
+    """A column of dates: days since 1970 as a `Number`, and where in the year, the week and the day they are.
+
+    Each of these three is the sine and the cosine of an angle, which is 0 where the date is missing.
+    """
+
+    kind = "date"
+
+    @classmethod
+    def parse(cls, table, name):
+        """As `Number.parse`, in days since 1970-01-01 (UTC)."""
+        import pandas as pd
+
+        cells = table.frame[name]
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            times = pd.to_datetime(cells, utc=True)
+        else:
+            cells = cells.astype(object).map(str, na_action="ignore")
+            times = pd.to_datetime(cells, format=date_format(cells) or "ISO8601", utc=True, errors="coerce")
+            wrong = times.isna().to_numpy() & cells.notna().to_numpy()
+            _refuse(table, name, wrong, "a date as 2024-05-31, 2024/05/31 or 31.05.2024")
+        return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64")
+
+    def describe(self):
+        """As `Number.describe`."""
+        turns = [part.removeprefix("sin ") for part in self.parts if part.startswith("sin ")]
+        marked = ", a missing one marked" if "missing" in self.parts else ""
+        return f"days since 1970{f', place in the {listed(turns)}' if turns else ''}{marked}"
+
+    def _all(self, values):
+        import pandas as pd
+
+        missing = np.isnan(values)
+        times = pd.to_datetime(np.where(missing, 0.0, values), unit="D")
+        turns = {"year": (times.dayofyear - 1) / 365.25, "week": times.dayofweek / 7, "day": values % 1}
+        found = super()._all(values)
+        for name, turn in turns.items():
+            angle = 2 * np.pi * np.where(missing, 0.0, turn)
+            found |= {f"sin {name}": np.sin(angle), f"cos {name}": np.cos(angle)}
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """A column of categories, one-hot; one that the training part does not have (or too rarely) is 0 in all.
+
+    Attributes:
+        levels: tuple of str.
+        missing: bool, whether a missing one is a category of its own.
+    """
+
+    levels: tuple
+    missing: bool = False
+    kind: ClassVar = "category"
+
+    @property
+    def parts(self):
+        """Names of what `transform` gives."""
+        return (*self.levels, *(["missing"] if self.missing else []))
+
+    @classmethod
+    def parse(cls, table, name):
+        """Object array (rows,) of str, None where a value is missing."""
+        cells = table.frame[name]
+        if cells.dtype.kind in "biuf":
+            cells = cells.map(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value), "ignore")
+        return cells.astype(object).where(cells.notna(), None).to_numpy()
+
+    @classmethod
+    def fit(cls, values, most=100):
+        """See the module.
+
+        Args:
+            values: as `parse` gives them.
+            most: int, how many categories at most, the most frequent ones.
+        """
+        import pandas as pd
+
+        counts = pd.Series(values, dtype=object).value_counts()
+        missing = counts.sum() < len(values)
+        if len(counts) + missing < 2:
+            return cls(())
+        levels = sorted(counts.index, key=lambda level: (-counts[level], level))[:most]
+        return cls(tuple(sorted(levels)), bool(missing))
+
+    def transform(self, values):
+        """float64 (n, parts) of values (n,)."""
+        import pandas as pd
+
+        places = pd.Index(self.levels, dtype=object).get_indexer(values)
+        x = np.zeros((len(values), len(self.parts)))
+        there = places >= 0
+        x[there, places[there]] = 1.0
+        if self.missing:
+            x[:, -1] = [value is None for value in values]
+        return x
+
+    def describe(self):
+        """As `Number.describe`."""
+        return f"{len(self.levels)}: {listed(self.levels)}{'; missing' if self.missing else ''}"
+
+    to_config = dataclasses.asdict
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `to_config`."""
+        levels, missing = config["levels"], config["missing"]
+        if not isinstance(levels, list) or not isinstance(missing, bool):
+            raise ValueError("levels must be a list, missing true or false")
+        return cls(tuple(map(str, levels)), missing)
+
+
+class Text(TfIdf):
+    """A column of text as TF-IDF features."""
+
+    kind = "text"
+
+    @property
+    def parts(self):
+        """Names of what `transform` gives: the words."""
+        return tuple(self.counts.get_feature_names_out())
+
+    @classmethod
+    def parse(cls, table, name):
+        """Object array (rows,) of str."""
+        return table.frame[name].astype(object).to_numpy()
+
+    def describe(self):
+        """As `Number.describe`."""
+        return f"{len(self.parts):,} words: {listed(self.parts)}"
+
+
+KINDS = {cls.kind: cls for cls in (Number, Boolean, Category, Date, Text)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Numeric columns of a table, standardised.
+    """Columns of a table as one vector.
 
     Attributes:
-        names: tuple of str.
-        mean, scale: float64 arrays (columns,); a column x becomes (x - mean) / scale.
+        of: {name: an object of one of `KINDS`'s classes}, in the order of the vector.
+        form: `nft_keras.data.io.table.Form`, as the user gave it.
     """
 
-    names: tuple
-    mean: np.ndarray
-    scale: np.ndarray
+    of: dict
+    form: Form = Form()
 
     @property
     def input_shape(self):
         """Shape of one example."""
-        return (len(self.names),)
+        return (sum(len(encoder.parts) for encoder in self.of.values()),)
 
-    @classmethod
-    def fit(cls, path, x, names):
-        """Mean 0 and standard deviation 1 on x; a column that is constant there becomes 0, with a warning.
-
-        Args:
-            path: the file, for messages.
-            x: float64 array (n, columns).
-            names: list of str.
-
-        Raises:
-            DataError: naming a column whose values are too large.
-        """
-        from sklearn.preprocessing import StandardScaler
-
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaler = StandardScaler().fit(x)
-        if not np.isfinite(scaler.var_).all():
-            name = names[int(np.argmin(np.isfinite(scaler.var_)))]
-            raise DataError(f"{path}: the values of column {name!r} are too large to be standardised")
-        if constant := [name for name, spread in zip(names, np.ptp(x, axis=0), strict=True) if not spread]:
-            listed = ", ".join(constant[:5]) + (f" and {len(constant) - 5} more" if len(constant) > 5 else "")
-            warnings.warn(f"{path}: constant in the training part and of no use: column {listed}", stacklevel=2)
-        return cls(tuple(names), scaler.mean_, scaler.scale_)
+    def names(self, *kinds):
+        """The columns of some kinds."""
+        return tuple(name for name, encoder in self.of.items() if encoder.kind in kinds)
 
     def read(self, path):
-        """These columns of a CSV file, in whatever order; others are left alone.
+        """These columns of a table, in whatever order; others are left alone. Of a column of text alone, any other
+        text file will do too, a text per line.
 
         Args:
             path: `pathlib.Path`.
 
         Returns:
-            lines: list of int, the line where each row ends.
-            numbers: float64 array (n, columns), for `transform`.
+            lines: ints, the line where each row ends.
+            values: {name: array (n,)}, for `transform`.
 
         Raises:
             DataError: if the file cannot be used, naming the line and the column.
         """
-        rows = read_table(path)
-        header = next(rows)
-        lines, numbers = numbers_of(path, header, rows, [column(path, header, name) for name in self.names])
-        self.check(path, lines, numbers)
-        return lines, numbers
+        if len(self.of) == 1 and self.names("text") and not is_table(path, *self.of, self.form):
+            lines, texts = lines_of(path)
+            return lines, {name: np.array(texts, dtype=object) for name in self.of}
+        words = self.names("category", "boolean", "date")
+        table = read_table(path, self.form, self.names("text"), words)
+        for name in self.of:
+            column(path, table.frame.columns, name)
+        values = {name: encoder.parse(table, name) for name, encoder in self.of.items()}
+        self.check(table, values)
+        return table.lines, values
 
-    def check(self, path, lines, numbers):
-        """Refuses numbers that are not finite once they are standardised.
+    def check(self, table, values):
+        """Refuses numbers that are not finite once they are standardised, naming line and column."""
+        for name in self.names("number"):
+            with np.errstate(over="ignore"):
+                wrong = np.abs(self.of[name].transform(values[name])).max(axis=1) > _LARGEST
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                got = f"got {values[name][row]:g}"
+                raise DataError(f"{table.where(row)}: column {name!r} is too large to be standardised, {got}")
 
-        Args:
-            path, lines: where the rows come from, for the error.
-            numbers: float64 array (n, columns).
+    def transform(self, values):
+        """float32 (n, *input_shape) of what `read` gives; `scipy.sparse.csr_matrix` where there is text."""
+        import scipy.sparse
 
-        Raises:
-            DataError: naming the line and the column.
-        """
-        with np.errstate(over="ignore"):
-            row, wrong = np.nonzero(~np.isfinite(self.transform(numbers)))
-        if len(row):
-            name, value = self.names[wrong[0]], numbers[row[0], wrong[0]]
-            raise DataError(f"{path}:{lines[row[0]]}: column {name!r} is too large to be standardised, got {value:g}")
-
-    def transform(self, numbers):
-        """float32 (n, columns) of numbers (n, columns)."""
-        return ((numbers - self.mean) / self.scale).astype("float32")
+        blocks = [encoder.transform(values[name]) for name, encoder in self.of.items()]
+        if self.names("text"):
+            return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks), dtype="float32")
+        return np.concatenate(blocks, axis=1, dtype="float32")
 
     def to_config(self):
-        """{"columns": {name: {"mean": ..., "scale": ...}}}."""
-        of_columns = zip(self.mean.tolist(), self.scale.tolist(), strict=True)
-        of_columns = [{"mean": mean, "scale": scale} for mean, scale in of_columns]
-        return {"columns": dict(zip(self.names, of_columns, strict=True))}
+        """{"columns": {name: {"kind": ..., ...}}}, and "form" where the user gave it."""
+        of = {name: {"kind": encoder.kind, **encoder.to_config()} for name, encoder in self.of.items()}
+        form = {key: value for key, value in dataclasses.asdict(self.form).items() if value is not None}
+        return {"columns": of, **({"form": form} if form else {})}
 
     @classmethod
     def from_config(cls, config):
         """The inverse of `to_config`."""
-        columns = config["columns"]
-        mean, scale = (np.array([float(of[key]) for of in columns.values()]) for key in ("mean", "scale"))
-        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-            raise ValueError("a mean must be a finite number, a scale one above 0")
-        return cls(tuple(columns), mean, scale)
+        of = {}
+        for name, settings in config["columns"].items():
+            kind = settings.get("kind", "number")
+            if kind not in KINDS:
+                raise ValueError(f"column {name!r}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+            of[str(name)] = KINDS[kind].from_config(settings)
+        return cls(of, Form(**config.get("form", {})))
 
 
-def numbers_of(path, header, rows, places):
-    """(lines, float64 array) of some columns of the rows of a table."""
-    lines, numbers = [], array.array("d")
-    for line, row in rows:
-        lines.append(line)
-        numbers.extend(number_in(path, line, header[i], row[i]) for i in places)
-    if not lines:
-        raise DataError(f"{path} has no rows, only a header")
-    return lines, np.frombuffer(numbers).reshape(len(lines), -1)
+def numbers(table, name):
+    """The numbers in a column: float64 array (rows,), NaN where one is missing.
+
+    Raises:
+        DataError: naming line and column of a cell that is no finite number.
+    """
+    import pandas as pd
+
+    cells = table.frame[name]
+    if cells.dtype.kind == "M":
+        raise DataError(f"{table.where(0)}: column {name!r} should be a number, got a date")
+    values = pd.to_numeric(cells, errors="coerce").to_numpy("float64", na_value=np.nan)
+    there = cells.notna().to_numpy()
+    _refuse(table, name, there & ~np.isfinite(values), "a finite number")
+    return values
+
+
+def present(table, name):
+    """As `numbers`, of a column in which none may be missing."""
+    values = numbers(table, name)
+    _refuse(table, name, np.isnan(values), "a finite number")
+    return values
+
+
+def date_format(cells):
+    """The format of `DATES` that all cells of a column (text, or missing) have; None if there is none."""
+    there = cells.dropna()
+    return next((how for pattern, how in DATES.items() if len(there) and there.str.fullmatch(pattern).all()), None)
+
+
+def _refuse(table, name, wrong, wanted):
+    """Names the first cell of a column that is not what was wanted."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        cell = str(table.frame[name].iloc[row])
+        got = repr(cell if len(cell) <= 40 else f"{cell[:40]}...")
+        raise DataError(f"{table.where(row)}: column {name!r} should be {wanted}, got {got}")

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 
 from nft_keras.data import DataError
-from nft_keras.data.io.table import LONGEST_LINE, column, read_table
+from nft_keras.data.io.table import LONGEST_LINE, column, is_table, read_table
 
 
 class _Texts:
-    """Texts: a column of a CSV file, or the lines of any other file."""
+    """Texts: a column of a table, or the lines of any other file."""
 
     def read(self, path):
-        """The texts of a file: of `column` if its name ends in .csv, else one per line; empty lines are left out.
+        """The texts of a file: of `column` where it is a table, else one per line; empty lines are left out.
 
         Args:
             path: `pathlib.Path`; the file is UTF-8.
@@ -24,14 +24,11 @@ class _Texts:
         Raises:
             DataError: if the file cannot be used, naming the line.
         """
-        if path.suffix.lower() != ".csv":
-            return _lines(path)
-        rows = read_table(path)
-        place = column(path, next(rows), self.column)
-        pairs = [(line, row[place]) for line, row in rows]
-        if not pairs:
-            raise DataError(f"{path} has no rows, only a header")
-        return [line for line, _ in pairs], [text for _, text in pairs]
+        if not is_table(path, self.column):
+            return lines_of(path)
+        table = read_table(path, text=(self.column,))
+        column(path, table.frame.columns, self.column)
+        return list(table.lines), table.frame[self.column].tolist()
 
 
 class TfIdf(_Texts):
@@ -125,8 +122,12 @@ class Embeddings(_Texts):
         return cls(config["encoder"], config["fingerprint"], int(config["dimension"]), str(config["column"]))
 
 
-def _lines(path):
-    """(numbers, texts) of the lines of a file that are not empty."""
+def lines_of(path):
+    """(numbers, texts) of the lines of a file that are not empty.
+
+    Raises:
+        DataError: if it cannot be read, or holds none.
+    """
     lines, texts = [], []
     try:
         with open(path, "rb") as file:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nft_keras._checks import whole
 from nft_keras.data import DataError
-from nft_keras.data.features.columns import numbers_of
+from nft_keras.data.features.columns import present
 from nft_keras.data.io.table import read_table
 
 
@@ -30,22 +30,22 @@ class Vectors:
 
     def read(self, path):
         """All the columns of a CSV file; what its header calls them does not matter. Else as `Columns.read`."""
-        rows = read_table(path)
-        header = next(rows)
+        table = read_table(path)
+        header = table.frame.columns
         if all(_is_number(name) for name in header):
             raise DataError(f"{path}: the first line should name the columns, got numbers: {', '.join(header[:5])}")
         if len(header) != math.prod(self.shape):
             raise DataError(f"{path} has {len(header)} columns; an example is {math.prod(self.shape)} numbers")
-        lines, numbers = numbers_of(path, header, rows, range(len(header)))
+        numbers = np.stack([present(table, name) for name in header], axis=1)
         if self.dtype == "uint8":
             wanted, fits = "a whole number from 0 to 255", np.isin(numbers, range(256))
         else:
             wanted, fits = "a number that float32 holds", np.abs(numbers) <= np.finfo("float32").max
         row, wrong = np.nonzero(~fits)
         if len(row):
-            where, got = f"{path}:{lines[row[0]]}: column {header[wrong[0]]!r}", numbers[row[0], wrong[0]]
+            where, got = f"{table.where(row[0])}: column {header[wrong[0]]!r}", numbers[row[0], wrong[0]]
             raise DataError(f"{where} should be {wanted}, got {got:g}")
-        return lines, numbers
+        return table.lines, numbers
 
     def transform(self, numbers):
         """(n, *shape) of dtype `dtype` of numbers (n, columns)."""

@@ -1,9 +1,13 @@
-"""Reads CSV files; whatever is wrong with one is told with the file, the line and the column."""
+"""Reads tables: text with separators, Parquet, Excel; what is wrong with one is told with file, line and column."""
 
+import array
 import collections
 import csv
-import math
-import re
+import dataclasses
+import gzip
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
@@ -11,35 +15,164 @@ from nft_keras.data import DataError
 # No line of a table or a text is longer; a file without line ends (zeros, another format) must not be read into the
 # memory.
 LONGEST_LINE = 1 << 26
+# What a cell without a value holds.
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "?")
+SEPARATORS = ",;\t|"
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".xlsm")
+# What reading a damaged file raises.
+_DAMAGED = (OSError, EOFError, zlib.error)
+_LOOKED_AT = 50  # rows, to see how a file is written
+_FORMATS = {
+    b"PAR1": "parquet",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of an old Excel",
+    b"%PDF": "a PDF document",
+    b"SQLi": "an SQLite database",
+    b"\x89HDF": "an HDF5 file",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zX": "packed by xz",
+}
 
 
-# pandas fills up rows that are too short, renames columns of one name and does not know where in the file a row stands.
-def read_table(path):
-    """Reads a CSV file: UTF-8, commas, a header, quotes where a cell has a comma, a quote or a line break in it.
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a text file writes a table; None: as the file's first rows show.
+
+    Attributes:
+        separator: str of one character, between the cells of a row.
+        decimal: "." or ",".
+        encoding: name of one of Python's codecs; None: UTF-8, or UTF-16 where the file begins with its mark.
+    """
+
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        path: `pathlib.Path` of the file.
+        frame: `pandas.DataFrame`: columns of numbers where all cells hold one, else of stripped text; NaN where a value
+            is missing. Columns that were read as text are as they are in the file.
+        lines: ints, the line of the file where each row ends; of a file without lines the number of the row.
+        unnamed: int, how many columns without a name were left out.
+    """
+
+    path: Path
+    frame: object
+    lines: Sequence[int]
+    unnamed: int = 0
+
+    def where(self, row):
+        """`path:line` of a row."""
+        return f"{self.path}:{self.lines[row]}"
+
+
+def read_table(path, form=Form(), text=(), words=()):
+    """Reads a table whole.
+
+    Args:
+        path: `pathlib.Path`; of what kind it is, and whether gzip packed it, its first bytes say.
+        form: `Form`, for text.
+        text: names of columns whose cells are kept as they are, an empty one too.
+        words: names of columns that are not read as numbers whatever they hold.
+
+    Returns:
+        A `Table`.
+
+    Raises:
+        DataError: if the file cannot be read, naming the line.
+    """
+    start = _first_bytes(path)
+    kind = next((kind for mark, kind in _FORMATS.items() if start.startswith(mark)), None)
+    if kind == "parquet":
+        return _whole(path, "read_parquet", text, words, extra="parquet")
+    if kind and path.suffix.lower() in (".xlsx", ".xlsm") and start.startswith(b"PK"):
+        return _whole(path, "read_excel", text, words, extra="excel", sheet_name=0)
+    if kind:
+        raise DataError(f"{path} is {kind}, no CSV; save the table as CSV or Parquet")
+    return _of_text(path, form, text, words)
+
+
+def read_rows(path, form=Form()):
+    """Reads a text table row by row: a header, quotes where a cell has a separator, a quote or a line break in it.
+
+    pandas fills up rows that are too short and does not know where in the file a row stands.
 
     Args:
         path: `pathlib.Path`.
+        form: `Form`.
 
     Yields:
         First the header, a list of str; then (line, cells) for every row: the number of the line in the file where
         the row ends, and a list of str as long as the header. Empty lines are left out.
 
     Raises:
-        DataError: if the file cannot be read, is not UTF-8, or has a row that is longer or shorter than the header.
+        DataError: if the file cannot be read or decoded, or has a row that is longer or shorter than the header.
     """
     csv.field_size_limit(LONGEST_LINE)  # a long text in a cell is no mistake
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(_lines(path, file), strict=True)
+        with open_text(path, form.encoding) as file:
+            rows = csv.reader(_lines(path, file), delimiter=form.separator or separator(path, form), strict=True)
             try:
                 yield from _rows(path, rows)
             except csv.Error as error:
-                raise DataError(f"{path}:{rows.line_num}: {error}") from error
-            except UnicodeDecodeError as error:
-                after = f"after line {rows.line_num}"
-                raise DataError(f"{path} is not UTF-8 {after} ({error.reason}); save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+                hint = '; a quote inside a quoted cell is written twice, ""' if "expected after" in str(error) else ""
+                raise DataError(f"{path}:{rows.line_num}: {error}{hint}") from error
+            except UnicodeError as error:
+                after = f"after line {rows.line_num} ({getattr(error, 'reason', error)})"
+                wanted = form.encoding or "UTF-8"
+                raise DataError(f"{path} is not {wanted} {after}; save it as UTF-8, or say its `encoding`") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def open_text(path, encoding=None):
+    """A text file, packed by gzip or not, opened for reading with its line ends as they are.
+
+    Raises:
+        DataError: for an encoding that Python does not have.
+    """
+    start = _first_bytes(path)
+    opened = gzip.open if start.startswith(b"\x1f\x8b") else open
+    if encoding is None:
+        encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return opened(path, "rt", encoding=encoding, newline="")
+    except LookupError:
+        raise DataError(f"{path}: encoding should be one of Python's, as utf-8 or latin-1, got {encoding!r}") from None
+
+
+def separator(path, form=Form()):
+    """What separates the cells of a text table: the mark that cuts its first rows into most and equally many."""
+    with open_text(path, form.encoding) as file:
+        try:
+            start = [line for _, line in zip(range(_LOOKED_AT), _lines(path, file), strict=False)]
+        except (UnicodeError, *_DAMAGED):  # where it is wrong is said when the rows are read
+            start = []
+
+    def cells(mark):
+        rows = csv.reader(start, delimiter=mark)
+        try:
+            counts = [len(row) for row in rows if row] or [1]
+        except csv.Error:
+            counts = [1]
+        return counts[0] > 1 and len(set(counts)) == 1, counts[0], mark == ","
+
+    return max(SEPARATORS, key=cells)
+
+
+def is_table(path, name, form=Form()):
+    """Whether a file is a table by its name, or has a column of that name; any other is text, line by line."""
+    if any(suffix.lower() in _SUFFIXES for suffix in path.suffixes[-2:]):
+        return True
+    try:
+        return name in next(read_rows(path, form))
+    except DataError:
+        return False
 
 
 def column(path, header, name):
@@ -48,12 +181,19 @@ def column(path, header, name):
     Raises:
         DataError: if there is none, with the columns there are.
     """
+    header = list(header)
     if name not in header:
-        if len(header) == 1 and (found := [mark for mark in ";\t|" if mark in header[0]]):
-            raise DataError(f"{path}: {found[0]!r} separates its columns; write it with commas")
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-        raise DataError(f"{path} has no column {name!r}; it has {there_are}{suggest(name, header)}")
+        raise DataError(f"{path} has no column {name!r}; it has {there_are}{suggest(name, header)}"[:1000])
     return header.index(name)
+
+
+def _first_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _lines(path, file):
@@ -63,33 +203,113 @@ def _lines(path, file):
         yield line
 
 
-def number_in(path, line, name, cell):
-    """The number in a cell.
-
-    Raises:
-        DataError: if it is not a finite one, with the line and the name of the column.
-    """
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        got = repr(cell if len(cell) <= 40 else f"{cell[:40]}...")
-        advice = f"; of a column of text `text: {name}` makes features" if re.search("[^\\W\\d_]{2}.* ", cell) else ""
-        raise DataError(f"{path}:{line}: column {name!r} should be a finite number, got {got}{advice}")
-    return value
-
-
 def _rows(path, rows):
     header = next((row for row in rows if row), None)
     if header is None:
         raise DataError(f"{path} is empty; its first line should name the columns")
     header = [name.strip() for name in header]
-    if twice := [name for name, count in collections.Counter(header).items() if count > 1]:
-        raise DataError(f"{path}:{rows.line_num}: two columns are called {twice[0]!r}")
+    _refuse_twice(f"{path}:{rows.line_num}", header)
     yield header
     for row in rows:
         if row and len(row) != len(header):
             raise DataError(f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns")
         if row:
             yield rows.line_num, row
+
+
+def _refuse_twice(where, header):
+    if twice := [name for name, count in collections.Counter(filter(None, header)).items() if count > 1]:
+        raise DataError(f"{where}: two columns are called {twice[0]!r}")
+
+
+def _of_text(path, form, text, words):
+    """A table of a text file: its rows are looked at one by one, then pandas reads them."""
+    form = dataclasses.replace(form, separator=form.separator or separator(path, form))
+    rows = read_rows(path, form)
+    header = next(rows)
+    lines = array.array("q", (line for line, _ in rows))
+    if not lines:
+        raise DataError(f"{path} has no rows, only a header")
+    decimal = form.decimal or "."
+    frame = _parsed(path, form, header, decimal, text, words)
+    if form.decimal is None and form.separator != "," and _has_decimal_commas(frame, (*text, *words)):
+        frame = _parsed(path, form, header, ",", text, words)
+    if len(frame) != len(lines):
+        raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
+    return _tidy(path, frame, lines, header, text)
+
+
+def _parsed(path, form, header, decimal, text, words):
+    import pandas as pd
+
+    names = [name or f"\0{i}" for i, name in enumerate(header)]
+    with open_text(path, form.encoding) as file:
+        return pd.read_csv(
+            file, sep=form.separator, decimal=decimal, header=0, names=names, index_col=False, low_memory=False,
+            dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
+            na_values={name: list(MISSING) for name in names if name not in text}, skipinitialspace=True,
+        )  # fmt: skip
+
+
+def _has_decimal_commas(frame, without):
+    """Whether cells of a column that is no column of numbers are all numbers with a comma for a point."""
+    for name in frame.columns:
+        cells = frame[name].dropna()
+        if name not in without and cells.dtype.kind not in "biuf" and len(cells):
+            cells = cells.astype(str)
+            if cells.str.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*").all() and cells.str.contains(",", regex=False).any():
+                return True
+    return False
+
+
+def _whole(path, reader, text, words, extra, **options):
+    """A table that pandas reads by itself, with the package of an extra."""
+    import pandas as pd
+
+    try:
+        frame = getattr(pd, reader)(path, **options)
+    except ImportError as error:
+        raise DataError(
+            f"{path} is no CSV, and pandas needs a package to read it: pip install 'nft_keras[{extra}]', or save the "
+            "table as CSV"
+        ) from error
+    except Exception as error:  # of a damaged file the readers raise whatever they stumble over
+        what = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(f"{path} is no CSV, and cannot be read as what it looks like: {what}") from error
+    header = ["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns]
+    if not len(frame):
+        raise DataError(f"{path} has no rows")
+    _refuse_twice(path, header)
+    first = 2 if extra == "excel" else 1
+    frame.columns = [name or f"\0{i}" for i, name in enumerate(header)]
+    for name in frame.columns:
+        if name in (*text, *words):
+            frame[name] = _as_words(frame[name]).fillna("" if name in text else float("nan"))
+    return _tidy(path, frame, range(first, first + len(frame)), header, text)
+
+
+def _as_words(cells):
+    """A column as text, whole numbers without a point."""
+    import pandas as pd
+
+    if pd.api.types.is_float_dtype(cells) and (cells.dropna() % 1 == 0).all():
+        cells = cells.astype("Int64")
+    return cells.astype(object).map(str, na_action="ignore")
+
+
+def _tidy(path, frame, lines, header, text):
+    """A `Table` without columns that have no name, its text stripped."""
+    import pandas as pd
+
+    unnamed = [name for name in frame.columns if name.startswith(("\0", "Unnamed: "))]
+    frame = frame.drop(columns=unnamed)
+    for name in frame.columns:
+        cells = frame[name]
+        if name in text or cells.dtype.kind in "biufM" or isinstance(cells.dtype, pd.BooleanDtype):
+            continue
+        if pd.api.types.is_numeric_dtype(cells):
+            frame[name] = cells.astype("float64")
+        elif not pd.api.types.is_datetime64_any_dtype(cells):
+            cells = _as_words(cells).str.strip()
+            frame[name] = cells.mask(cells.isin(MISSING))
+    return Table(path, frame, lines, len(unnamed))

@@ -1,15 +1,22 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
+from nft_keras._checks import listed
 from nft_keras.data import DataError, split
 
 Fraction = Annotated[float, "> 0 and < 1"]
 PARTS = ("train", "valid", "test")
+_CALLED = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 def located(data_dir, path):
@@ -52,8 +59,11 @@ def classes(where, labels):
     return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
 
 
-def complete(where, parts, names, valid_fraction, test_fraction, seed):
-    """Cuts the parts that are not there off the training part, class by class in proportion, and checks all of them.
+def complete(where, parts, names, valid_fraction, test_fraction, seed, notes=None, cut=None):
+    """Cuts the parts that are not there off the training part, and checks all of them.
+
+    They are cut class by class in proportion; where a class has too few examples for that, at random, but for one of
+    each class that stays in the training part, which is noted.
 
     Args:
         where: the file or folder, for messages.
@@ -61,27 +71,80 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed):
         names: tuple of str, of the classes.
         valid_fraction, test_fraction: of the examples in the training part as given.
         seed: int.
+        notes: list of str that what a user should know is added to.
+        cut: function of (`Part`, size, seed) that returns two `Part`s, the first of about `size` examples; None: as
+            above.
 
     Returns:
         `parts`, with all of `PARTS`.
 
     Raises:
-        DataError: if one of them is empty, or the training part lacks a class.
+        DataError: if one of them is empty, a class has one example, or the training part has none of one.
     """
-    n, train = len(parts["train"]), parts["train"]
-    for which, fraction in (("test", test_fraction), ("valid", valid_fraction)):
-        if which not in parts:
-            size = round(fraction * n) if 0 < fraction < 1 else 0
-            if not 0 < size < len(train):
-                raise DataError(f"{where}: {fraction:g} of {n} examples for the {which} part leaves a part empty")
-            try:
-                train, parts[which] = split(train, len(train) - size, seed)
-            except DataError as error:
-                raise DataError(f"{where}: {error}") from error
+    n, train, few = len(parts["train"]), parts["train"], []
+    absent = [which for which in PARTS[:0:-1] if which not in parts]
+    counts = np.bincount(train.y, minlength=len(names))
+    if absent and (single := [name for name, count in zip(names, counts, strict=True) if count == 1]):
+        raise DataError(f"{where}: one example of class {listed(single)}; at least two are needed, or none")
+    for which in absent:
+        fraction = valid_fraction if which == "valid" else test_fraction
+        size = round(fraction * n) if 0 < fraction < 1 else 0
+        if not 0 < size < len(train):
+            raise DataError(f"{where}: {fraction:g} of {n} examples for the {which} part leaves a part empty")
+        train, parts[which] = (
+            cut(train, len(train) - size, seed) if cut else _by_class(train, len(train) - size, seed, few)
+        )
+    if few and notes is not None:
+        fewest = names[int(np.argmin(np.where(counts, counts, n + 1)))]
+        notes.append(f"{where}: the parts are not cut class by class, too few examples (of class {fewest}: {min(few)})")
     parts["train"] = train
     for which in PARTS:
         if not len(parts[which]):
             raise DataError(f"{where}: the {which} part is empty")
-    if absent := [names[i] for i in sorted(set(range(len(names))) - set(parts["train"].y.tolist()))]:
-        raise DataError(f"{where}: the training part has no example of class {', '.join(absent[:5])}")
+    if lacking := [names[i] for i in sorted(set(range(len(names))) - set(parts["train"].y.tolist()))]:
+        raise DataError(f"{where}: the training part has no example of class {listed(lacking)}")
     return parts
+
+
+def in_groups(where, groups):
+    """A way for `complete` to cut parts whose x are numbers of rows: rows of a group stay together.
+
+    Args:
+        where: the file, for messages.
+        groups: array (rows,), what rows of one group have in common.
+    """
+
+    def cut(part, size, seed):
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        of_part, rest = groups[part.x], len(part) - size
+        folds = max(2, round(len(part) / rest))
+        if (there := len(np.unique(of_part))) < folds:
+            raise DataError(f"{where}: {there} groups cannot be cut so that {rest:,} of {len(part):,} rows are apart")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class of fewer rows than folds
+            cut_by = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+            first, second = next(cut_by.split(part.x, part.y, of_part))
+        return part[first], part[second]
+
+    return cut
+
+
+def part_called(word):
+    """The part that people call by that word, whatever its case: one of `PARTS`, or None."""
+    return next((which for which, words in _CALLED.items() if word.strip().lower() in words), None)
+
+
+def _by_class(part, size, seed, few):
+    """As `split`; where a class is too small, at random, one of each class in the first part.
+
+    `few` is a list that the fewest examples of a class are then added to.
+    """
+    try:
+        return split(part, size, seed)
+    except DataError:
+        few.append(int(min(np.unique(part.y, return_counts=True)[1])))
+    order = np.random.default_rng(seed).permutation(len(part))
+    of_each = np.unique(part.y[order], return_index=True)[1]
+    order = np.concatenate([order[of_each], np.delete(order, of_each)])
+    return part[order[:size]], part[order[size:]]

@@ -1,86 +1,235 @@
 """A table of the user's own as a data set."""
 
-import array
+import itertools
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
+from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part
-from nft_keras.data.features.columns import Columns
-from nft_keras.data.features.texts import TfIdf
-from nft_keras.data.io.table import column, number_in, read_table
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located
+from nft_keras.data.features.columns import KINDS, Category, Columns, Text
+from nft_keras.data.features.kinds import kind_of, numbers_rows
+from nft_keras.data.io.table import Form, column, read_table
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, located, part_called
+
+Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
+# So many different numbers are no names of classes.
+_MOST_NUMBERS = 100
 
 
 def csv_file(
     data_dir: Path,
     split_seed: int,
-    path: str,
+    path: str | None = None,
     label: str = "label",
-    text: str | None = None,
-    drop: tuple[str, ...] = (),
+    columns: dict[str, Kind] | None = None,
+    text: str | tuple[str, ...] = (),
+    drop: str | tuple[str, ...] = (),
+    train: str | None = None,
+    valid: str | None = None,
+    test: str | None = None,
+    split: str | None = None,
+    group: str | None = None,
+    separator: Literal[",", ";", "\t", "|"] | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
+    max_categories: Annotated[int, ">= 1"] = 100,
     num_words: Annotated[int, ">= 1"] = 20000,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
 ) -> Dataset:
-    """A CSV file (UTF-8, commas, a header): its numeric columns, or one column of text as TF-IDF features.
+    """A table: CSV with a header, packed by gzip or not, Parquet or Excel. Numbers, categories, dates, missing values.
 
-    Numeric columns are standardised: mean 0 and standard deviation 1 on the training part. One that is constant there
-    becomes 0, with a warning.
+    What is fitted is fitted on the training part. A number is standardised, a missing one is the median, which a column
+    of its own tells; a category is one-hot, a missing one a category of its own and one that the training part does not
+    have 0 in all; a date is its days and where it lies in year, week and day; text is TF-IDF features. What is the same
+    in all of the training part is left out.
 
     Args:
-        data_dir: the directory that a relative `path` starts from.
+        data_dir: the directory that a relative path starts from.
         split_seed: int, seed of the split, class by class in proportion.
-        path: the file.
+        path: the file, where there is one.
         label: name of the column of labels, text or whole numbers.
-        text: name of a column of text; the others are then ignored. None: every column but the label is numeric.
-        drop: names of columns to leave out, such as one that numbers the rows.
-        num_words: size of the vocabulary for `text`, the most frequent words of the training part.
+        columns: what columns are, where their cells do not show it: `{age: number, zip: category, id: drop}`.
+        text: names of columns of text.
+        drop: names of columns to leave out.
+        train, valid, test: a file for each part, instead of `path`; what is not given is cut off the training part.
+        split: name of a column that says of each row to which part it belongs: train, valid or test.
+        group: name of a column; rows that are equal in it come into the same part.
+        separator: between the cells of a row; left out: as the file shows.
+        decimal: the point of numbers; left out: as the file shows.
+        encoding: of the file, one of Python's; left out: UTF-8.
+        max_categories: the most frequent ones of a column, others are as unseen ones.
+        num_words: size of the vocabulary of each column of text, the most frequent words of the training part.
         valid_fraction, test_fraction: of all rows; the rest is the training part.
 
     Returns:
-        A `Dataset` whose x are float32 (n, columns), or for text `scipy.sparse.csr_matrix` (n, num_words) float32.
+        A `Dataset` whose x are float32 (n, features), with text `scipy.sparse.csr_matrix`.
 
     Raises:
-        DataError: if the file cannot be read or used, naming the line and the column.
+        DataError: if a file cannot be read or used, naming the line and the column.
     """
-    path = located(data_dir, path)
-    rows = read_table(path)
-    header = next(rows)
-    place = column(path, header, label)
-    out = {place, *(column(path, header, name) for name in drop)}
-    columns = [i for i in range(len(header)) if i not in out] if text is None else [column(path, header, text)]
-    if text is None and (not columns or "" in header):
-        what = "no column but the label" if not columns else f"a column without a name, number {header.index('') + 1}"
-        raise DataError(f"{path} has {what}; take an index column out (`drop` does for one with a name)")
-    lines, labels, texts, numbers = [], [], [], array.array("d")
-    for line, row in rows:
-        if not row[place].strip():
-            raise DataError(f"{path}:{line}: column {label!r} is empty")
-        lines.append(line)
-        labels.append(row[place].strip())
-        if text is None:
-            numbers.extend(number_in(path, line, header[i], row[i]) for i in columns)
-        else:
-            texts.append(row[columns[0]])
-    x = np.frombuffer(numbers).reshape(len(labels), len(columns)) if text is None else np.array(texts, dtype=object)
-    if all(re.fullmatch(r"-?\d{1,18}", name) for name in labels):
-        labels = [int(name) for name in labels]
-    names, (y,) = classes(path, [np.array(labels)])
-    parts = complete(path, {"train": Part(x, y)}, names, valid_fraction, test_fraction, split_seed)
-    if text is None:
-        features = Columns.fit(path, parts["train"].x, [header[i] for i in columns])
-        features.check(path, lines, x)
-    else:
-        features = _tf_idf(path, parts["train"].x, num_words, text)
-    parts = [Part(features.transform(parts[which].x), parts[which].y) for which in PARTS]
-    return Dataset(*parts, len(names), f"{path}, {len(labels):,} rows", names, features)
+    files = _files(data_dir, path, train, valid, test)
+    where, form, notes = files["train"], Form(separator, decimal, encoding), []
+    own = [name for name in (label, split, group) if name]
+    kinds = _given(columns, text, drop, label, split, group)
+    tables = {"train": _read(where, form, kinds, own)}
+    labels = [_labels(tables["train"], label)]
+    kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds], notes)}
+    kinds = {name: kinds[name] for name in tables["train"].frame.columns if kinds.get(name, "drop") != "drop"}
+    if not kinds:
+        raise DataError(f"{where} has no column but the label to learn from")
+    for which in list(files)[1:]:
+        tables[which] = _read(files[which], form, kinds, own)
+        labels.append(_labels(tables[which], label))
+    parsed = [{name: KINDS[kind].parse(table, name) for name, kind in kinds.items()} for table in tables.values()]
+    values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds}
+    names, ys = classes(where, labels)
+    groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
+    cut = in_groups(where, groups) if group else None
+    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, notes, cut)
+    if group:
+        _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
+    features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words, notes)
+    for table, of in zip(tables.values(), parsed, strict=True):
+        features.check(table, of)
+    parts = (
+        Part(features.transform({name: of[rows[which].x] for name, of in values.items()}), rows[which].y)
+        for which in PARTS
+    )
+    provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
+    return Dataset(*parts, len(names), provenance, names, features, tuple(notes))
 
 
-def _tf_idf(path, train, num_words, column):
-    try:
-        return TfIdf(num_words, column).fit(train)
-    except ValueError as error:
-        raise DataError(f"{path}: no words in the texts of the training part") from error
+def _files(data_dir, path, train, valid, test):
+    """{part: `pathlib.Path`}, "train" first."""
+    if (path is None) == (train is None):
+        got = "both" if path else "neither"
+        raise DataError(
+            f"data set csv needs the option 'path', or 'train' and, if there are, 'valid' and 'test'; got {got}"
+        )
+    given = {"train": train or path, "valid": valid, "test": test}
+    if path and (valid or test):
+        raise DataError("data set csv: valid and test go with train, not with path")
+    return {which: located(data_dir, name) for which, name in given.items() if name}
+
+
+def _given(columns, text, drop, label, split, group):
+    """{column: kind} as the user says; a column has one use."""
+    text, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (text, drop))
+    uses = [("label", label), ("split", split), ("group", group), *(("text", name) for name in text)]
+    uses += [("drop", name) for name in drop] + [("columns", name) for name in columns or {}]
+    seen = {}
+    for use, name in uses:
+        if name is not None and name in seen:
+            raise DataError(f"data set csv: column {name!r} cannot be both {seen[name]} and {use}")
+        seen[name] = use
+    return {**dict.fromkeys(text, "text"), **dict.fromkeys(drop, "drop"), **(columns or {})}
+
+
+def _read(path, form, kinds, own):
+    """A table that has all columns that are asked for."""
+    text = [*own, *(name for name, kind in kinds.items() if kind == "text")]
+    words = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date")]
+    table = read_table(path, form, text, words)
+    for name in (*own, *kinds):
+        column(path, table.frame.columns, name)
+    return table
+
+
+def _kinds(table, known, notes):
+    """{column: kind} of the columns of which the user says nothing; what is left out is noted."""
+    if table.unnamed:
+        notes.append(f"{table.path}: left out, without a name: {table.unnamed} column{'s' * (table.unnamed > 1)}")
+    others = [name for name in table.frame.columns if name not in known]
+    counting = [name for name in others if numbers_rows(table, name)]
+    if counting and len(counting) < len(others):
+        notes.append(f"{table.path}: left out, the number of the row: column {listed(counting)}")
+    return {name: kind_of(table, name) for name in others if name not in counting or counting == others}
+
+
+def _labels(table, name):
+    """Array of the labels in a column: int where all are whole numbers, else str."""
+    labels = _words(table, name)
+    if "" in labels:
+        raise DataError(f"{table.where(labels.tolist().index(''))}: column {name!r} is empty")
+    different = set(labels.tolist())
+    if all(re.fullmatch(r"-?\d{1,18}(\.0*)?", label) for label in different):
+        labels = np.array([int(label.partition(".")[0]) for label in labels])
+    elif all(map(_is_number, different)) or len(different) > _MOST_NUMBERS > len(labels):
+        labels = None
+    if labels is None or (labels.dtype.kind == "i" and len(different) > max(_MOST_NUMBERS, len(labels) / 20)):
+        raise DataError(
+            f"{table.path}: column {name!r} has {len(different):,} different numbers in {len(table.lines):,} rows: a "
+            "quantity, and no class; a class is a name or a whole number (a class for each range of it would do)"
+        )
+    return labels
+
+
+def _words(table, name):
+    """Array of str of a column that was read as text."""
+    return table.frame[name].str.strip().to_numpy(dtype=str)
+
+
+def _is_number(text):
+    return len(text) < 30 and re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", text) is not None
+
+
+def _parts(tables, ys, split):
+    """{part: `Part` of row numbers, over all tables, and labels}, as files or a column say."""
+    if split is None:
+        ends = np.cumsum([0, *map(len, ys)])
+        return {
+            which: Part(np.arange(ends[i], ends[i + 1]), y) for i, (which, y) in enumerate(zip(tables, ys, strict=True))
+        }
+    if len(tables) > 1:
+        raise DataError("data set csv: split goes with path, not with train, valid and test")
+    (table,), (y,) = tables.values(), ys
+    said = _words(table, split)
+    called = {word: part_called(word) for word in sorted(set(said.tolist()))}
+    for word, which in called.items():
+        if which is None:
+            row = said.tolist().index(word)
+            raise DataError(f"{table.where(row)}: column {split!r} should be train, valid or test, got {word!r}")
+    parts = {which: np.flatnonzero([called[word] == which for word in said]) for which in PARTS}
+    if not len(parts["train"]):
+        raise DataError(f"{table.path}: column {split!r} has no row of train")
+    return {which: Part(rows, y[rows]) for which, rows in parts.items() if len(rows)}
+
+
+def _refuse_shared(where, name, groups):
+    for first, second in itertools.combinations(groups, 2):
+        if shared := sorted(groups[first] & groups[second]):
+            raise DataError(f"{where}: column {name!r}: {listed(shared)} is in the {first} and in the {second} part")
+
+
+def _fit(path, kinds, values, rows, form, max_categories, num_words, notes):
+    """`Columns` fitted on some rows; columns that are the same in all of them are left out, and noted."""
+    of = {}
+    for name, kind in kinds.items():
+        try:
+            if kind == "text":
+                of[name] = Text(num_words, name).fit(values[name][rows])
+            elif kind == "category":
+                of[name] = Category.fit(values[name][rows], max_categories)
+            else:
+                of[name] = KINDS[kind].fit(values[name][rows])
+        except ValueError as error:
+            what = "no words in the texts of the training part" if kind == "text" else error
+            raise DataError(f"{path}: column {name!r}: {what}") from error
+    if constant := [name for name, encoder in of.items() if not encoder.parts]:
+        notes.append(f"{path}: left out, the same in all of the training part: column {listed(constant)}")
+    of = {name: encoder for name, encoder in of.items() if encoder.parts}
+    if not of:
+        raise DataError(f"{path}: every column but the label is the same in all of the training part")
+    return Columns(of, form)
+
+
+def _counted(features):
+    """ "2 numbers, 1 category; 7 features"."""
+    names = {"number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates", "text": "texts"}
+    counts = {kind: len(features.names(kind)) for kind in names}
+    words = [f"{n} {names[kind] if n > 1 else kind}" for kind, n in counts.items() if n]
+    return f"{', '.join(words)}; {features.input_shape[0]:,} feature{'s' * (features.input_shape[0] > 1)}"

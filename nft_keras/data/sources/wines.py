@@ -15,7 +15,7 @@ from nft_keras.data.features.encoder import SentenceEncoder, find_checkpoint, fi
 from nft_keras.data.features.texts import Embeddings, TfIdf
 from nft_keras.data.io import cache
 from nft_keras.data.io.origins import WINES
-from nft_keras.data.io.table import column, read_table
+from nft_keras.data.io.table import column, read_rows
 
 _TEXT = "description"
 # Reviews that are embedded and cached together: an embedding that was broken off goes on after the last whole lot.
@@ -86,7 +86,7 @@ def _reviews(path):
             f"wines: no {WINES} in {path.parent}; get it from https://www.kaggle.com/datasets/zynicide/wine-reviews "
             "and put it there (--data-dir)"
         )
-    rows = read_table(path)
+    rows = read_rows(path)
     header = next(rows)
     text, points = (column(path, header, name) for name in (_TEXT, "points"))
     texts, y = [], []

@@ -163,7 +163,8 @@ class Document:
 
         Args:
             function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
-                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, and `Annotated[T, ">= 0 and < 1"]`.
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]`, `T | None`,
+                `T | tuple[T, ...]`, and `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
 
@@ -215,6 +216,8 @@ class Document:
                 return None
             if all(map(dataclasses.is_dataclass, arguments)):
                 return self._read_named(arguments, value, key)
+            if isinstance(value, list) and (of_lists := [a for a in arguments if typing.get_origin(a) is tuple]):
+                return self.read(of_lists[0], value, key)
             return self.read(next(a for a in arguments if a is not type(None)), value, key)
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
@@ -225,6 +228,9 @@ class Document:
             if not isinstance(value, list | tuple):
                 raise self.error(key, f"should be a list, got {_kind(value)}")
             return tuple(self.read(arguments[0], v, (*key, str(i))) for i, v in enumerate(value))
+        if origin is dict:
+            value = self.read_mapping(value, key, of="names")
+            return {str(name): self.read(arguments[1], v, (*key, str(name))) for name, v in value.items()}
         if dataclasses.is_dataclass(annotation):
             return annotation(**self.read_call(annotation, value, key))
         return self._read_scalar(annotation, value, key)

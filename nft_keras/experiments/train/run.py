@@ -202,6 +202,8 @@ def _load(trials, screen, session, alone):
     session.keep_recipe()
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
+    for note in dataset.notes:
+        screen.say(f"{name}: {note}", stderr=True)
     return dataset
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from nft_keras.data import DataError, Dataset, Part, load
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.columns import Columns
+from nft_keras.data.features.columns import Boolean, Category, Columns, Date, Number, Text
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.preprocessing import of_arrays
 from nft_keras.data.features.texts import Embeddings, TfIdf
@@ -17,9 +17,17 @@ from tests.data.features.checkpoints import SENTENCES, write_checkpoint
 
 RNG = np.random.default_rng(0)
 TEXTS = ["A good, GOOD film!", "a bad film; très bad bad", "it's 5 of 10", "good? no.\nbad", "𝐀 İ ſ"]
+OF = {"b": Number, "a, ü": Boolean, "when": Date, "what": Category}
+VALUES = {
+    "b": np.append(RNG.normal(1e3, 1 / 3, 19), np.nan),
+    "a, ü": RNG.integers(0, 2, 20).astype(float),
+    "when": RNG.uniform(15e3, 2e4, 20),
+    "what": RNG.choice(["x", "y, z", None], 20),
+}
 KINDS = {
     "images": (Images(8, 5, 3), None),
-    "columns": (Columns.fit("t.csv", RNG.normal(1e3, 1 / 3, (20, 2)), ["b", "a, ü"]), RNG.normal(1e3, 1, (9, 2))),
+    "columns": (Columns({name: cls.fit(VALUES[name]) for name, cls in OF.items()}), VALUES),
+    "columns of text": (Columns({"review": Text(9, "review").fit(TEXTS)}), {"review": TEXTS}),
     "vectors": (Vectors((2, 3)), RNG.normal(0, 1, (4, 6))),
     "bytes": (Vectors((4,), "uint8"), RNG.integers(0, 256, (3, 4)).astype(float)),
     "tfidf": (TfIdf(9, "review").fit(TEXTS), [*TEXTS, "unknown words", "good good"]),
@@ -51,16 +59,13 @@ def test_what_is_read_back_transforms_bit_by_bit_as_before(folder, kind, tmp_pat
     again, class_names = preprocessing.load(folder(how))
     assert class_names == ("no", "yes") and again.input_shape == how.input_shape
     before, after = how.transform(inputs), again.transform(inputs)
-    assert before.dtype == after.dtype and before.shape == (len(inputs), *how.input_shape)
+    assert before.dtype == after.dtype and before.shape == (
+        len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs),
+        *how.input_shape,
+    )
     if scipy.sparse.issparse(before):
         before, after = before.toarray(), after.toarray()
     np.testing.assert_array_equal(before, after)
-
-
-def test_columns_are_standardised_by_the_mean_and_deviation_of_what_they_were_fitted_on():
-    x = RNG.normal(5, 3, (50, 3))
-    expected = (x[:7] - x.mean(0)) / x.std(0)
-    np.testing.assert_allclose(Columns.fit("t.csv", x, list("abc")).transform(x[:7]), expected, rtol=1e-5)
 
 
 def test_tf_idf_after_a_round_trip_is_the_published_one(folder):
@@ -126,10 +131,22 @@ DAMAGED = {
         '{"class_names": [], "kind": "images", "height": 0, "width": 1, "channels": 1}',
         "height must be .* got 0",
     ),
-    "no scale": ('{"class_names": [], "kind": "columns", "columns": {"a": {"mean": 1}}}', "has no key 'scale'"),
+    "no scale": ('{"class_names": [], "kind": "columns", "columns": {"a": {"mean": 1}}}', "scale one above 0"),
+    "a part": (
+        '{"class_names": [], "kind": "columns", "columns": {"a": {"mean": 1, "scale": 1, "parts": ["b"]}}}',
+        "parts must be some of value, missing, got .'b'.",
+    ),
+    "a column": (
+        '{"class_names": [], "kind": "columns", "columns": {"a": {"kind": "sound"}}}',
+        "'a': kind must",
+    ),
+    "a level": (
+        '{"class_names": [], "kind": "columns", "columns": {"a": {"kind": "category", "levels": 1, "missing": true}}}',
+        "levels must be a list",
+    ),
     "scale 0": (
         '{"class_names": [], "kind": "columns", "columns": {"a": {"mean": 1, "scale": 0}}}',
-        "a scale one above 0",
+        "scale one above 0",
     ),
     "no words": ('{"class_names": [], "kind": "tfidf", "column": "a", "idf": [1, 2]}', "preprocessing.json: "),
     "objects": ('{"class_names": [], "kind": "vectors", "shape": [2], "dtype": "object"}', "got 'object'"),

@@ -1,5 +1,12 @@
+import re
+import subprocess
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nft_keras.data import DataError, load
 from nft_keras.data.features.texts import TfIdf
@@ -46,8 +53,10 @@ def test_csv_fractions_and_seed_make_the_split(table):
 
 def test_csv_columns_can_be_dropped(table):
     folder, _, _ = table
-    dropped = load("csv", folder, path="table.csv", label="kind", drop=("height",))
-    np.testing.assert_array_equal(dropped.train.x, load("csv", folder, path="table.csv", label="kind").train.x[:, :1])
+    whole = load("csv", folder, path="table.csv", label="kind").train.x
+    for options in ({"drop": ("height",)}, {"drop": "height"}, {"columns": {"height": "drop"}}):
+        dropped = load("csv", folder, path="table.csv", label="kind", **options)
+        np.testing.assert_array_equal(dropped.train.x, whole[:, :1])
 
 
 def test_csv_labels_that_are_numbers_are_sorted_as_numbers(tmp_path):
@@ -73,37 +82,238 @@ def test_a_cell_of_a_csv_may_hold_a_long_text(tmp_path):
     assert load("csv", tmp_path, path="t.csv", text="a").train.x.shape[1] == 3
 
 
-def test_csv_columns_that_are_constant_are_reported_and_become_zero(tmp_path):
-    write(tmp_path / "t.csv", "a,b,label\n" + "".join(f"{i},0.1,{i % 2}\n" for i in range(20)))
-    with pytest.warns(UserWarning, match="t.csv: constant in the training part and of no use: column b"):
-        dataset = load("csv", tmp_path, path="t.csv")
-    np.testing.assert_allclose(dataset.train.x[:, 1], 0, atol=1e-6)
+def test_columns_that_are_constant_in_training_are_left_out_and_said(tmp_path):
+    write(tmp_path / "t.csv", "a,b,c,d,label\n" + "".join(f"{i % 3},0.1,x,,{i % 2}\n" for i in range(20)))
+    dataset = load("csv", tmp_path, path="t.csv")
+    assert dataset.train.x.shape[1] == 1 and list(dataset.preprocessing.of) == ["a"]
+    said = f"{tmp_path / 't.csv'}: left out, the same in all of the training part: column b, c, d"
+    assert dataset.notes == (said,)
+
+
+def test_columns_without_a_name_and_numbers_of_rows_are_left_out_and_said(tmp_path):
+    frame = pd.DataFrame({"a": [0.5, 1.5] * 20, "label": [0, 1] * 20})
+    frame.to_csv(tmp_path / "pandas.csv")
+    frame.reset_index(names="id").to_csv(tmp_path / "named.csv", index=False)
+    for name, said in (("pandas.csv", "without a name: 1 column"), ("named.csv", "the number of the row: column id")):
+        dataset = load("csv", tmp_path, path=name)
+        assert list(dataset.preprocessing.of) == ["a"] and dataset.notes == (f"{tmp_path / name}: left out, {said}",)
+    assert list(load("csv", tmp_path, path="named.csv", columns={"id": "number"}).preprocessing.of) == ["id", "a"]
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A table with every kind of column and missing values, as pandas' frame, and its folder."""
+    rng, n = np.random.default_rng(0), 120
+    frame = pd.DataFrame(
+        {
+            "age": np.where(rng.random(n) < 0.2, np.nan, rng.normal(40, 10, n).round(1)),
+            "city": rng.choice(["Rome", "Oslo", "a, b", None], n),
+            "member": rng.choice(["yes", "No", ""], n),
+            "since": pd.to_datetime("2020-01-01") + pd.to_timedelta(rng.integers(0, 2000, n), "D"),
+            "note": [f"word{i} {w}" for i, w in enumerate(rng.choice(["good", "bad"], n))],
+            "label": rng.choice(["p", "n"], n),
+        }
+    )
+    frame.loc[::9, "since"] = pd.NaT
+    return tmp_path, frame
+
+
+def features(frame, fitted):
+    """What a table's columns but the text become, by pandas and scikit-learn, fitted on the rows `fitted`."""
+    impute, scale = SimpleImputer(strategy="median", add_indicator=True), StandardScaler()
+    member = frame["member"].str.lower().map({"yes": 1.0, "no": 0.0})
+    days = (frame["since"] - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    blocks = {}
+    for name, column in {"age": frame["age"], "member": member, "since": days}.items():
+        both = impute.fit(column[fitted].to_frame()).transform(column.to_frame())
+        blocks[name] = np.hstack([scale.fit(both[fitted, :1]).transform(both[:, :1]), both[:, 1:]])
+    city = frame["city"].fillna("zz missing").to_numpy()[:, None]
+    blocks["city"] = OneHotEncoder(sparse_output=False).fit(city[fitted]).transform(city)
+    when = frame["since"].dt
+    for turn in ((when.dayofyear - 1) / 365.25, when.dayofweek / 7):
+        angle = 2 * np.pi * turn.fillna(0)
+        blocks["since"] = np.hstack([blocks["since"], np.stack([np.sin(angle), np.cos(angle)], axis=1)])
+    return np.hstack([blocks[name] for name in ("age", "city", "member", "since")])
+
+
+def test_every_kind_of_column_becomes_what_pandas_and_scikit_learn_make_of_it(mixed):
+    folder, frame = mixed
+    frame["split"] = np.resize(["train", "train", "VAL", "test"], len(frame))
+    frame.to_csv(folder / "t.csv", index=False)
+    dataset = load("csv", folder, path="t.csv", drop="note", split="split")
+    kinds = {name: encoder.kind for name, encoder in dataset.preprocessing.of.items()}
+    assert kinds == {"age": "number", "city": "category", "member": "boolean", "since": "date"}
+    assert dataset.provenance.endswith("t.csv, 120 rows: 1 number, 1 boolean, 1 category, 1 date; 14 features")
+    expected = features(frame, (frame["split"] == "train").to_numpy())
+    for part, word in (("train", "train"), ("valid", "VAL"), ("test", "test")):
+        rows = (frame["split"] == word).to_numpy()
+        np.testing.assert_allclose(getattr(dataset, part).x, expected[rows], atol=1e-5)
+        assert [dataset.class_names[y] for y in getattr(dataset, part).y] == frame["label"][rows].tolist()
+
+
+@pytest.mark.parametrize("form", ["semicolons and commas", "tabs", "gzip", "utf-16", "latin-1", "parquet"])
+def test_a_table_is_read_as_it_is_written(mixed, form):
+    folder, frame = mixed
+    frame["age"] = frame["age"].fillna(7.25)
+    frame.to_csv(folder / "plain.csv", index=False)
+    path, options = folder / "t.csv", {}
+    if form == "semicolons and commas":
+        frame.to_csv(path, index=False, sep=";", decimal=",")
+    elif form == "tabs":
+        frame.to_csv(path := folder / "t.tsv", index=False, sep="\t")
+    elif form == "gzip":
+        frame.to_csv(path := folder / "t.csv.gz", index=False)
+    elif form == "utf-16":
+        frame.to_csv(path, index=False, encoding="utf-16")
+    elif form == "latin-1":
+        frame.replace("Rome", "Köln").to_csv(path, index=False, encoding="latin-1")
+        options["encoding"] = "latin-1"
+    else:
+        frame["member"] = frame["member"].replace("", None)
+        frame.to_parquet(path := folder / "t.parquet")
+    expected = load("csv", folder, path="plain.csv", text="note")
+    dataset = load("csv", folder, path=str(path), text="note", **options)
+    if form == "latin-1":
+        assert "Köln" in dataset.preprocessing.of["city"].levels
+        return
+    np.testing.assert_array_equal(dataset.train.x.toarray(), expected.train.x.toarray())
+    lines, inputs = dataset.preprocessing.read(path)
+    assert len(lines) == 120 and dataset.preprocessing.transform(inputs).shape == (120, dataset.train.x.shape[1])
+
+
+def test_a_spreadsheet_is_read_or_its_package_named(mixed, monkeypatch):
+    folder, frame = mixed
+    frame.drop(columns="note").to_excel(folder / "t.xlsx", index=False)
+    frame.drop(columns="note").to_csv(folder / "t.csv", index=False)
+    of_excel, of_csv = (load("csv", folder, path=name).train.x for name in ("t.xlsx", "t.csv"))
+    np.testing.assert_allclose(of_excel, of_csv, atol=1e-6)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r"is no CSV, and pandas needs a package .* 'nft_keras\[excel\]'"):
+        load("csv", folder, path="t.xlsx")
+
+
+def test_a_column_is_what_the_user_says(mixed):
+    folder, frame = mixed
+    frame["zip"] = [f"{i % 3:03}" for i in range(len(frame))]
+    frame.to_csv(folder / "t.csv", index=False)
+    kinds = {"zip": "category", "city": "drop", "note": "text", "since": "drop"}
+    of = load("csv", folder, path="t.csv", columns=kinds).preprocessing.of
+    assert list(of) == ["age", "member", "note", "zip"] and of["zip"].levels == ("000", "001", "002")
+
+
+def test_a_category_that_is_new_or_rare_is_zero_in_all(mixed):
+    folder, frame = mixed
+    frame = frame[["city", "label"]].fillna("Rome")
+    frame.to_csv(folder / "t.csv", index=False)
+    columns = load("csv", folder, path="t.csv", max_categories=2).preprocessing
+    assert len(columns.of["city"].levels) == 2 and "Rome" in columns.of["city"].levels
+    write(folder / "new.csv", "label,city\n?,Rome\n?,Paris\n?,\n")
+    _, inputs = columns.read(folder / "new.csv")
+    assert columns.transform(inputs).sum(axis=1).tolist() == [1, 0, 0]
+
+
+def test_parts_can_be_files_of_their_own(table):
+    folder, x, y = table
+    rows = [f"{a!r},{label},{b!r}" for (a, b), label in zip(x.tolist(), y, strict=True)]
+    cuts = {"a.csv": rows[:60], "b.csv": rows[60:80], "c.csv": rows[80:]}
+    for name, some in cuts.items():
+        write(folder / name, "\n".join(["width,kind,height", *some]))
+    dataset = load("csv", folder, train="a.csv", valid="b.csv", test="c.csv", label="kind")
+    expected = StandardScaler().fit(x[:60]).transform(x)
+    np.testing.assert_allclose(np.vstack([part.x for part in parts(dataset)]), expected, atol=1e-5)
+    assert [len(part) for part in parts(load("csv", folder, train="a.csv", test="c.csv", label="kind"))] == [48, 12, 20]
+    write(folder / "b.csv", "width,kind,height\n1,red,tall\n")
+    with pytest.raises(DataError, match=r"b.csv:2: column 'height' should be a finite number, got 'tall'"):
+        load("csv", folder, train="a.csv", valid="b.csv", label="kind")
+
+
+def test_no_group_is_in_two_parts(tmp_path):
+    rng = np.random.default_rng(0)
+    who = rng.integers(0, 25, 200)
+    rows = zip(who, rng.normal(size=200), who % 2, strict=True)
+    write(tmp_path / "t.csv", "who,a,label\n" + "".join(f"{g},{a},{y}\n" for g, a, y in rows))
+    dataset = load("csv", tmp_path, path="t.csv", group="who")
+    sizes = [len(part) for part in parts(dataset)]
+    assert sum(sizes) == 200 and all(15 <= size <= 65 for size in sizes[1:])
+    frame = pd.read_csv(tmp_path / "t.csv")
+    values = dataset.preprocessing.of["a"].transform(frame["a"].to_numpy())[:, 0].astype("float32")
+    groups = [set(frame["who"][np.isin(values, part.x[:, 0])]) for part in parts(dataset)]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    frame["split"] = ["train", "test"] * 100
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(DataError, match="column 'who': .* is in the train and in the test part"):
+        load("csv", tmp_path, path="s.csv", group="who", split="split")
+
+
+def test_parts_of_few_examples_are_cut_at_random_and_that_is_said(tmp_path):
+    write(tmp_path / "t.csv", "a,label\n" + "".join(f"{i % 7},{'few' if i < 2 else i % 5}\n" for i in range(25)))
+    dataset = load("csv", tmp_path, path="t.csv")
+    assert [len(part) for part in parts(dataset)] == [15, 5, 5] and set(dataset.train.y) == set(range(6))
+    assert re.search("not cut class by class, too few examples .of class few: [12]", dataset.notes[0])
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_read_in_a_minute_and_two_gigabytes(tmp_path):
+    program = f"""
+import resource, time, numpy as np, pandas as pd
+rng = np.random.default_rng(0)
+frame = pd.DataFrame(rng.normal(size=(1_000_000, 20)).astype("float32"), columns=[f"c{{i}}" for i in range(20)])
+frame["c3"] = rng.choice(["red", "green", ""], len(frame))
+frame["label"] = rng.integers(0, 3, len(frame))
+frame.to_csv({str(tmp_path / "t.csv")!r}, index=False)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    program = f"""
+import resource, sys, time
+sys.argv[0] = "nft-keras"
+from nft_keras.data import load
+began = time.monotonic()
+dataset = load("csv", {str(tmp_path)!r}, path="t.csv")
+print(dataset.train.x.shape, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    *shape, seconds, gigabytes = done.stdout.split()
+    assert shape == ["(600000,", "22)"] and float(seconds) < 60 and float(gigabytes) < 2
 
 
 ROWS = "".join(f"{i},{i % 2}\n" for i in range(20))
 BAD_TABLES = {
     "no such column": ("a,lable\n" + ROWS, {}, "no column 'label'; it has a, lable; did you mean lable?"),
-    "text": ("a,label\n" + ROWS + "many,1\n", {}, "t.csv:22: column 'a' should be a finite number, got 'many'"),
-    "words": ("a,label\n" + ROWS + "so many words,1\n", {}, "got 'so many words'; of a column of text `text: a`"),
-    "semicolons": ("a;label\n1;0\n2;1\n", {}, "t.csv: ';' separates its columns; write it with commas"),
+    "text": ("a,label\n" + ROWS + "many,1\n", {}, "t.csv:22: column 'a' should be a finite number, got 'many'; leave"),
+    "words": ("a,label\n" + ROWS + "so many words,1\n", {}, "got 'so many words'; .* `columns: {a: category}`"),
+    "words in every row": (
+        "a,label\n" + "".join(f"{i}th word,{i % 2}\n" for i in range(30)),
+        {},
+        "column 'a' has .* `text: a`",
+    ),
+    "numbers for classes": (
+        "a,label\n" + "".join(f"x,{i}.5\n" for i in range(20)),
+        {},
+        "20 different numbers in 20 rows",
+    ),
+    "backslashes": ('a,label\n"a \\"b\\"",0\n' + ROWS, {}, 't.csv:2: .* is written twice, ""'),
+    "a spreadsheet": ("PK\3\4", {}, "t.csv is a ZIP archive or a spreadsheet, no CSV"),
+    "label as text": ("a,label\n" + ROWS, {"text": "label"}, "'label' cannot be both label and text"),
+    "another kind": ("a,label\nno,0\n" + ROWS, {"columns": {"a": "boolean"}}, "t.csv:5: .* true or false, .* got '2'"),
+    "no date": ("a,label\n5/6/2024,0\n" + ROWS, {"columns": {"a": "date"}}, "t.csv:2: .* a date as 2024-05-31, "),
+    "no codec": ("a,label\n" + ROWS, {"encoding": "klingon"}, "encoding should be one of Python's, .*'klingon'"),
+    "a part of no name": ("a,s,label\n1,train,0\n1,x,1\n", {"split": "s"}, "t.csv:3: .* train, valid or test, got 'x'"),
     "nothing to drop": ("a,label\n" + ROWS, {"drop": ("b",)}, "no column 'b'; it has a, label"),
-    "missing": ("a,label\n" + ROWS + ",1\n", {}, "t.csv:22: column 'a' should be a finite number, got ''"),
-    "NaN": ("a,label\n1,0\nnan,1\n" + ROWS, {}, "t.csv:3: column 'a' should be a finite number, got 'nan'"),
     "infinite": ("a,label\n1,0\n-inf,1\n" + ROWS, {}, "t.csv:3: .* got '-inf'"),
-    "huge": ("a,label\n1e300,0\n-1e300,1\n" + ROWS, {}, "column 'a' are too large"),
+    "huge": ("a,label\n1e300,0\n-1e300,1\n" + ROWS, {}, "column 'a': its values are too large"),
     "huge in the test part": (f"a,label\n{ROWS * 5}1e300,1\n", {}, "t.csv:102: column 'a' is too large"),
     "no label": ("a,label\n1,\n" + ROWS, {}, "t.csv:2: column 'label' is empty"),
     "short row": ("a,label\n1\n" + ROWS, {}, "t.csv:2: 1 cells, the header has 2 columns"),
-    "index column": (",label\n" + ROWS, {}, "a column without a name, number 1"),
+    "index column": (",label\n" + ROWS, {}, "no column but the label"),
     "nothing but labels": ("label\n1\n0\n", {}, "no column but the label"),
     "twice": ("a,a,label\n1,1,1\n", {}, "t.csv:1: two columns are called 'a'"),
     "one class": ("a,label\n" + ROWS.replace(",1", ",0"), {}, "at least two classes are needed, 20 examples are of 1"),
-    "no rows": ("a,label\n", {}, "0 examples are of 0"),
+    "no rows": ("a,label\n", {}, "no rows, only a header"),
     "empty": ("", {}, "is empty"),
-    "lone example": ("a,label\n" + ROWS + "1,2\n", {}, "t.csv: cannot draw .* least populated class"),
+    "lone example": ("a,label\n" + ROWS + "1,2\n", {}, "t.csv: one example of class 2; at least two"),
     "no training part": ("a,label\n" + ROWS, {"valid_fraction": 0.5, "test_fraction": 0.5}, "leaves a part empty"),
     "no test part": ("a,label\n" + ROWS, {"test_fraction": 0.01}, "0.01 of 20 examples for the test part"),
-    "no words": ("a,label\n" + "?!,0\n?!,1\n" * 10, {"text": "a"}, "t.csv: no words in the texts"),
+    "no words": ("a,label\n" + "?!,0\n?!,1\n" * 10, {"text": "a"}, "t.csv: column 'a': no words in the texts"),
     "quotes": ('a,label\n"1"2,0\n' + ROWS, {}, "t.csv:2: "),
 }
 
