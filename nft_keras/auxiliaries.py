@@ -128,9 +128,15 @@ def altered_by(auxiliary: keras.Model, x: Any, y: Any = None, training: bool = F
     """
     tensors, inputs = keras.tree.flatten(x), getattr(auxiliary, "inputs", None)
     conditioned = len(inputs) == len(tensors) + 1 if inputs else getattr(auxiliary, "label_conditioned", False)
-    outputs = keras.tree.flatten(
-        auxiliary([*tensors, labels_for(auxiliary, y)] if conditioned else x, training=training)
-    )
+    given = [*tensors, labels_for(auxiliary, y)] if conditioned else x
+    given = given[0] if isinstance(given, list) and len(given) == 1 else given  # as Keras wants a single input
+    try:
+        outputs = keras.tree.flatten(auxiliary(given, training=training))
+    except ValueError as error:
+        shapes = " and ".join(str(tuple(each.shape)) for each in keras.tree.flatten(given))
+        said = [line for line in str(error).splitlines() if "expect" in line or "ncompatible" in line]
+        what = said[-1] if said else error
+        raise ValueError(f"the auxiliary network does not take {shapes}: {what}") from error
     if len(outputs) != len(tensors):
         raise ValueError(
             f"the auxiliary network must have an output for each tensor of x, got {len(outputs)} for {len(tensors)}"
@@ -145,9 +151,8 @@ def _like(x, output):
     if len(output.shape) != len(x.shape) or any(
         a != b for a, b in zip(output.shape, x.shape, strict=True) if None not in (a, b)
     ):
-        raise ValueError(
-            f"the auxiliary network's output must have the shape of x, got {output.shape} for x of {x.shape}"
-        )
+        got = f"{tuple(output.shape)} for x of {tuple(x.shape)}"
+        raise ValueError(f"the auxiliary network's output must have the shape of x, got {got}")
     return ops.cast(output, x.dtype)
 
 

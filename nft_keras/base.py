@@ -14,7 +14,7 @@ from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals
 from nft_keras.laws import LAWS, progress
-from nft_keras.places import WholeInput, any_tensor, place
+from nft_keras.places import LayerOutput, WholeInput, any_tensor, layers_of, place
 
 
 class Plan(keras.callbacks.Callback):
@@ -94,7 +94,8 @@ class SimplifyingModel(keras_internals.Model):
         classifier: `keras.Model`, maps x to predictions; the network to deploy.
         alters: where data are altered. None: x is a single tensor, and altered itself. A str, or several: names of
             inputs, of which x has more (keys of a dict, or, in the order of the classifier's inputs, a tuple); the
-            others pass. Or the name of a layer whose output is altered, as of an `Embedding` for x of token numbers.
+            others pass. Or a layer whose output is altered, as an `Embedding` for x of token numbers: it, its name, or
+            the name of the classifier's attribute that it is.
         **kwargs: `keras.Model`'s.
 
     Attributes:
@@ -110,16 +111,19 @@ class SimplifyingModel(keras_internals.Model):
     training_logs = ()  # names that only training logs
     plan_class = None
 
-    def __init__(self, classifier: keras.Model, alters: str | list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, classifier: keras.Model, alters: str | list[str] | keras.layers.Layer | None = None, **kwargs: Any
+    ) -> None:
         # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
         super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
         _refuse_own_steps(classifier)
         self.classifier = classifier
-        self.alters = list(alters) if isinstance(alters, tuple) else alters
+        where = place(alters, classifier)
+        self.alters = getattr(alters, "name", list(alters) if isinstance(alters, tuple) else alters)
         self._aside = keras_internals.Untracked(
-            simplifying=False, train_functions={}, optimized={}, plan=None, place=place(self.alters, classifier)
+            simplifying=False, train_functions={}, optimized={}, plan=None, place=where
         )
         self.built = classifier.built
 
@@ -262,6 +266,8 @@ class SimplifyingModel(keras_internals.Model):
 
     def _prepare_fit(self, given):
         """Changes the arguments of `fit`, all of them by name, to what Keras shall have."""
+        if not self.compiled:
+            raise ValueError("compile the model before fit: it needs an optimizer and a loss")
         if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
         self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
@@ -283,7 +289,9 @@ class SimplifyingModel(keras_internals.Model):
         """The configuration that `from_config` builds an equal, untrained model from."""
         arguments = {name: getattr(self, name) for name in self.arguments}
         classifier = keras.saving.serialize_keras_object(self.classifier)
-        return {**super().get_config(), "classifier": classifier, "alters": self.alters, **arguments}
+        # Keras gives layers without a name of their own another one in another process.
+        alters = {"layer": self.place.index} if isinstance(self.place, LayerOutput) else self.alters
+        return {**super().get_config(), "classifier": classifier, "alters": alters, **arguments}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
@@ -293,6 +301,8 @@ class SimplifyingModel(keras_internals.Model):
             for role in ("classifier", "auxiliary")
             if role in config
         }
+        if isinstance(config.get("alters"), dict):
+            networks["alters"] = layers_of(networks["classifier"])[config["alters"]["layer"]]
         return cls(**{**config, **networks})
 
 

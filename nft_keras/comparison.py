@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nft_keras.base import Plan, is_dataset
+from nft_keras.base import Plan, is_dataset, rows_of
 from nft_keras.eef import EasyExamplesPlan
 
 
@@ -39,7 +39,7 @@ def compare(
         methods: {name: function}; the differences are to the first one. A function without arguments builds everything
             anew; it returns a compiled model, which is the classifier itself or has it (`FriendlyModel`,
             `FriendlyTraining`, `EasyExamplesFirst`), or a tuple of the model and callbacks, its plan among them.
-        x, y: arrays, the training examples.
+        x, y: arrays, the training examples; of several inputs x is a dict, list or tuple of arrays.
         test_data: (x, y), arrays; y are class indices or one-hot.
         validation_data: as `fit` takes it.
         epochs, batch_size: int >= 1.
@@ -71,17 +71,20 @@ def compare(
     """
     if is_dataset(x) or isinstance(x, keras.utils.PyDataset):
         raise ValueError(f"compare orders the examples itself: x and y must be arrays, got a {type(x).__name__}")
+    if isinstance(seeds, int):
+        raise ValueError(f"seeds must be several whole numbers, such as range(3), got {seeds!r}")
     methods, seeds = dict(methods), list(seeds)
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
-    x, y = _as_array(x), np.asarray(y)
+    x, y = _as_arrays(x), np.asarray(y)
     trainings = []
     for seed in seeds:
         weights = None
         for name, make in methods.items():
             model, callbacks = _made(name, make, seed, x)
             weights = _start_from(weights, model, name, next(iter(methods)))
-            best = _best_epoch(name, callbacks, epochs, monitor, mode) if validation_data is not None else None
+            last = _last_of_plan(name, callbacks, epochs, chosen=validation_data is not None)
+            best = _best_epoch(last, epochs, monitor, mode) if validation_data is not None else None
             fit = {"epochs": epochs, "validation_data": validation_data, **kwargs}
             training = _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit)
             trainings.append({"method": name, "seed": seed, **training})
@@ -135,11 +138,13 @@ class PairedTable:
 def _made(name, make, seed, x):
     """A method's model, built, and the callbacks of its `fit`, with the seed's random numbers."""
     keras.utils.set_random_seed(seed)
+    if isinstance(make, keras.Model) or not callable(make):
+        raise ValueError(f"{name} must be a function that builds a compiled model, got a {type(make).__name__}")
     made = make()
     model, *callbacks = made if isinstance(made, (tuple, list)) else (made,)
     if not isinstance(model, keras.Model):
         raise ValueError(f"{name} must return a compiled model, or one with callbacks, got a {type(model).__name__}")
-    shape = model(x[:1], training=False).shape
+    shape = model(rows_of(x, slice(1)), training=False).shape
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(f"compare counts errors of classes: {name} needs an output per class, it has one of {shape}")
     return model, callbacks
@@ -156,12 +161,17 @@ def _start_from(weights, model, name, first):
     return weights
 
 
-def _best_epoch(name, callbacks, epochs, monitor, mode):
-    """The callback that restores the best epoch after the plan."""
+def _last_of_plan(name, callbacks, epochs, chosen):
+    """The last epoch of a method's plan, 0 if there is none; one must be left to be chosen."""
     last = max((callback.simplification_epochs for callback in callbacks if isinstance(callback, Plan)), default=0)
     last = last if last > 1 else 0
-    if last >= epochs:
+    if last + chosen > epochs:
         raise ValueError(f"the plan of {name}, of {last} epochs, leaves none of epochs={epochs} to choose from")
+    return last
+
+
+def _best_epoch(last, epochs, monitor, mode):
+    """The callback that restores the best epoch after the plan."""
     return keras.callbacks.EarlyStopping(
         monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
     )
@@ -203,32 +213,36 @@ class _SeededMinibatches(keras.utils.PyDataset):
     def __init__(self, x, y, batch_size, seed, plan):
         super().__init__()
         self.x, self.y, self.batch_size, self.seed, self.plan = x, y, batch_size, seed, plan
-        self.epoch, self._order = 0, np.arange(len(x))  # Keras looks at the first minibatch before the first epoch
+        self.epoch, self._order = 0, np.arange(len(y))  # Keras looks at the first minibatch before the first epoch
 
     def __len__(self):
-        return math.ceil(len(self.x) / self.batch_size)
+        return math.ceil(len(self.y) / self.batch_size)
 
     def __getitem__(self, i):
         rows = self._order[i * self.batch_size : (i + 1) * self.batch_size]
-        return self.x[rows], self.y[rows]
+        return rows_of((self.x, self.y), rows)
 
     def on_epoch_begin(self):
         """Orders the examples, at the beginning of each pass over them."""
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.x))
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.y))
         self._order = order if self.plan is None else order[np.asarray(self.plan.kept)[order]]
 
 
-def _as_array(x):
-    """x as an array: whole numbers, such as those of tokens, as they are, others as Keras computes."""
-    if keras.tree.is_nested(x) and not isinstance(x, (list, tuple)):
-        raise ValueError(f"compare takes x as one array, got a {type(x).__name__}")
-    x = np.asarray(x)
-    return x if np.issubdtype(x.dtype, np.integer) else x.astype(keras.config.floatx())
+def _as_arrays(x):
+    """x as arrays: whole numbers, such as those of tokens, as they are, others as Keras computes."""
+
+    def of(each):
+        each = np.asarray(each)
+        return each if np.issubdtype(each.dtype, np.integer) else each.astype(keras.config.floatx())
+
+    if not all(hasattr(each, "shape") for each in keras.tree.flatten(x)):  # a list of numbers
+        return of(x)
+    return keras.tree.map_structure(of, tuple(x) if isinstance(x, list) else x)  # as Keras' own `fit` makes it
 
 
 def _error(model, x, y):
     """Error in percent."""
     labels = np.asarray(y)
     labels = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
-    predicted = model.predict(_as_array(x), verbose=0).argmax(1)
+    predicted = model.predict(_as_arrays(x), verbose=0).argmax(1)
     return round(100 * float(np.mean(predicted != labels)), 4)

@@ -34,7 +34,8 @@ class FriendlyTraining(SimplifyingModel):
         from_logits: bool, whether the classifier's outputs are logits.
         alters: where data are perturbed. None: x is a single tensor, and perturbed itself. A str: an input's name, of
             which x has more (a key of a dict, or, in the order of the classifier's inputs, one of a tuple); the others
-            pass. Or the name of a layer whose output is perturbed, as of an `Embedding` for x of token numbers.
+            pass. Or a layer whose output is perturbed, as an `Embedding` for x of token numbers: it, its name, or the
+            name of the classifier's attribute that it is.
 
     Attributes:
         max_steps: scalar int32 `keras.Variable`, the present tau.
@@ -60,11 +61,11 @@ class FriendlyTraining(SimplifyingModel):
         step: float,
         confidence: float,
         from_logits: bool = True,
-        alters: str | None = None,
+        alters: str | keras.layers.Layer | None = None,
         **kwargs: Any,
     ) -> None:
-        if not (alters is None or isinstance(alters, str)):
-            raise TypeError(f"FriendlyTraining perturbs one tensor: alters must be a name, or None, got {alters!r}")
+        if not (alters is None or isinstance(alters, (str, keras.layers.Layer))):
+            raise TypeError(f"FriendlyTraining perturbs one tensor: alters must be one name or layer, got {alters!r}")
         super().__init__(classifier, alters=alters, **kwargs)
         self.place.check()
         if len(getattr(classifier, "outputs", None) or ()) > 1:
@@ -159,6 +160,11 @@ class FriendlyTraining(SimplifyingModel):
         """Refuses labels that are no class each, as far as they can be seen before training."""
         super()._prepare_fit(given)
         x, y = some_examples(given, self.classifier) or (None, None)
+        if x is not None:
+            with backend.scope(self), backend.inference():
+                if not self.classifier.built:
+                    self(x, training=False)
+                self.place.of(self, x)
         if y is None or keras.tree.is_nested(y) or len(y.shape) != 2 or y.shape[1] < 2:
             return
         labels = ops.convert_to_numpy(y).astype("float32")

@@ -76,8 +76,9 @@ class FriendlyModel(TwoNetworks):
             it in training mode either way.
         alters: where data are altered. None: x is a single tensor, and altered itself. A str, or several: names of
             inputs, of which x has more (keys of a dict, or, in the order of the classifier's inputs, a tuple); the
-            others pass. Or the name of a layer whose output is altered, as of an `Embedding` for x of token numbers:
-            x~ is made there, and gradients of the weights before it pass by the change as if it were a constant.
+            others pass. Or a layer whose output is altered, as an `Embedding` for x of token numbers (it, its name, or
+            the name of the classifier's attribute that it is): x~ is made there, and gradients of the weights before it
+            pass by the change as if it were a constant.
 
     Attributes:
         eta: scalar float32 `keras.Variable`, the present weight of the penalty.
@@ -115,7 +116,7 @@ class FriendlyModel(TwoNetworks):
         penalty: str = "sum",
         phases: str = "epoch",
         classifier_mode: str = "inference",
-        alters: str | list[str] | None = None,
+        alters: str | list[str] | keras.layers.Layer | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, auxiliary, alters=alters, **kwargs)
@@ -171,8 +172,8 @@ class FriendlyModel(TwoNetworks):
     def _cost(self):
         try:
             f, s = (costs.forward(network) for network in self.networks())
-        except ValueError:  # it was dropped, or it cannot be counted
-            return None
+        except ValueError as error:
+            return self.auxiliary and f"What an epoch on simplified data costs cannot be counted: {error}"
         classic, simplified = costs.classic_step(f), costs.simplified_step(self.phases, f, s)
         return (
             f"An epoch on simplified data takes {simplified / classic:.1f} times the operations of a classic one: "

@@ -8,14 +8,21 @@ import keras
 from keras import ops
 
 from nft_keras import backend
+from nft_keras._checks import suggest
 from nft_keras.backend import keras_internals
 
+_NUMBERS_OF_WORDS = (
+    "{} goes to the Embedding {!r} as numbers of words, which cannot be altered a little: name the layer whose output "
+    "is altered by alters"
+)
 
-def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInput":
+
+def place(alters: str | list[str] | keras.layers.Layer | None, classifier: keras.Model) -> "WholeInput":
     """The place that `alters` names.
 
     Args:
-        alters: None, the name of an input or of a layer of the classifier, or names of several inputs.
+        alters: None; a layer of the classifier, or its name, or the name of the classifier's attribute that it is; or
+            the name of an input, or names of several.
         classifier: `keras.Model`.
 
     Raises:
@@ -24,29 +31,53 @@ def place(alters: str | list[str] | None, classifier: keras.Model) -> "WholeInpu
     """
     if alters is None:
         return WholeInput(classifier)
+    if isinstance(alters, keras.layers.Layer):
+        return _at_layer(alters, classifier)
     names = [alters] if isinstance(alters, str) else alters
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"alters must be a name or names of inputs, or None, got {alters!r}")
+        raise TypeError(f"alters must be a layer, a name or names of inputs, or None, got {alters!r}")
     inputs = list(_inputs(classifier))
-    layers = layers_of(classifier)
-    for name in names:
-        found = [layer for layer in layers if layer.name == name and not isinstance(layer, keras.layers.InputLayer)]
-        if name in inputs or (not found and not inputs):
-            continue  # of a classifier without named inputs it is a key of x, which is seen with the data
-        if not found or len(names) > 1:
-            raise ValueError(
-                f"alters must name an input ({', '.join(inputs)}), inputs, or a layer of the classifier "
-                f"({', '.join(layer.name for layer in layers)}), got {alters!r}"
-            )
+    unknown = [name for name in names if name not in inputs]
+    if not unknown:
+        return NamedInputs(names, isinstance(alters, str), classifier)
+    found = _named(unknown[0], classifier)
+    if found and len(names) == 1:
         if len(found) > 1:
-            raise ValueError(f"alters must name one layer, the classifier has {len(found)} of the name {name!r}")
-        if any(map(keras_internals.is_rematerialized, [classifier, *layers])):
-            raise ValueError(
-                f"alters names the layer {name!r} of a classifier that is rematerialized: its backward pass would not "
-                "see the change"
-            )
-        return LayerOutput(found[0])
+            raise ValueError(f"alters must name one layer, the classifier has {len(found)} of the name {alters!r}")
+        return _at_layer(found[0], classifier)
+    if found or inputs:
+        raise ValueError(f"alters must name {_known(classifier)}, got {alters!r}{suggest(unknown[0], inputs)}")
+    # Of a classifier without named inputs these are keys of x, which are seen with the data.
     return NamedInputs(names, isinstance(alters, str), classifier)
+
+
+def _named(name, classifier):
+    """The layers that a name, or an attribute's, stands for."""
+    layers = [layer for layer in layers_of(classifier) if not isinstance(layer, keras.layers.InputLayer)]
+    found = [layer for layer in layers if layer.name == name]
+    at = classifier
+    for part in name.split("."):
+        at = getattr(at, part, None)
+    return found or [layer for layer in layers if layer is at]
+
+
+def _at_layer(layer, classifier):
+    layers = layers_of(classifier)
+    if not any(layer is each for each in layers):
+        raise ValueError(f"alters must be a layer of the classifier, got the {type(layer).__name__} {layer.name!r}")
+    if any(map(keras_internals.is_rematerialized, [classifier, *layers])):
+        raise ValueError(
+            f"alters names the layer {layer.name!r} of a classifier that is rematerialized: its backward pass would "
+            "not see the change"
+        )
+    return LayerOutput(layer, layers.index(layer))
+
+
+def _known(classifier):
+    """What alters may name, for a message."""
+    inputs, layers = list(_inputs(classifier)), [layer.name for layer in layers_of(classifier)]
+    of_inputs = f"an input ({', '.join(inputs)}), inputs, or " if inputs else ""
+    return f"{of_inputs}a layer of the classifier ({', '.join(layers) or 'it has none yet'})"
 
 
 class WholeInput:
@@ -58,6 +89,7 @@ class WholeInput:
 
     def __init__(self, classifier: keras.Model) -> None:
         self.inputs = _inputs(classifier)  # {name: KerasTensor}
+        self.embeddings = [layer for layer in layers_of(classifier) if isinstance(layer, keras.layers.Embedding)]
 
     def check(self) -> None:
         """Refuses inputs that cannot be altered a little.
@@ -71,6 +103,9 @@ class WholeInput:
                     f"the classifier's input {name!r} is of {each.dtype}, which cannot be altered a little: give "
                     "it a floating-point dtype, or name a layer whose output is altered by alters, as of an Embedding"
                 )
+            for layer in self.embeddings:
+                if _input_of(layer) is each:
+                    raise ValueError(_NUMBERS_OF_WORDS.format(f"the classifier's input {name!r}", layer.name))
 
     def altered_inputs(self) -> dict:
         """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
@@ -86,6 +121,14 @@ class WholeInput:
         Raises:
             ValueError: if x has nothing at this place, or no tensor.
         """
+        return self._as_floats(x)
+
+    def _as_floats(self, x):
+        """x as floats, but for numbers of words, to which a little cannot be added."""
+        if self.embeddings and not keras.tree.is_nested(x):
+            dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(x, sparse=False).dtype)
+            if "int" in dtype and dtype != "uint8":
+                raise ValueError(_NUMBERS_OF_WORDS.format(f"x, of {dtype},", self.embeddings[0].name))
         return as_floats(x)
 
     @contextlib.contextmanager
@@ -111,7 +154,7 @@ class NamedInputs(WholeInput):
 
     def __init__(self, names: list[str], alone: bool, classifier: keras.Model) -> None:
         super().__init__(classifier)
-        self.names, self.alone = names, alone
+        self.names, self.alone, self.classifier = names, alone, classifier
 
     def altered_inputs(self) -> dict:
         """The classifier's inputs that are named."""
@@ -119,7 +162,7 @@ class NamedInputs(WholeInput):
 
     def of(self, model: keras.Model, x: Any) -> Any:
         """The named tensors of x as floats: a tensor, or a list in the order of the names."""
-        found = [as_floats(x if key is None else x[key]) for key in self._keys(x)]
+        found = [self._as_floats(x if key is None else x[key]) for key in self._keys(x)]
         return found[0] if self.alone else found
 
     @contextlib.contextmanager
@@ -144,10 +187,8 @@ class NamedInputs(WholeInput):
         known = list(x) if isinstance(x, dict) else order[: len(x)] if isinstance(x, (list, tuple)) else []
         missing = [name for name in self.names if name not in known]
         if missing:
-            raise ValueError(
-                f"alters names {missing[0]!r}, which is no layer that the classifier had when it came here, and x "
-                f"has {', '.join(map(repr, known)) or 'no names'}"
-            )
+            keys = ", ".join(map(repr, known)) or "it has none"
+            raise ValueError(f"alters must name {_known(self.classifier)}, or a key of x ({keys}), got {missing[0]!r}")
         return self.names if isinstance(x, dict) else [known.index(name) for name in self.names]
 
 
@@ -159,10 +200,11 @@ class LayerOutput(WholeInput):
 
     Args:
         layer: `keras.layers.Layer` of the classifier, which calls it once in a pass and goes on with a float tensor.
+        index: int, which of `layers_of` the classifier it is.
     """
 
-    def __init__(self, layer: keras.layers.Layer) -> None:
-        self.layer = layer
+    def __init__(self, layer: keras.layers.Layer, index: int) -> None:
+        self.layer, self.index = layer, index
         keras_internals.make_output_replaceable(layer)
 
     def altered_inputs(self) -> dict:
@@ -186,6 +228,12 @@ class LayerOutput(WholeInput):
             )
         if keras.tree.is_nested(seen[0]):
             raise ValueError(f"alters names the layer {self.layer.name!r}, whose output is not a single tensor")
+        dtype = keras.backend.standardize_dtype(seen[0].dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            raise ValueError(
+                f"alters names the layer {self.layer.name!r}, whose output is of {dtype}, which cannot be altered a "
+                "little: name one whose output is of a floating-point dtype"
+            )
         # A copy, since Keras attaches the layer's mask to what it returns.
         return ops.stop_gradient(ops.copy(as_floats(seen[0])))
 
@@ -220,6 +268,14 @@ def number_of_examples(x: Any) -> Any:
 def any_tensor(x: Any) -> Any:
     """A tensor (batch, ...) of a minibatch x as `fit` has it."""
     return keras.tree.flatten(x)[0]
+
+
+def _input_of(layer):
+    """The KerasTensor that a layer of a functional network takes; None if it is none, or was called elsewhere too."""
+    try:
+        return layer.input
+    except (AttributeError, ValueError):
+        return None
 
 
 def _inputs(classifier):

@@ -93,12 +93,12 @@ class TwoNetworks(SimplifyingModel):
         return [*super().optimizers(), *of_auxiliary]
 
     def _build_networks(self, x, y):
-        """Builds the networks that were not yet, on a few examples of the data."""
-        with backend.scope(self):
+        """Builds the networks on a few examples of the data, and refuses what does not fit before training begins."""
+        with backend.scope(self), backend.inference():
             if not self.classifier.built:
                 self(x, training=False)
-            if not self.auxiliary.built:
-                self.simplify(x, y)
+            original = self.place.of(self, x)
+            self.classify(x, original, self.simplify(x, y))
         self.built = True
         self._check_apart()
         if not self.auxiliary.trainable_variables:

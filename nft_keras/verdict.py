@@ -20,7 +20,7 @@ def at_the_drop(relative_perturbation: float, reductions: Iterable[float]) -> li
     lines = []
     if relative_perturbation > MOST_LEFT:
         lines.append(
-            f"the perturbation is still {relative_perturbation:.0%} of the variance of the data as the auxiliary "
+            f"the perturbation is still {_share(relative_perturbation)} the variance of the data as the auxiliary "
             "network is dropped: the classifier now meets other data; try a larger learning rate of the auxiliary "
             "network, a larger eta_max, more epochs, or a larger network"
         )
@@ -32,3 +32,7 @@ def at_the_drop(relative_perturbation: float, reductions: Iterable[float]) -> li
             "on real data: they were not easier but strange"
         )
     return lines
+
+
+def _share(of):
+    return f"{of:.0%} of" if of < 10 else "more than ten times"

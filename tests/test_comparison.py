@@ -208,6 +208,9 @@ def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
     [
         ({}, {}, "compare needs methods and seeds, got 0 and 2"),
         ({"CT": ct}, {"seeds": []}, "compare needs methods and seeds, got 1 and 0"),
+        ({"CT": ct}, {"seeds": 2}, r"seeds must be several whole numbers, such as range\(3\), got 2"),
+        ({"NFT": nft}, {"epochs": 2}, "plan of NFT, of 3 epochs, leaves none of epochs=2 to choose from"),
+        ({"CT": build()}, {}, "CT must be a function that builds a compiled model, got a Functional"),
         ({"CT": lambda: None}, {}, "CT must return a compiled model, or one with callbacks, got a NoneType"),
         ({"CT": lambda: ct(outputs=1)}, {}, r"CT needs an output per class, it has one of \(1, 1\)"),
         ({"CT": ct, "B": lambda: ct(units=7)}, {}, "same classifier: the weights of B are not those of CT"),
@@ -266,5 +269,27 @@ def test_token_numbers_stay_what_they_are():
     x, y = np.full((8, 1), large, "int32"), np.ones(8, "int32")
     table = compare({"CT": classic}, x, y, test_data=(x, y), seeds=[0], verbose=0)
     assert table.trainings[0]["test_error"] == 0
-    with pytest.raises(ValueError, match="compare takes x as one array, got a dict"):
-        compare({"CT": classic}, {"x": x}, y, test_data=(x, y), seeds=[0])
+
+
+@pytest.mark.parametrize("form", [dict, list])
+def test_several_inputs_are_compared_as_fit_takes_them(form):
+    def build():
+        inputs = {name: keras.Input((1,), name=name) for name in ("a", "b")}
+        h = layers.Dense(6, activation="tanh")(layers.Concatenate()(list(inputs.values())))
+        return keras.Model(inputs if form is dict else list(inputs.values()), layers.Dense(2)(h))
+
+    def friendly():
+        model = FriendlyModel(build(), mlp(1, 4), alters="a")
+        return compiled(model, auxiliary_optimizer=keras.optimizers.Adam(0.02)), DevelopmentalPlan(2.0, 2)
+
+    def given(x):
+        return {"a": x[:, :1], "b": x[:, 1:]} if form is dict else [x[:, :1], x[:, 1:]]
+
+    methods = {"CT": lambda: compiled(build()), "NFT": friendly}
+    valid, test = ((given(x), y) for x, y in (VALID, TEST))
+    arguments = {**DATA, "test_data": test, "validation_data": valid, "epochs": 4}
+    table = compare(methods, given(X), Y, **arguments)
+    assert [t["history"]["loss"][-1] < 1 for t in table.trainings] == [True] * 4
+    alone = compare({"CT": methods["CT"]}, given(X), Y, **arguments)
+    for one, same in zip(alone.trainings, table.trainings[::2], strict=True):
+        assert one["history"] == same["history"]

@@ -311,9 +311,16 @@ def test_half_precision_alters_an_embedding(policy):
             r"an input \(tokens\), inputs, or a layer of the classifier \(tokens, embedding, conv, .*got 'embeding'",
         ),
         (lambda: friendly(of_two(), changer(), alters=["image", "logits"]), ValueError, "got .'image', 'logits'."),
-        (lambda: friendly(of_two(), changer(), alters=3), TypeError, "a name or names of inputs, or None, got 3"),
+        (
+            lambda: friendly(of_two(), changer(), alters=3),
+            TypeError,
+            "a name or names of inputs, or None, got 3",
+        ),
         (lambda: friendly(of_two(), changer(), alters=[]), TypeError, "or None, got ..$"),
-        (lambda: FriendlyTraining(of_two(), 1.0, 0.9, alters=["image"]), TypeError, "one tensor: .*got .'image'."),
+        (lambda: FriendlyTraining(of_two(), 1.0, 0.9, alters=["image"]), TypeError, "one name or layer, got .'image'."),
+        (lambda: friendly(of_two(), changer(), alters=layers.Dense(3, name="own")), ValueError, "got the Dense 'own'"),
+        (lambda: friendly(of_floats(), mlp(LENGTH, 8)), ValueError, "'numbers' goes to the Embedding .*name the layer"),
+        (lambda: FriendlyTraining(of_floats(), 1.0, 0.9), ValueError, "'numbers' goes to the Embedding"),
     ],
 )
 def test_what_cannot_be_altered_is_refused_when_the_model_is_made(make, error, message):
@@ -323,7 +330,7 @@ def test_what_cannot_be_altered_is_refused_when_the_model_is_made(make, error, m
 
 def test_data_without_what_is_named_and_layers_that_are_not_called_once_are_refused():
     x, y = pairs()
-    with pytest.raises(ValueError, match="alters names 'image', which is no layer .*, and x has 'table'"):
+    with pytest.raises(ValueError, match=r"alters must name an input .* or a key of x .'table'., got 'image'"):
         friendly(of_two(), mlp(6, 8), alters="image").simplify({"table": x["table"]})
     with pytest.raises(ValueError, match="altered in a single tensor x, got a dict: name the input .*alters"):
         fit(friendly(of_two(), mlp(6, 8)), x, y)
@@ -337,6 +344,87 @@ def test_data_without_what_is_named_and_layers_that_are_not_called_once_are_refu
     of_one = keras.Model(of_one.inputs, of_one.outputs[0])
     with pytest.raises(ValueError, match="output for each tensor of x, got 1 for 2"):
         friendly(of_two(), of_one, alters=["table", "image"]).simplify(x)
+
+
+def of_floats():
+    """A classifier of numbers of words that come as floats, Keras' default."""
+    numbers = keras.Input((LENGTH,), name="numbers")
+    return keras.Model(numbers, rest(layers.Embedding(TOKENS, WIDTH)(numbers)))
+
+
+@keras.saving.register_keras_serializable("test_places")
+class Twofold(keras.Model):
+    """A classifier of a class of its own, with two embeddings that Keras names."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.token, self.place = layers.Embedding(TOKENS, WIDTH), layers.Embedding(TOKENS, WIDTH)
+        self.scores = layers.Dense(CLASSES)
+
+    def call(self, x):
+        return self.scores(ops.mean(self.token(x) + self.place(ops.flip(x, 1)), axis=1))
+
+
+def test_a_layer_without_a_name_of_its_own_is_found_again_where_its_name_is_another(tmp_path):
+    tokens, y = texts()
+    for by_attribute in (True, False):
+        classifier = Twofold()
+        model = friendly(classifier, changer(), alters="place" if by_attribute else classifier.place)
+        fit(model, tokens, y, DevelopmentalPlan(2.0, 9), epochs=3)
+        model.save(tmp_path / "model.keras")
+        keras.utils.clear_session(free_memory=False)  # names are given anew, as in another process
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.place.layer is loaded.classifier.place is not loaded.classifier.token
+        simplified = [ops.convert_to_numpy(each.simplify(tokens[:4])) for each in (loaded, model)]
+        np.testing.assert_allclose(*simplified, atol=1e-6)
+
+
+def whole_numbers():
+    numbers = keras.Input((LENGTH,), dtype="int32")
+    h = layers.Lambda(lambda x: x + 1, name="shift", dtype="int32")(numbers)
+    return keras.Model(numbers, rest(layers.Embedding(TOKENS + 1, WIDTH)(h)))
+
+
+def wide():
+    x = keras.Input((6,))
+    return keras.Model(x, layers.Dense(7)(x))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: friendly(whole_numbers(), mlp(LENGTH, 8), alters="shift"), "'shift', whose output is of int32"),
+        (lambda: FriendlyTraining(whole_numbers(), 1.0, 0.9, alters="shift"), "'shift', whose output is of int32"),
+        (lambda: friendly(Twofold(), mlp(LENGTH, 8)), "x, of int32, goes to the Embedding .*name the layer"),
+        (lambda: FriendlyTraining(Twofold(), 1.0, 0.9), "x, of int32, goes to the Embedding"),
+        (lambda: friendly(Twofold(), changer(), alters="tokn"), "a layer of the classifier .embedding.*, got 'tokn'"),
+        (lambda: friendly(of_tokens(), mlp(WIDTH, 8), alters="embedding"), "network does not take .*5, 4.*expected"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_the_first_epoch(make, message):
+    tokens, y = texts()
+    model, began = make(), []
+    if not model.compiled:
+        model.compile("sgd", LOSS)
+    begin = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: began.append(True))
+    plan = PerturbationPlan(2, 3) if isinstance(model, FriendlyTraining) else DevelopmentalPlan(2.0, 3)
+    with pytest.raises(ValueError, match=message) as caught:
+        model.fit(tokens, y, epochs=3, verbose=0, callbacks=[plan, begin])
+    assert not began and "\n" not in str(caught.value)
+
+
+def test_networks_that_do_not_fit_and_a_missing_compile_are_refused_before_the_first_epoch():
+    x, y = pairs()
+    plan = DevelopmentalPlan(2.0, 3)
+    with pytest.raises(ValueError, match="auxiliary network's output must have the shape of x, got .*7. for x of .*6"):
+        fit(friendly(of_one_input(), wide()), x["image"], y, plan)
+    with pytest.raises(ValueError, match="compile the model before fit"):
+        FriendlyModel(of_one_input(), mlp(6, 8)).fit(x["image"], y, callbacks=[plan])
+
+
+def of_one_input():
+    x = keras.Input((6,))
+    return keras.Model(x, layers.Dense(CLASSES)(x))
 
 
 @pytest.mark.parametrize("before", [layers.Dropout(0.5, seed=3), layers.BatchNormalization()])

@@ -32,7 +32,7 @@ def csv_file(
     test: str | None = None,
     split: str | None = None,
     group: str | None = None,
-    separator: Literal[",", ";", "\t", "|"] | None = None,
+    separator: Literal[",", ";", "|", "tab"] | None = None,
     decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
     max_categories: Annotated[int, ">= 1"] = 100,
@@ -72,7 +72,7 @@ def csv_file(
         DataError: if a file cannot be read or used, naming the line and the column.
     """
     files = _files(data_dir, path, train, valid, test)
-    where, form, notes = files["train"], Form(separator, decimal, encoding), []
+    where, form, notes = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding), []
     own = [name for name in (label, split, group) if name]
     kinds = _given(columns, text, drop, label, split, group)
     tables = {"train": _read(where, form, kinds, own)}

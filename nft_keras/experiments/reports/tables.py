@@ -213,7 +213,8 @@ def p_value(pairs):
         return "-"
     from scipy.stats import ttest_1samp
 
-    return f"{ttest_1samp(differences, 0).pvalue:.3f}"
+    p = ttest_1samp(differences, 0).pvalue
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _differences(pairs):
