@@ -5,10 +5,12 @@ and EEF), backends (CT and NFT on each of Keras' back ends), kernels (what a ste
 time goes), memory (and start-up), scaling (batch size, width, number of examples), pipeline. They need
 `pip install -e '.[bench]'`.
 
-python -m bench calibrate measures no cost, but how hard the generated data sets are; see its --help.
+Two measure errors and no cost, see their --help: python -m bench calibrate, how hard the generated data sets are, and
+python -m bench own-data, NFT and CT beside scikit-learn on tables that packages carry.
 """
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -26,10 +28,9 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="tiny networks, a round each: does it run? Never a time")
     parser.add_argument("--threads", type=int, help="of TensorFlow and of PyTorch each; default: one for each core")
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["calibrate"]:
-        from bench import calibrate
-
-        return calibrate.main(arguments[1:])
+    if arguments[:1] in (["calibrate"], ["own-data"]):
+        module = importlib.import_module(f"bench.{arguments[0].replace('-', '_')}")
+        return module.main(arguments[1:])
     options = parser.parse_args(arguments)
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"unknown section {sorted(unknown)[0]!r}; the sections are {', '.join(SECTIONS)}")
