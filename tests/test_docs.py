@@ -284,20 +284,29 @@ def test_the_examples_of_what_is_altered_train(n, tmp_path, monkeypatch):
     assert len(program.strip().splitlines()) <= 20
     exec(program, names)
     history = names["model"].history.history
-    assert history["perturbation"][1] > history["perturbation"][3] == 0
+    assert history["perturbation"][1] > history["perturbation"][-1] == 0
     assert Path("classifier.keras").exists() == (n > 0)
 
 
-def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypatch):
-    recipe = blocks("guides/own-data.md", "yaml")[0]
-    (tmp_path / "mine.yaml").write_text(recipe)
-    rows = "".join(f"{i % 7},{i * i % 11},{'odd' if i % 2 else 'even'}\n" for i in range(60))
-    (tmp_path / "table.csv").write_text("a,b,kind\n" + rows)
+@pytest.mark.slow
+def test_the_page_of_own_data_leads_from_a_table_to_predictions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = "mine.yaml --data-dir . --seeds 0 --set training.epochs=4"
-    assert f"`python -m nft_keras.run {' '.join(command.split()[:3])}`" in (DOCS / "guides/own-data.md").read_text()
-    run(f"python -m nft_keras.run {command}")
+    exec(blocks("guides/own-data.md", "python")[0], {})
+    Path("wines.yaml").write_text(blocks("guides/own-data.md", "yaml")[0])
+    consoles = "\n".join(blocks("guides/own-data.md", "console"))
+    show, train, *rest = [line[2:] for line in consoles.splitlines() if line.startswith("$ ")]
+    expected = consoles.partition("\n")[2].partition("\n$ ")[0].strip()
+    assert re.fullmatch(re.escape(expected).replace(r"\.\.\.", "[^$]*"), both(show)[0].strip())
+    run(f"{train} --seeds 0 --set training.epochs=4")
     assert len(list(tmp_path.rglob("result.json"))) == 2
+    for command in rest:
+        out, _ = both(command)
+    header, *rows = out.splitlines()
+    assert header.startswith("input,class,probability,") and len(rows) == 5
+    for text in blocks("guides/own-data.md", "yaml")[1:]:
+        for line in text.splitlines():
+            Path("line.yaml").write_text(f"{line}\nclassifiers: [fc-a]\nmethods: [ct]\n")
+            load_recipe("line.yaml")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -376,14 +385,19 @@ def broken_package(folder, monkeypatch):
 
 def run(command):
     """What a command line, run in this process, says on stderr."""
+    return both(command)[1]
+
+
+def both(command):
+    """What a command line, run in this process, prints and what it says on stderr."""
     words = shlex.split(command)
     _, _, module, *arguments = words[words.index("python") :]
     main = cli.main if module == "nft_keras" else importlib.import_module(module).main
-    errors = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = main(arguments)
     assert bool(code) == bool(errors.getvalue())
-    return errors.getvalue()
+    return out.getvalue(), errors.getvalue()
 
 
 TRAINING = "python -m nft_keras.run two-moons --methods ct --seeds 0 --set training.epochs=2"

@@ -203,7 +203,7 @@ def _load(trials, screen, session, alone):
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
     for note in dataset.notes:
-        screen.say(f"{name}: {note}", stderr=True)
+        screen.say(f"{name}: {note}")
     return dataset
 
 
