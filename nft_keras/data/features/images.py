@@ -5,6 +5,8 @@ import dataclasses
 import logging
 import math
 import os
+import re
+import sys
 import threading
 import warnings
 
@@ -17,6 +19,9 @@ from nft_keras.data import DataError
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # Images of more pixels are decoded one after the other: all threads at once would take gigabytes.
 _LARGE_IMAGE = 1 << 24
+# What begins a file with more than 8 bits per channel, where Pillow does not say so: in the box of an AV1 stream, and
+# the size of the first component of a JPEG 2000 stream.
+_DEEP = {"AVIF": rb"av1C.{2}[\x40-\x7f\xc0-\xff]", "JPEG2000": rb"\xff\x4f\xff\x51.{38}[\x08-\x7f\x88-\xff]"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Images:
     def transform(self, files, root=None):
         """Reads images: PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM, with at most 8 bits per channel.
 
+        They are as a viewer shows them: turned as their EXIF orientation says, and what is transparent laid over white,
+        which is said on stderr.
+
         Args:
             files: list of `pathlib.Path`.
             root: `pathlib.Path` of a folder that all of them are in, to name them by their paths in it.
@@ -82,11 +90,14 @@ class Images:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             results = list(pool.map(lambda i: _read_image(files[i], images[i], alone), range(len(files))))
-        wrong = [(file, what) for file, what in zip(files, results, strict=True) if what]
+        wrong = [(file, what) for file, (what, _) in zip(files, results, strict=True) if what]
+        where = f"{root}: " if root else ""
         if wrong:
             named = ", ".join(f"{file.relative_to(root) if root else file} ({what})" for file, what in wrong)
-            where = f"{root}: " if root else ""
             raise DataError(f"{where}{len(wrong)} of {len(files)} files cannot be read as images: {named}")
+        if transparent := sum(transparent for _, transparent in results):
+            have = "picture has" if transparent == 1 else "pictures have"
+            print(f"{where}{transparent} {have} transparency, laid over white", file=sys.stderr)
         return images
 
     to_config = dataclasses.asdict
@@ -98,25 +109,67 @@ class Images:
 
 
 def _read_image(file, out, alone):
-    """Reads an image into an array (height, width, channels); returns what is wrong with it, None if nothing is.
+    """Reads an image into an array (height, width, channels).
 
     `alone` is the lock of those who decode a large one.
+
+    Returns:
+        What is wrong with it, None if nothing is; and whether it has transparency.
     """
     from PIL import Image
 
     height, width, channels = out.shape
     try:
         if file.exists() and not (file.is_file() or file.is_dir()):
-            return "not a file"
+            return "not a file", False
         with Image.open(file, formats=_FORMATS) as image:
-            if image.mode.startswith(("I", "F")):
-                return f"{image.mode}, more than 8 bits per channel"
+            if _is_deep(image, file):
+                return f"{image.mode}, more than 8 bits per channel: save it with 8", False
             with alone if math.prod(image.size) > _LARGE_IMAGE else contextlib.nullcontext():
+                image, transparent = _over_white(_upright(image))
                 image = image.convert("L" if channels == 1 else "RGB")
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
     except Image.UnidentifiedImageError:
-        return "not an image"
+        return "not an image", False
     except Exception as error:  # of a damaged file Pillow's decoders raise whatever they stumble over
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
     out[:] = np.asarray(image).reshape(out.shape)
-    return None
+    return None, transparent
+
+
+def _is_deep(image, file):
+    """Whether an image, not decoded yet, has more than 8 bits per channel; Pillow cuts most of them off unasked."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    if image.format in _DEEP:
+        with open(file, "rb") as opened:
+            return bool(re.search(_DEEP[image.format], opened.read(1 << 16), re.DOTALL))
+    for tile in image.tile[:1]:
+        how, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        return bool(re.search(";16[BLN]", str(how))) or (tile.codec_name.startswith("ppm") and rest[-1] > 255)
+    return False
+
+
+def _upright(image):
+    """The image as its EXIF orientation says; as it is, as viewers show it, where its EXIF is damaged."""
+    from PIL import ImageOps
+
+    image.load()
+    try:
+        image.getexif()
+    except Exception:  # of damaged EXIF Pillow raises whatever it stumbles over
+        return image
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _over_white(image):
+    """The image without transparency, and whether it had any."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image, False
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema()[0] == 255:
+        return image, False
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image), True
