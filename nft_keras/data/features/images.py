@@ -17,6 +17,8 @@ from nft_keras.data import DataError
 
 # Pillow's decoders of photographs; others start programs (EPS) or are of no use here.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# Endings of pictures that Pillow does not read, beside those that it knows.
+_OTHER_ENDINGS = frozenset((".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".nef", ".arw", ".dcm"))
 # Images of more pixels are decoded one after the other: all threads at once would take gigabytes.
 _LARGE_IMAGE = 1 << 24
 # What begins a file with more than 8 bits per channel, where Pillow does not say so: in the box of an AV1 stream, and
@@ -43,7 +45,7 @@ class Images:
         return self.height, self.width, self.channels
 
     def read(self, path):
-        """The images of a file or a folder and the folders in it; what starts with a dot is left out.
+        """The images of a file or a folder and the folders in it; see `only_pictures` for what is left out.
 
         Args:
             path: `pathlib.Path`.
@@ -57,11 +59,12 @@ class Images:
         """
         if not path.is_dir():
             return [path.name], [path]
-        names = (file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file())
-        names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-        if not names:
+        found = (file for file in sorted(path.rglob("*")) if file.is_file())
+        found = [file for file in found if not any(map(hidden, file.relative_to(path).parts))]
+        files = only_pictures(found, path)
+        if not files:
             raise DataError(f"{path} holds no images")
-        return [os.fsencode(name.as_posix()).decode("utf-8", "replace") for name in names], [path / n for n in names]
+        return [os.fsencode(file.relative_to(path).as_posix()).decode("utf-8", "replace") for file in files], files
 
     def transform(self, files, root=None):
         """Reads images: PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM, with at most 8 bits per channel.
@@ -106,6 +109,53 @@ class Images:
     def from_config(cls, config):
         """The inverse of `to_config`."""
         return cls(**{field.name: whole(config, field.name) for field in dataclasses.fields(cls)})
+
+
+def hidden(name):
+    """Whether a name is that of what systems leave beside a user's files: it starts with a dot, or is __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def only_pictures(files, root):
+    """Those of some files that are pictures, or should be by their ending.
+
+    The others, such as a readme, are left out, which is said on stderr.
+
+    Args:
+        files: list of `pathlib.Path`.
+        root: `pathlib.Path` of the folder that all of them are in.
+
+    Returns:
+        list of `pathlib.Path`.
+    """
+    from PIL import Image
+
+    endings = _OTHER_ENDINGS.union(Image.registered_extensions())
+    beside = {file for file in files if file.suffix.lower() not in endings and not _may_be_image(file)}
+    leave_out(beside, root, "no picture")
+    return [file for file in files if file not in beside]
+
+
+def leave_out(files, root, why):
+    """Says on stderr which files are left out, if any are."""
+    if files:
+        names = sorted(str(file.relative_to(root)) for file in files)
+        more = ", ..." if len(names) > 5 else ""
+        number = "1 file is" if len(names) == 1 else f"{len(names):,} files are"
+        print(f"{root}: {number} left out, {why}: {', '.join(names[:5])}{more}", file=sys.stderr)
+
+
+def _may_be_image(file):
+    """Whether Pillow takes a file for an image, or it cannot be told."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=_FORMATS):
+            return True
+    except Image.UnidentifiedImageError:
+        return False
+    except Exception:  # the one that reads it says what is wrong
+        return True
 
 
 def _read_image(file, out, alone):

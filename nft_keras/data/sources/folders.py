@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part
-from nft_keras.data.features.images import Images
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located
+from nft_keras.data.features.images import Images, hidden, leave_out, only_pictures
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located, part_of
 
 
 def image_folder(
@@ -21,11 +21,14 @@ def image_folder(
 ) -> Dataset:
     """A folder with one folder of images per class, or with folders train and, if there are, valid and test of such.
 
+    The validation part may be called val, validation or dev too, the others training and testing, whatever their case.
+
     Args:
         data_dir: the directory that a relative `path` starts from.
         split_seed: int, seed of the split, class by class in proportion.
-        path: the folder. Files whose names start with a dot are left out; every other one must be an image that
-            Pillow reads (PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM) with at most 8 bits per channel.
+        path: the folder. Files that are no pictures, such as a readme, are left out, which is said; every picture must
+            be one that Pillow reads (PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM) with at most 8 bits per
+            channel. They are turned as their EXIF orientation says, and what is transparent is laid over white.
         image_size: height and width, in pixels, that every image is resized to.
         channels: 3 for colours, 1 for grey.
         valid_fraction, test_fraction: of the images, for the parts that the folder does not have.
@@ -37,10 +40,7 @@ def image_folder(
         DataError: if there are no classes or images that cannot be read, naming every one of them.
     """
     path = located(data_dir, path)
-    inside = [entry for entry in _inside(path) if entry.is_dir()]
-    roots = {folder.name: folder for folder in inside if folder.name in PARTS}
-    if "train" not in roots or len(roots) < len(inside):
-        roots = {"train": path}
+    roots = _roots(path)
     files = {which: _by_class(root) for which, root in roots.items()}
     labels = {which: np.array([name for _, name in pairs], dtype=str) for which, pairs in files.items()}
     names, ys = classes(path, list(labels.values()))
@@ -53,21 +53,46 @@ def image_folder(
     return Dataset(*parts, len(names), f"{path}, {len(images):,} images", names, preprocessing)
 
 
+def _roots(path):
+    """{part: its folder}, or the folder itself as that of the training part where it has none for parts."""
+    folders = [entry for entry in _inside(path) if entry.is_dir()]
+    parts = [folder for folder in folders if part_of(folder.name)]
+    others = ", ".join(folder.name for folder in folders if folder not in parts)
+    if not parts or (others and len(parts) == 1):  # a class, too, may be called train
+        return {"train": path}
+    roots, named = {}, ", ".join(folder.name for folder in parts)
+    for folder in parts:
+        other = roots.setdefault(part_of(folder.name), folder)
+        if other != folder:
+            raise DataError(
+                f"{path} has two folders for the {part_of(folder.name)} part, {other.name} and {folder.name}; keep one"
+            )
+    if others:
+        raise DataError(f"{path} has folders of parts ({named}) beside others ({others}); keep the ones or the others")
+    if "train" not in roots:
+        raise DataError(f"{path} has {named} but no folder train, the training part")
+    return roots
+
+
 def _inside(folder):
     """Sorted entries of a folder that are not hidden."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        return sorted(entry for entry in folder.iterdir() if not hidden(entry.name))
     except OSError as error:
         raise DataError(f"{folder} is not a folder that can be read: {error.strerror or error}") from error
 
 
 def _by_class(root):
-    """(file, name of its folder) of every file in the folders of a folder."""
-    pairs = []
-    for folder in _inside(root):
-        if folder.is_dir():
-            found = _inside(folder)
-            if not found:
-                raise DataError(f"{folder} is empty, a class without examples")
-            pairs.extend((file, folder.name) for file in found)
-    return pairs
+    """(file, name of its folder) of every picture in the folders of a folder."""
+    inside = _inside(root)
+    folders = [entry for entry in inside if entry.is_dir()]
+    if not folders:
+        what = "holds files but no folders" if inside else "is empty"
+        raise DataError(f"{root} {what}: wanted is a folder of pictures for each class")
+    leave_out([entry for entry in inside if entry not in folders], root, "in no folder of a class")
+    found = {folder: _inside(folder) for folder in folders}
+    kept = set(only_pictures([file for files in found.values() for file in files], root))
+    for folder, files in found.items():
+        if kept.isdisjoint(files):
+            raise DataError(f"{folder} has no pictures, a class without examples")
+    return [(file, folder.name) for folder, files in found.items() for file in files if file in kept]

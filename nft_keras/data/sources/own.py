@@ -10,6 +10,17 @@ from nft_keras.data import DataError, split
 
 Fraction = Annotated[float, "> 0 and < 1"]
 PARTS = ("train", "valid", "test")
+# What people call them.
+PART_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+def part_of(name):
+    """The part, one of `PARTS`, that a file, folder or array of this name holds, whatever its case; None if none."""
+    return next((part for part, names in PART_NAMES.items() if name.casefold() in names), None)
 
 
 def located(data_dir, path):
@@ -66,7 +77,7 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed):
         `parts`, with all of `PARTS`.
 
     Raises:
-        DataError: if one of them is empty, or the training part lacks a class.
+        DataError: if one of them is empty, a class has too few examples to be cut, or the training part lacks one.
     """
     n, train = len(parts["train"]), parts["train"]
     for which, fraction in (("test", test_fraction), ("valid", valid_fraction)):
@@ -77,7 +88,8 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed):
             try:
                 train, parts[which] = split(train, len(train) - size, seed)
             except DataError as error:
-                raise DataError(f"{where}: {error}") from error
+                few = _too_few(names, train.y, parts["train"].y)
+                raise DataError(f"{where}: {few or error}") from error
     parts["train"] = train
     for which in PARTS:
         if not len(parts[which]):
@@ -85,3 +97,12 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed):
     if absent := [names[i] for i in sorted(set(range(len(names))) - set(parts["train"].y.tolist()))]:
         raise DataError(f"{where}: the training part has no example of class {', '.join(absent[:5])}")
     return parts
+
+
+def _too_few(names, left, given):
+    """Which classes cannot be cut any more, as one of their examples is left; None if there are none."""
+    single = np.flatnonzero(np.bincount(left, minlength=len(names)) == 1)
+    if not len(single):
+        return None
+    named = ", ".join(f"{names[i][:40]} ({np.sum(given == i)})" for i in single[:5])
+    return f"too few examples of class {named}: each part that is cut off needs some; add more, or leave them out"
