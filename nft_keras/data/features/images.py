@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from nft_keras._checks import whole
+from nft_keras._checks import one_of, whole
 from nft_keras.data import DataError
 
 # Pillow's decoders of photographs; others start programs (EPS) or are of no use here.
@@ -21,6 +21,7 @@ _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEB
 _OTHER_ENDINGS = frozenset((".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".nef", ".arw", ".dcm"))
 # Images of more pixels are decoded one after the other: all threads at once would take gigabytes.
 _LARGE_IMAGE = 1 << 24
+RESIZE = ("stretch", "pad", "crop")
 # What begins a file with more than 8 bits per channel, where Pillow does not say so: in the box of an AV1 stream, and
 # the size of the first component of a JPEG 2000 stream.
 _DEEP = {"AVIF": rb"av1C.{2}[\x40-\x7f\xc0-\xff]", "JPEG2000": rb"\xff\x4f\xff\x51.{38}[\x08-\x7f\x88-\xff]"}
@@ -33,11 +34,14 @@ class Images:
     Attributes:
         height, width: in pixels; every image is resized to them, bilinearly.
         channels: 3 for colours, 1 for grey.
+        resize: what becomes of an image of another aspect: "stretch" distorts it, "pad" puts black bands at two of its
+            sides, "crop" cuts off what is too much at them.
     """
 
     height: int
     width: int
     channels: int
+    resize: str = "stretch"
 
     @property
     def input_shape(self):
@@ -92,7 +96,7 @@ class Images:
         with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            results = list(pool.map(lambda i: _read_image(files[i], images[i], alone), range(len(files))))
+            results = list(pool.map(lambda i: self._read_image(files[i], images[i], alone), range(len(files))))
         wrong = [(file, what) for file, (what, _) in zip(files, results, strict=True) if what]
         where = f"{root}: " if root else ""
         if wrong:
@@ -108,7 +112,48 @@ class Images:
     @classmethod
     def from_config(cls, config):
         """The inverse of `to_config`."""
-        return cls(**{field.name: whole(config, field.name) for field in dataclasses.fields(cls)})
+        sizes = {name: whole(config, name) for name in ("height", "width", "channels")}
+        return cls(**sizes, resize=one_of("resize", config.get("resize", "stretch"), RESIZE))
+
+    def _read_image(self, file, out, alone):
+        """Reads an image into an array (height, width, channels).
+
+        `alone` is the lock of those who decode a large one.
+
+        Returns:
+            What is wrong with it, None if nothing is; and whether it has transparency.
+        """
+        from PIL import Image
+
+        try:
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                return "not a file", False
+            with Image.open(file, formats=_FORMATS) as image:
+                if _is_deep(image, file):
+                    return f"{image.mode}, more than 8 bits per channel: save it with 8", False
+                with alone if math.prod(image.size) > _LARGE_IMAGE else contextlib.nullcontext():
+                    image, transparent = _over_white(_upright(image))
+                    image = self._resized(image.convert("L" if self.channels == 1 else "RGB"))
+        except Image.UnidentifiedImageError:
+            return "not an image", False
+        except Exception as error:  # of a damaged file Pillow's decoders raise whatever they stumble over
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
+        out[:] = np.asarray(image).reshape(out.shape)
+        return None, transparent
+
+    def _resized(self, image):
+        from PIL import Image, ImageOps
+
+        size, how = (self.width, self.height), Image.Resampling.BILINEAR
+        if self.resize == "stretch":
+            return image.resize(size, how)
+        if self.resize == "crop":
+            return ImageOps.fit(image, size, how)
+        scale = min(whole / part for whole, part in zip(size, image.size, strict=True))
+        inner = image.resize([max(1, round(scale * part)) for part in image.size], how)
+        padded = Image.new(image.mode, size)
+        padded.paste(inner, [(whole - part) // 2 for whole, part in zip(size, inner.size, strict=True)])
+        return padded
 
 
 def hidden(name):
@@ -156,35 +201,6 @@ def _may_be_image(file):
         return False
     except Exception:  # the one that reads it says what is wrong
         return True
-
-
-def _read_image(file, out, alone):
-    """Reads an image into an array (height, width, channels).
-
-    `alone` is the lock of those who decode a large one.
-
-    Returns:
-        What is wrong with it, None if nothing is; and whether it has transparency.
-    """
-    from PIL import Image
-
-    height, width, channels = out.shape
-    try:
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            return "not a file", False
-        with Image.open(file, formats=_FORMATS) as image:
-            if _is_deep(image, file):
-                return f"{image.mode}, more than 8 bits per channel: save it with 8", False
-            with alone if math.prod(image.size) > _LARGE_IMAGE else contextlib.nullcontext():
-                image, transparent = _over_white(_upright(image))
-                image = image.convert("L" if channels == 1 else "RGB")
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-    except Image.UnidentifiedImageError:
-        return "not an image", False
-    except Exception as error:  # of a damaged file Pillow's decoders raise whatever they stumble over
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
-    out[:] = np.asarray(image).reshape(out.shape)
-    return None, transparent
 
 
 def _is_deep(image, file):

@@ -14,7 +14,8 @@ def image_folder(
     data_dir: Path,
     split_seed: int,
     path: str,
-    image_size: Annotated[int, ">= 1 and <= 4096"] = 32,
+    image_size: Annotated[int | tuple[int, ...], ">= 1 and <= 4096"] = 32,
+    resize: Literal["stretch", "pad", "crop"] = "stretch",
     channels: Literal[1, 3] = 3,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
@@ -29,22 +30,27 @@ def image_folder(
         path: the folder. Files that are no pictures, such as a readme, are left out, which is said; every picture must
             be one that Pillow reads (PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM) with at most 8 bits per
             channel. They are turned as their EXIF orientation says, and what is transparent is laid over white.
-        image_size: height and width, in pixels, that every image is resized to.
+        image_size: in pixels, what every image is resized to: one number, or height and width.
+        resize: what becomes of a picture of another aspect: "stretch" distorts it, "pad" puts black bands at two of its
+            sides, "crop" cuts off what is too much at them.
         channels: 3 for colours, 1 for grey.
         valid_fraction, test_fraction: of the images, for the parts that the folder does not have.
 
     Returns:
-        A `Dataset` whose x are uint8 (n, image_size, image_size, channels).
+        A `Dataset` whose x are uint8 (n, height, width, channels).
 
     Raises:
         DataError: if there are no classes or images that cannot be read, naming every one of them.
     """
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2:
+        raise DataError(f"image-folder: image_size should be one number, or height and width, got {list(size)}")
     path = located(data_dir, path)
     roots = _roots(path)
     files = {which: _by_class(root) for which, root in roots.items()}
     labels = {which: np.array([name for _, name in pairs], dtype=str) for which, pairs in files.items()}
     names, ys = classes(path, list(labels.values()))
-    preprocessing = Images(image_size, image_size, channels)
+    preprocessing = Images(*size, channels, resize)
     images = preprocessing.transform([file for pairs in files.values() for file, _ in pairs], path)
     xs = np.split(images, np.cumsum([len(y) for y in ys])[:-1])
     parts = {which: Part(x, y) for which, x, y in zip(roots, xs, ys, strict=True)}

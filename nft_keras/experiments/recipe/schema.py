@@ -163,7 +163,8 @@ class Document:
 
         Args:
             function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
-                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, and `Annotated[T, ">= 0 and < 1"]`.
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, `T | tuple[T, ...]`, and
+                `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
 
@@ -215,7 +216,9 @@ class Document:
                 return None
             if all(map(dataclasses.is_dataclass, arguments)):
                 return self._read_named(arguments, value, key)
-            return self.read(next(a for a in arguments if a is not type(None)), value, key)
+            of_lists = [a for a in arguments if typing.get_origin(a) is tuple]
+            others = [a for a in arguments if a is not type(None) and a not in of_lists]
+            return self.read((of_lists or others if isinstance(value, list) else others or of_lists)[0], value, key)
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))

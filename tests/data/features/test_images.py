@@ -41,6 +41,35 @@ def test_a_picture_whose_exif_is_damaged_is_read_as_it_is(tmp_path):
     np.testing.assert_array_equal(seen(tmp_path / "a.png"), PIXELS)
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_picture_of_another_aspect_is_stretched_padded_or_cropped(tmp_path, wide):
+    """One of twice the length, three colours along it: a quarter, a half, a quarter."""
+    pixels = np.repeat(np.array([[[255, 0, 0]], [[0, 255, 0]], [[0, 0, 255]]], "uint8"), [8, 16, 8], axis=0)
+    pixels = np.repeat(pixels, 16, axis=1)
+    turn = (lambda a: a.transpose(1, 0, 2)) if wide else (lambda a: a)
+    Image.fromarray(turn(pixels)).save(tmp_path / "a.png")
+    stretched, padded, cropped = (
+        turn(Images(8, 8, 3, how).transform([tmp_path / "a.png"])[0]).astype(int) for how in ("stretch", "pad", "crop")
+    )
+    rows = [(255, 0, 0), (0, 255, 0), (0, 255, 0), (0, 0, 255)]
+    for row, colour in zip((0, 3, 4, 7), rows, strict=True):
+        assert np.abs(stretched[row] - colour).max() < 20 and np.abs(padded[row, 2:6] - colour).max() < 20
+    assert (padded[:, :2] == 0).all() and (padded[:, 6:] == 0).all()
+    assert np.abs(cropped[1:7] - (0, 255, 0)).max() < 40 and (cropped[..., 1] > 200).all()
+
+
+def test_one_of_a_far_longer_shape_is_padded_too(tmp_path):
+    Image.new("RGB", (2000, 1), "white").save(tmp_path / "a.png")
+    assert Images(8, 8, 3, "pad").transform([tmp_path / "a.png"]).max() == 255
+
+
+def test_what_says_nothing_of_resize_is_from_before_there_was_one():
+    config = {"height": 4, "width": 5, "channels": 1}
+    assert Images.from_config(config) == Images(4, 5, 1, "stretch")
+    with pytest.raises(ValueError, match="resize must be one of .*, got 'zoom'"):
+        Images.from_config(config | {"resize": "zoom"})
+
+
 def transparent(mode):
     """A picture in a mode, and the part of it that is opaque: colours under the rest are hidden."""
     alpha = np.zeros((6, 6), "uint8")

@@ -18,7 +18,7 @@ from tests.data.features.checkpoints import SENTENCES, write_checkpoint
 RNG = np.random.default_rng(0)
 TEXTS = ["A good, GOOD film!", "a bad film; très bad bad", "it's 5 of 10", "good? no.\nbad", "𝐀 İ ſ"]
 KINDS = {
-    "images": (Images(8, 5, 3), None),
+    "images": (Images(8, 5, 3, "pad"), None),
     "columns": (Columns.fit("t.csv", RNG.normal(1e3, 1 / 3, (20, 2)), ["b", "a, ü"]), RNG.normal(1e3, 1, (9, 2))),
     "vectors": (Vectors((2, 3)), RNG.normal(0, 1, (4, 6))),
     "bytes": (Vectors((4,), "uint8"), RNG.integers(0, 256, (3, 4)).astype(float)),

@@ -41,6 +41,13 @@ def test_images_are_made_grey_and_of_one_size(images):
         np.testing.assert_allclose(image, luma[label], atol=2)
 
 
+def test_height_and_width_may_differ_and_what_is_kept_of_a_picture_is_the_users_choice(images):
+    dataset = load("image-folder", images.parent, path="pictures", image_size=[6, 9], resize="pad")
+    assert dataset.input_shape == (6, 9, 3) and (dataset.train.x == 0).all(-1).any()
+    with pytest.raises(DataError, match=r"image_size should be one number, or height and width, got \[6, 9, 3\]"):
+        load("image-folder", images.parent, path="pictures", image_size=[6, 9, 3])
+
+
 def test_folders_train_and_test_are_parts(images, tmp_path):
     import shutil
 

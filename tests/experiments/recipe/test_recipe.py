@@ -92,6 +92,24 @@ def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
         assert again == trial
 
 
+def test_a_size_is_one_number_or_a_list(write, tmp_path):
+    folder = GOOD.replace(
+        "{name: digits-back-image, label_noise: 0.1}", "{name: image-folder, path: p, image_size: SIZE}"
+    )
+    for size, read in (("24", 24), ("[20, 30]", (20, 30))):
+        trial = load_recipe(write(folder.replace("SIZE", size)))[0]
+        assert trial.dataset["image_size"] == read
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(trial.config()))
+        assert load_recipe(tmp_path / "config.yaml") == [trial]
+    for size, message in (
+        ("[0, 30]", "must be >= 1 and <= 4096, got 0"),
+        ("large", "should be a whole number, got the text 'large'"),
+        ("[a, 2]", "image_size.0: should be a whole number"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(write(folder.replace("SIZE", size)))
+
+
 @pytest.mark.parametrize("assignment", ["training.epochs = 5", " training . epochs=5", "training.batch_size =5"])
 def test_spaces_around_the_key_of_a_set_do_not_count_in_cells_either(write, assignment):
     text = GOOD.replace("{batch_size: 16}", "{batch_size: 16, epochs: 7}")
