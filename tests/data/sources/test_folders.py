@@ -183,3 +183,105 @@ def test_folders_without_classes_are_refused(images, tmp_path):
         load("image-folder", tmp_path, path="pictures")
     with pytest.raises(DataError, match="is not a folder"):
         load("image-folder", tmp_path, path="pictures/.DS_Store")
+
+
+@pytest.fixture
+def flat(images):
+    """The same pictures in one folder, with a table of their labels in it; returns folder and rows."""
+    folder, rows = images.parent / "flat", []
+    folder.mkdir()
+    for file in sorted(images.glob("*/[!.]*")):
+        file.rename(folder / file.name)
+        rows.append((file.name, file.parent.name))
+    return folder, rows
+
+
+def listed(path, rows, header="file,label"):
+    return write(path, "\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+
+
+def sorted_pictures(dataset):
+    return sorted((label, x.tobytes()) for part in parts(dataset) for x, label in zip(part.x, part.y, strict=True))
+
+
+@pytest.mark.parametrize(
+    "header, options, order",
+    [
+        ("file,label", {}, (0, 1)),
+        ("id_code,diagnosis", {}, (0, 1)),
+        ("label,file", {}, (1, 0)),
+        ("kind,picture", {"file_column": "picture"}, (1, 0)),
+        ("kind,picture", {"label_column": "kind"}, (1, 0)),
+    ],
+)
+@pytest.mark.parametrize("ending", [True, False])
+def test_labels_may_come_from_a_table(flat, images, header, options, order, ending, capsys):
+    folder, rows = flat
+    rows = [(name if ending else name.partition(".")[0], kind) for name, kind in rows]
+    listed(folder / "labels.csv", [[row[i] for i in order] for row in rows], header)
+    dataset = load("image-folder", folder.parent, path="flat", labels="labels.csv", image_size=12, **options)
+    assert dataset.class_names == ("leaf", "rose", "sky")
+    assert [len(part) for part in parts(dataset)] == [18, 6, 6]
+    assert dataset.provenance == f"{folder}, 30 images, labels of {folder / 'labels.csv'}"
+    assert "left out" not in capsys.readouterr().err
+    for name, kind in flat[1]:
+        (folder / name).rename(images / kind / name)
+    assert sorted_pictures(dataset) == sorted_pictures(
+        load("image-folder", images.parent, path="pictures", image_size=12)
+    )
+
+
+def test_what_a_table_does_not_list_is_left_out_and_said_and_what_is_missing_is_refused(flat, capsys):
+    folder, rows = flat
+    table = listed(folder.parent / "labels.csv", rows[2:])  # beside the folder
+    options = {"data_dir": folder.parent, "path": "flat", "labels": "labels.csv", "image_size": 4}
+    assert sum(map(len, parts(load("image-folder", **options)))) == 28
+    names = ", ".join(sorted(name for name, _ in rows[:2]))
+    said = f"{folder}: 2 files are left out, not in labels.csv or in no part: {names}"
+    assert said in capsys.readouterr().err.splitlines()
+    listed(table, [*rows, ("lost.png", "sky"), ("gone.png", "sky")])
+    message = rf"2 of its pictures are not in {folder}: lost.png \(line 32\), gone.png \(line 33\)"
+    with pytest.raises(DataError, match=message):
+        load("image-folder", **options)
+
+
+def test_a_table_leaves_folders_of_parts_as_they_are(flat):
+    folder, rows = flat
+    for i, (name, _) in enumerate(rows):
+        part = ("train", "train", "val", "test")[i % 4]
+        (folder / part).mkdir(exist_ok=True)
+        (folder / name).rename(folder / part / name)
+    listed(folder / "labels.csv", rows)
+    dataset = load("image-folder", folder.parent, path="flat", labels="labels.csv", image_size=4)
+    assert [len(part) for part in parts(dataset)] == [16, 7, 7]
+
+
+TABLES = {
+    "twice": (lambda rows: [*rows, rows[0]], "labels.csv:32: .* is there twice"),
+    "without a label": (lambda rows: [*rows, ("a.png", " ")], "labels.csv:32: column 'label' is empty"),
+    "one class": (lambda rows: [(name, "sky") for name, _ in rows], "at least two classes"),
+    "of one column": (None, "labels.csv has one column, 'file'"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_bad_table_of_labels_is_refused(flat, kind):
+    folder, rows = flat
+    change, message = TABLES[kind]
+    listed(folder / "labels.csv", change(rows) if change else [("a.png",)], "file,label" if change else "file")
+    with pytest.raises(DataError, match=message):
+        load("image-folder", folder.parent, path="flat", labels="labels.csv")
+
+
+def test_a_name_that_two_pictures_have_is_refused_and_columns_without_a_table_too(flat):
+    folder, rows = flat
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "a.b.png").write_bytes((folder / rows[0][0]).read_bytes())
+    (folder / "deeper" / "a.b.gif").write_bytes((folder / rows[0][0]).read_bytes())
+    listed(folder / "labels.csv", [*rows, ("deeper/a.b", "sky")])
+    with pytest.raises(DataError, match="labels.csv:32: 'deeper/a.b' may be deeper/a.b.gif and deeper/a.b.png"):
+        load("image-folder", folder.parent, path="flat", labels="labels.csv")
+    with pytest.raises(DataError, match="file_column and label_column are of a table"):
+        load("image-folder", folder.parent, path="flat", file_column="a")
+    with pytest.raises(DataError, match="no .*nothing.csv"):
+        load("image-folder", folder.parent, path="flat", labels="nothing.csv")
