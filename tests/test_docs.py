@@ -103,6 +103,10 @@ def test_every_classifier_and_method_is_there():
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(METHODS)
 
 
+def test_every_augmentation_is_there():
+    assert terms(sections(SETTINGS)["Augmentation"]) == [a.name for a in settings.Augmentations.__args__]
+
+
 def test_the_defaults_in_the_reference_are_the_reader_s(tmp_path):
     (tmp_path / "bare.yaml").write_text("dataset: digits-back-image\nclassifiers: [fc-a]\nmethods: [ct]\n")
     (trial, *_) = load_recipe(tmp_path / "bare.yaml")

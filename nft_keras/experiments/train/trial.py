@@ -13,7 +13,7 @@ from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, ten
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.augment import crop_and_flip
+from nft_keras.data.features.augment import augmentation
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
@@ -138,7 +138,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
-    augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
+    augment = augmentation(trial.training.augmentations)
     size = trial.training.batch_size
 
     def minibatches(part, *arguments):
@@ -211,8 +211,8 @@ def check_fits(trial, dataset):
         DataError: if an example has not the shape that the trial's networks or its augmentation take.
     """
     try:
-        if trial.training.augment != "none" and len(dataset.input_shape) != 3:
-            raise ValueError(f"{trial.training.augment} takes images")
+        if trial.training.augmentations and len(dataset.input_shape) != 3:
+            raise ValueError(f"{' and '.join(trial.training.augmentations)} takes images")
         model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
         for auxiliary in model.networks()[1:]:
             if auxiliary.output_shape[1:] != dataset.input_shape:

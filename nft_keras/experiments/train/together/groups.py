@@ -25,8 +25,9 @@ def check(trials):
                 f"--vectorize: {trial.method} does not train in one compiled program with others, {able} do; leave it "
                 "out with --methods"
             )
-        if trial.training.augment != "none":
-            raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")
+        if trial.training.augmentations:
+            names = " and ".join(trial.training.augmentations)
+            raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
         if trial.distribute != "none":
             raise RecipeError(f"--vectorize: trains on one device, not with distribute: {trial.distribute}; give none")
         if trial.training.jit_compile is False:
