@@ -170,7 +170,7 @@ def classifiers():
     """The classifiers and their settings."""
     entries = []
     for name, classifier in CLASSIFIERS.items():
-        own = [f"`{f.name}`; default `{_yaml(f.default)}`" for f in dataclasses.fields(classifier.settings)]
+        own = [f"`{f.name}`; {_default(f.default)}" for f in dataclasses.fields(classifier.settings)]
         entries.append([name, *own, _text(_summary(imported(classifier.build)))])
     return _definitions(entries)
 

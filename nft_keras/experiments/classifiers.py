@@ -28,6 +28,16 @@ class CnnGapSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class BackboneSettings:
+    """`nft_keras.backbone.backbone`."""
+
+    model: str = "MobileNetV3Small"
+    weights: str | None = None
+    trainable: bool = False
+    trainable_from: Annotated[int | None, ">= 1"] = None
+
+
+@dataclasses.dataclass(frozen=True)
 class NoSettings:
     """A network without settings of its own."""
 
@@ -64,5 +74,6 @@ CLASSIFIERS = Registry(
         "cnn-b": Classifier("nft_keras.classifiers:cnn_b", takes="images"),
         "cnn-gap": Classifier("nft_keras.classifiers:cnn_gap", CnnGapSettings, takes="images"),
         "resnet18": Classifier("nft_keras.classifiers:resnet18", takes="images"),
+        "backbone": Classifier("nft_keras.backbone:backbone", BackboneSettings, takes="images"),
     },
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from nft_keras._registry import RegistrationError, imported
+from nft_keras.backbone import BackboneError
 from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
@@ -25,6 +26,7 @@ from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
@@ -135,7 +137,8 @@ def _train(trial, dataset, folder, strategy, progress, began):
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
     best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
-    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
+    unfreeze = unfreezing(trial)
+    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs, unfreeze=unfreeze)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
     augment = augmentation(trial.training.augmentations)
@@ -161,6 +164,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
         OfTheClassifier(lambda index, now: learning_rate(trial, index + 1)),
+        unfreeze,
         plan,
         checkpoint,
     ]
@@ -219,6 +223,8 @@ def check_fits(trial, dataset):
                 raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
     except RegistrationError:
         raise
+    except BackboneError as error:
+        raise DataError(f"{trial.classifier}: {error}") from error
     except (ValueError, IndexError) as error:
         what = str(error).strip().partition("\n")[0]
         which = ": ".join(filter(None, [f"{trial.classifier} with {trial.method}", trial.variation]))

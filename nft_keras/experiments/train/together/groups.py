@@ -3,6 +3,7 @@
 import copy
 
 from nft_keras.backend import backend_name
+from nft_keras.experiments.classifiers import BackboneSettings
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -28,6 +29,8 @@ def check(trials):
         if trial.training.augmentations:
             names = " and ".join(trial.training.augmentations)
             raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
+        if isinstance(trial.classifier_settings, BackboneSettings) and trial.classifier_settings.trainable_from:
+            raise RecipeError("--vectorize: a backbone with trainable_from is not supported; leave one of them out")
         if trial.distribute != "none":
             raise RecipeError(f"--vectorize: trains on one device, not with distribute: {trial.distribute}; give none")
         if trial.training.jit_compile is False:
