@@ -26,6 +26,7 @@ from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
 
@@ -211,6 +212,9 @@ def check_fits(trial, dataset):
         trial: `nft_keras.experiments.recipe.trial.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
 
+    Returns:
+        Lines on what is large of the networks, a list of str.
+
     Raises:
         DataError: if an example has not the shape that the trial's networks or its augmentation take.
     """
@@ -221,6 +225,7 @@ def check_fits(trial, dataset):
         for auxiliary in model.networks()[1:]:
             if auxiliary.output_shape[1:] != dataset.input_shape:
                 raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+        return remarks(trial, model)
     except RegistrationError:
         raise
     except BackboneError as error:
@@ -231,7 +236,8 @@ def check_fits(trial, dataset):
         raise DataError(f"{which}: examples of shape {dataset.input_shape} do not fit: {what}") from error
     except Exception as error:
         if out_of_memory(error) is None:
-            raise  # else the trial is the one to say so
+            raise
+        return []  # the trial is the one to say so
     finally:
         keras.backend.clear_session()
 
