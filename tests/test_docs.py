@@ -304,6 +304,49 @@ def test_the_recipe_for_own_data_trains_on_a_table_beside_it(tmp_path, monkeypat
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
 
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    """Two classes of small pictures in photographs/, two more pictures in new/; this is the working directory."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(22):
+        folder = tmp_path / "photographs" / ("dark", "light")[i % 2] if i < 20 else tmp_path / "new"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(100 * (i % 2), 156 + 100 * (i % 2), (20, 30, 3), "uint8")).save(
+            folder / f"{i}.png"
+        )
+    monkeypatch.chdir(tmp_path)
+
+
+SHORT = "--seeds 0 --no-reference --set training.epochs=3"
+
+
+def test_the_recipe_for_pictures_trains_and_its_classifier_predicts(photographs):
+    page = (DOCS / "guides/own-data.md").read_text()
+    (recipe,) = [block for block in blocks("guides/own-data.md", "yaml") if "resize: pad" in block]
+    (predict,) = [block for block in blocks("guides/own-data.md", "bash") if "predict" in block]
+    Path("pictures.yaml").write_text(recipe)
+    command = "python -m nft_keras.run pictures.yaml --data-dir ."
+    assert f"`{command}`" in page
+    run(f"{command} {SHORT} 'dataset.image_size=[16, 24]'")
+    assert len(list(Path("runs").rglob("result.json"))) == 2
+    assert run(predict) == ""
+    assert len(Path("classes.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_the_backbone_for_pictures_trains(photographs):
+    recipe, backbone = [
+        block for block in blocks("guides/own-data.md", "yaml") if re.search("^classifiers", block, re.M)
+    ][1:]
+    Path("pictures.yaml").write_text(recipe.replace("classifiers: [cnn-gap]\n", backbone))
+    small = "dataset.image_size=32 classifiers.backbone.weights=none classifiers.backbone.trainable_from=2"
+    run(f"python -m nft_keras.run pictures.yaml --data-dir . {SHORT} {small}")
+    assert {path.parts[2] for path in Path("runs").rglob("result.json")} == {"backbone"}
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_recipe_on_a_method_s_page_is_right(method, tmp_path):
     (methods,) = blocks(f"methods/{method}.md", "yaml")
