@@ -225,12 +225,13 @@ def test_an_empty_minibatch_is_augmented_too(kind):
     assert [x.shape for x, _ in dataset.as_numpy_iterator()] == [(3, 8, 8, 3), (0, 8, 8, 3)]
 
 
-def test_a_flip_mirrors_half_of_the_images_and_nothing_else():
+def test_a_flip_mirrors_half_of_the_images_and_nothing_else(caplog):
     of_kind, shown = part("uint8")
     x, y = collect(batches(of_kind, 10, 3, tf.Variable(1), augmentation(SINGLE["flip"])))
     mirrored = [np.allclose(image, shown[i][:, ::-1], atol=1e-6) for image, i in zip(x, y, strict=True)]
     same = [np.allclose(image, shown[i], atol=1e-6) for image, i in zip(x, y, strict=True)]
     assert all(a != b for a, b in zip(mirrored, same, strict=True)) and 0.3 * N < sum(mirrored) < 0.7 * N
+    assert "AutoGraph" not in caplog.text
 
 
 def test_the_dtype_policy_of_a_training_does_not_reach_the_images():

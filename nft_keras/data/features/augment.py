@@ -35,6 +35,7 @@ def augmentation(chosen: dict[str, Any]) -> Callable | None:
 def _of_layer(settings):
     """A layer of Keras as a pure function of (images, seed)."""
     import keras
+    import tensorflow as tf
 
     from nft_keras.backend import keras_internals
 
@@ -43,7 +44,8 @@ def _of_layer(settings):
     if settings.layer in ("RandomContrast", "RandAugment"):
         arguments["value_range"] = (0, 1)
     layer = getattr(keras.layers, settings.layer)(**arguments)
-    return lambda images, seed: keras_internals.layer_with_seed(layer, images, seed)
+    convert = tf.autograph.experimental.do_not_convert  # AutoGraph cannot, and says so at length
+    return convert(lambda images, seed: keras_internals.layer_with_seed(layer, images, seed))
 
 
 def crop_and_flip(images: Any, seed: Any) -> Any:
