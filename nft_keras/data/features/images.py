@@ -194,6 +194,8 @@ def _may_be_image(file):
     """Whether Pillow takes a file for an image, or it cannot be told."""
     from PIL import Image
 
+    if not file.is_file():  # to open a pipe is to wait
+        return True
     try:
         with Image.open(file, formats=_FORMATS):
             return True

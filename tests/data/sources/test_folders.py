@@ -136,6 +136,14 @@ def test_what_is_no_picture_is_left_out_and_said(images, capsys):
     ]
 
 
+def test_what_is_no_file_is_not_waited_for(images):
+    import os
+
+    os.mkfifo(images / "sky" / "pipe")
+    with pytest.raises(DataError, match=r"1 of 31 files cannot be read as images: sky/pipe \(not a file\)"):
+        load("image-folder", images.parent, path="pictures")
+
+
 def test_predict_leaves_out_what_training_does(images, capsys):
     how = load("image-folder", images.parent, path="pictures", image_size=4).preprocessing
     capsys.readouterr()
