@@ -170,8 +170,19 @@ def classifiers():
     """The classifiers and their settings."""
     entries = []
     for name, classifier in CLASSIFIERS.items():
-        own = [f"`{f.name}`; default `{_yaml(f.default)}`" for f in dataclasses.fields(classifier.settings)]
+        own = [f"`{f.name}`; {_default(f.default)}" for f in dataclasses.fields(classifier.settings)]
         entries.append([name, *own, _text(_summary(imported(classifier.build)))])
+    return _definitions(entries)
+
+
+def augmentations():
+    """What `training.augment` names, and the settings of each."""
+    entries = []
+    for choice in typing.get_args(settings.Augmentations):
+        hints = typing.get_type_hints(choice, include_extras=True)
+        fields = dataclasses.fields(choice)
+        own = [f"`{f.name}`: {_text(_allowed(hints[f.name]))}; {_default(f.default)}" for f in fields]
+        entries.append([choice.name, *own, _text(_summary(choice))])
     return _definitions(entries)
 
 
@@ -282,6 +293,7 @@ GENERATED = {
     "keys": keys,
     "settings": settings_of,
     "classifiers": classifiers,
+    "augmentations": augmentations,
     "methods": methods,
     "load-options": load_options,
     "data-sets": data_sets,
@@ -349,6 +361,9 @@ def _allowed(annotation):
         return " or ".join(_allowed(a) for a in arguments if a is not type(None))
     if origin is typing.Literal:
         return ", ".join(f"`{a}`" for a in arguments)
+    if origin is dict:
+        names = ", ".join(f"`{choice.name}`" for choice in typing.get_args(arguments[1]))
+        return f"a list or mapping of {names}"
     if origin is tuple:
         return f"list of {_allowed(arguments[0])}"
     if origin is dict:

@@ -240,11 +240,24 @@ class SimplifyingModel(keras_internals.Model):
         for optimizer, network in self.optimizers():
             if network.built:
                 variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
+                steps = int(ops.convert_to_numpy(optimizer.iterations)) if optimizer.built else 0
                 if known is None and not optimizer.built:
                     optimizer.build(variables)
-                elif known not in (None, list(map(id, variables))) and not int(optimizer.iterations):
+                elif known not in (None, list(map(id, variables))) and not steps:
                     keras_internals.build_anew(optimizer, variables)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
+
+    def renew_training(self) -> None:
+        """Goes on with what is trainable now, as after layers were unfrozen: steps and optimizer state are made anew.
+
+        What is not updated by the classifier's optimizer keeps its state.
+        """
+        self._aside.train_functions = {}
+        keras_internals.innermost(self.optimizer).iterations.assign(0)
+        with backend.scope(self):
+            self._build_optimizers()
+        if self.train_function is not None:
+            self.make_train_function(force=True)
 
     def compile_from_config(self, config: dict) -> None:
         """Compiles with `get_compile_config`'s dictionary."""

@@ -1,4 +1,4 @@
-"""The classifiers of Section 3 of Marullo et al. (2022), footnote 5: fc_a, fc_b, cnn_a, cnn_b and resnet18.
+"""The classifiers of Section 3 of Marullo et al. (2022), footnote 5, fc_a, fc_b, cnn_a, cnn_b, resnet18; and cnn_gap.
 
 Each is a function of the shape of one example and the number of classes that returns a `keras.Model` of standard Keras
 layers with logits as output. Weights and biases start uniform in +-1/sqrt(fan_in), batch norm has momentum 0.9 and
@@ -59,7 +59,11 @@ def cnn_a(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
 
     Returns:
         A `keras.Model` (batch, *input_shape) -> (batch, num_classes).
+
+    Raises:
+        ValueError: for smaller images.
     """
+    _check_images("cnn-a", input_shape, 6)
     return _cnn("cnn_a", input_shape, num_classes, ((32, 3), (64, 3)))
 
 
@@ -72,8 +76,40 @@ def cnn_b(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
 
     Returns:
         A `keras.Model` (batch, *input_shape) -> (batch, num_classes).
+
+    Raises:
+        ValueError: for smaller images.
     """
+    _check_images("cnn-b", input_shape, 11)
     return _cnn("cnn_b", input_shape, num_classes, ((32, 4), (48, 4), (64, 3), (64, 2)))
+
+
+def cnn_gap(
+    input_shape: tuple[int, int, int], num_classes: int, filters: Iterable[int] = (32, 64, 128, 256)
+) -> keras.Model:
+    """Convolutions with global average pooling, for images of 64 to 256 pixels: its weights do not grow with the image.
+
+    A block for each number of filters: a 3x3 convolution, batch norm, ReLU, max-pooling. Not of the paper.
+
+    Args:
+        input_shape: tuple (height, width, channels), at least 16x16 with four blocks.
+        num_classes: int, number of logits.
+        filters: ints, maps of each block.
+
+    Returns:
+        A `keras.Model` (batch, *input_shape) -> (batch, num_classes).
+
+    Raises:
+        ValueError: for smaller images.
+    """
+    filters = tuple(filters)
+    _check_images("cnn-gap", input_shape, 2 ** len(filters))
+    inputs = x = keras.Input(input_shape)
+    for maps in filters:
+        x = layers.ReLU()(batch_norm(conv(x, maps, 3, padding="same", use_bias=False)))
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="cnn_gap")
 
 
 def resnet18(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -86,6 +122,7 @@ def resnet18(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model
     Returns:
         A `keras.Model` (batch, *input_shape) -> (batch, num_classes).
     """
+    _check_images("resnet18", input_shape, 1)
     inputs = keras.Input(input_shape)
     x = layers.ReLU()(batch_norm(_padded_conv(inputs, 64, 3)))
     for stage, filters in enumerate((64, 128, 256, 512)):
@@ -93,6 +130,15 @@ def resnet18(input_shape: tuple[int, int, int], num_classes: int) -> keras.Model
             x = _residual_block(x, filters, strides=2 if stage and not block else 1)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, dense(x, num_classes, dtype=output_dtype()), name="resnet18")
+
+
+def _check_images(name, input_shape, least):
+    """Refuses what are no images, or smaller ones than a network can take."""
+    if len(input_shape) != 3:
+        raise ValueError(f"{name} needs images (height, width, channels), got {tuple(input_shape)}")
+    height, width, _ = input_shape
+    if None not in (height, width) and min(height, width) < least:
+        raise ValueError(f"{name} needs images of at least {least}x{least} pixels, got {height}x{width}")
 
 
 def _cnn(name, input_shape, num_classes, convolutions):

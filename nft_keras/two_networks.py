@@ -50,6 +50,12 @@ class TwoNetworks(SimplifyingModel):
 
     drop = drop_auxiliary
 
+    def renew_training(self) -> None:
+        """Goes on with what is trainable now, in both phases."""
+        super().renew_training()
+        if self._aside.first_phase is not None:
+            self._aside.first_phase.make_train_function(force=True)
+
     def carried_variables(self) -> list:
         """Variables that a training step needs beside those that Keras knows of."""
         if self.auxiliary is None or getattr(self, "auxiliary_optimizer", None) is None:

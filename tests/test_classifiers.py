@@ -48,7 +48,7 @@ def test_flattened_features_are_those_of_footnote_5(name, features):
     assert flatten.output.shape == (None, features)
 
 
-@pytest.mark.parametrize("name", ["fc_a", "fc_b", "cnn_a", "cnn_b", "resnet18"])
+@pytest.mark.parametrize("name", ["fc_a", "fc_b", "cnn_a", "cnn_b", "cnn_gap", "resnet18"])
 def test_outputs_are_logits_and_the_file_needs_no_nft_keras(name, tmp_path):
     model = getattr(classifiers, name)((28, 28, 1), 3)
     assert model.layers[-1].activation is keras.activations.linear
@@ -69,3 +69,23 @@ def test_weights_and_biases_start_uniform_in_one_over_root_fan_in():
 def test_fully_connected_ones_take_vectors_too():
     assert classifiers.fc_a((2,), 2, units=5).count_params() == dense(2, 5) + dense(5, 2)
     assert classifiers.fc_b((20,), 2, units=(4, 3)).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize("size", [16, 64, 224])
+def test_the_weights_of_cnn_gap_do_not_grow_with_the_image(size):
+    maps = (3, 32, 64, 128, 256)
+    convolutions = sum(9 * a * b + 4 * b for a, b in zip(maps, maps[1:], strict=False))
+    assert classifiers.cnn_gap((size, size + 5, 3), 7).count_params() == convolutions + dense(256, 7)
+    assert classifiers.cnn_gap((4, 4, 1), 2, filters=[5]).count_params() == 9 * 5 + 4 * 5 + dense(5, 2)
+
+
+@pytest.mark.parametrize("name, least", [("cnn_a", 6), ("cnn_b", 11), ("cnn_gap", 16), ("resnet18", 1)])
+def test_the_smallest_images_are_said_in_words(name, least):
+    build, called = getattr(classifiers, name), name.replace("_", "-")
+    assert build((least, least, 1), 2).output_shape == (None, 2)
+    if least > 1:
+        message = f"{called} needs images of at least {least}x{least} pixels, got {least - 1}x{least + 1}"
+        with pytest.raises(ValueError, match=message):
+            build((least - 1, least + 1, 1), 2)
+    with pytest.raises(ValueError, match=rf"{called} needs images \(height, width, channels\), got \(5,\)"):
+        build((5,), 2)

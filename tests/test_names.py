@@ -19,7 +19,7 @@ def test_dir_shows_the_public_names_alone():
 
 
 PUBLIC = (
-    *("nft", "ft", "eef", "base", "laws", "auxiliaries", "classifiers", "layers", "optimizers"),
+    *("nft", "ft", "eef", "base", "laws", "auxiliaries", "classifiers", "backbone", "layers", "optimizers"),
     *("data", "data.batches", "data.features.augment", "data.features.encoder", "data.sources.tables"),
     *("experiments", "experiments.runs", "experiments.classifier_file", "experiments.recipe.reading"),
     *("cli.predict", "cli.export"),

@@ -180,6 +180,39 @@ def build_anew(optimizer, variables):
     optimizer.build(variables)
 
 
+def layer_with_seed(layer, images, seed):
+    """What a random preprocessing layer of Keras makes of images in a `tf.data` pipeline, as a function of a seed.
+
+    It would draw from a variable that counts its calls, which says nothing of the epoch, and is not kept.
+
+    Args:
+        layer: a `keras.layers` layer that augments images.
+        images: float tensor (batch, height, width, channels).
+        seed: int32 tensor of two integers.
+
+    Returns:
+        Tensor of the shape of `images`.
+    """
+    import tensorflow as tf
+
+    class Seeds(keras.random.SeedGenerator):
+        """Draws seeds that follow from the given one; without the variable of its base class."""
+
+        def __init__(self):
+            self.drawn = 0
+
+        def next(self, ordered=True):
+            self.drawn += 1
+            return tf.random.experimental.stateless_fold_in(seed, self.drawn)
+
+    seeds = Seeds()
+    for each in (layer, *layer._flatten_layers(include_self=False)):
+        each._get_seed_generator = lambda backend=None: seeds
+    # Some layers stop at a minibatch without examples, which EEF has.
+    altered = tf.cond(tf.shape(images)[0] > 0, lambda: layer(images, training=True), lambda: images)
+    return tf.ensure_shape(altered, images.shape)
+
+
 def split_for_validation(given):
     """Does what `fit` does for `validation_split`: its arguments, by name, then have `validation_data` instead."""
     from keras.src.trainers.data_adapters import array_slicing

@@ -114,7 +114,7 @@ def _print_columns(dataset):
     for row in aligned(rows):
         print("  ".join(row).rstrip())
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-    print(*dataset.notes, f"{dataset.provenance}; {sizes} examples of {', '.join(dataset.class_names)}", sep="\n")
+    print(f"{dataset.provenance}; {sizes} examples of {', '.join(dataset.class_names)}")
 
 
 def _check_drawable(name, shape):

@@ -198,7 +198,6 @@ class Dataset:
         class_names: tuple of str, one per class.
         preprocessing: what made x of the content of files, an object of `nft_keras.data.features.preprocessing`; None:
             unknown.
-        notes: what a user should know of how the files were read, a line each.
     """
 
     train: Part
@@ -208,7 +207,6 @@ class Dataset:
     provenance: str
     class_names: tuple[str, ...]
     preprocessing: Any = None
-    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -49,5 +49,9 @@ def compute_in_float32(classifier: "keras.Model") -> None:
     Args:
         classifier: `keras.Model`, of any precision; its weights are float32 already.
     """
+    import keras
+
     for layer in classifier.layers:
+        if isinstance(layer, keras.Model):
+            compute_in_float32(layer)
         layer.dtype_policy = "float32"

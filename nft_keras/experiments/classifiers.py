@@ -21,6 +21,23 @@ class FcBSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class CnnGapSettings:
+    """`nft_keras.classifiers.cnn_gap`."""
+
+    filters: Annotated[tuple[int, ...], ">= 1"] = (32, 64, 128, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneSettings:
+    """`nft_keras.backbone.backbone`."""
+
+    model: str = "MobileNetV3Small"
+    weights: str | None = None
+    trainable: bool = False
+    trainable_from: Annotated[int | None, ">= 1"] = None
+
+
+@dataclasses.dataclass(frozen=True)
 class NoSettings:
     """A network without settings of its own."""
 
@@ -55,6 +72,8 @@ CLASSIFIERS = Registry(
         "fc-b": Classifier("nft_keras.classifiers:fc_b", FcBSettings),
         "cnn-a": Classifier("nft_keras.classifiers:cnn_a", takes="images"),
         "cnn-b": Classifier("nft_keras.classifiers:cnn_b", takes="images"),
+        "cnn-gap": Classifier("nft_keras.classifiers:cnn_gap", CnnGapSettings, takes="images"),
         "resnet18": Classifier("nft_keras.classifiers:resnet18", takes="images"),
+        "backbone": Classifier("nft_keras.backbone:backbone", BackboneSettings, takes="images"),
     },
 )

@@ -229,3 +229,17 @@ def test_a_mask_is_kept_with_its_tensor():
     assert np.array(keras_internals.mask_of(embedded)).tolist() == [[True, False]], USE
     assert keras_internals.mask_of(tokens) is None
     assert keras_internals.mask_of(keras_internals.with_mask(tokens, tokens)) is tokens
+
+
+def test_a_random_layer_of_keras_draws_from_the_seed_that_it_is_given_alone():
+    layer = layers.RandAugment((0, 1), dtype="float32")
+    assert callable(getattr(layer, "_get_seed_generator", None)), f"layers draw from something else; {USE}"
+    generators = [each.generator for each in layer._flatten_layers() if hasattr(each, "generator")]
+    before = [np.array(generator.state) for generator in generators]
+    images = tf.random.stateless_uniform((4, 8, 8, 3), (0, 0))
+    make = tf.function(lambda seed: keras_internals.layer_with_seed(layer, images, seed))
+    first, other, again = (make(tf.constant([1, seed])).numpy() for seed in (1, 2, 1))
+    assert (first == again).all() and (first != other).any(), f"a layer does not draw from SeedGenerator.next; {USE}"
+    assert len(before) > 5
+    for generator, state in zip(generators, before, strict=True):
+        np.testing.assert_array_equal(generator.state, state, f"a layer draws from its own variable; {USE}")

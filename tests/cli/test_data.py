@@ -55,14 +55,16 @@ def test_show_lists_what_becomes_of_the_columns_of_a_table(tmp_path, capsys):
         "dataset: {name: csv, path: t.csv}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
     )
     assert main(["show", str(tmp_path / "mine.yaml"), "--data-dir", str(tmp_path)]) == 0
-    header, *lines = capsys.readouterr().out.splitlines()
+    captured = capsys.readouterr()
+    header, *lines = captured.out.splitlines()
+    said = captured.err.splitlines()
     assert header.split() == ["column", "kind", "features"]
     kinds = {name: (kind, int(features), what) for name, kind, features, *what in map(str.split, lines[:3])}
     assert kinds["size"][:2] == ("number", 2) and kinds["size"][2][-2:] == ["and", "marked"]
     assert kinds["hue"] == ("category", 2, "2: blue, red".split()) and kinds["day"][:2] == ("date", 5)
-    assert lines[3].endswith("t.csv: left out, the number of the row: column id")
-    assert lines[4].endswith("t.csv: left out, the same in all of the training part: column same")
-    assert lines[5].endswith("t.csv, 40 rows: 1 number, 1 category, 1 date; 9 features; 24/8/8 examples of 0, 1")
+    assert said[0].endswith("t.csv: left out, the number of the row: column id")
+    assert said[1].endswith("t.csv: left out, the same in all of the training part: column same")
+    assert lines[3].endswith("t.csv, 40 rows: 1 number, 1 category, 1 date; 9 features; 24/8/8 examples of 0, 1")
 
 
 @pytest.mark.parametrize(

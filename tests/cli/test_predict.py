@@ -197,9 +197,9 @@ def test_a_bad_input_is_refused_before_anything_is_written(trials, tmp_path, cap
 def test_every_file_of_a_folder_that_is_no_image_is_named(trials, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_text("text")
-    (tmp_path / "2.txt").write_text("text")
+    (tmp_path / "2.gif").write_text("text")
     (tmp_path / ".DS_Store").write_text("left out")
-    with pytest.raises(data.DataError, match=r"2 of 2 files cannot be read as images: .*2.txt \(.*a/1.png \("):
+    with pytest.raises(data.DataError, match=r"2 of 2 files cannot be read as images: .*2.gif \(.*a/1.png \("):
         predict(trials[0]["images"], tmp_path)
 
 

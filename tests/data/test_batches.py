@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from nft_keras.data import Part
 from nft_keras.data.batches import batches, order
-from nft_keras.data.features.augment import crop_and_flip
+from nft_keras.data.features.augment import augmentation, crop_and_flip
+from nft_keras.experiments.recipe import settings
+from tests.backend.features import last_line
 
 N = 103
 Y = np.arange(N, dtype="int32")
@@ -176,3 +178,89 @@ def test_the_parts_of_replicas_are_the_minibatches_of_one_process(kept):
             assert sum(parts, []) == minibatch and max(map(len, parts)) - min(map(len, parts)) <= 1
     in_order = [batches(part, 4, parts=(i, 1, 5)) for i in range(5)]
     assert sorted(int(y) for worker in in_order for _, ys in worker for y in ys) == list(range(7))
+
+
+SINGLE = {choice.name: {choice.name: choice()} for choice in settings.Augmentations.__args__}
+CHOSEN = SINGLE | {
+    "all": {name: of[name] for name, of in SINGLE.items()},
+    "vertical": {"flip": settings.Flip("vertical")},
+    "wide": {"zoom": settings.Zoom(0.3, 0.1)},
+}
+
+
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_what_layers_of_keras_make_of_a_minibatch_is_a_function_of_seed_epoch_and_minibatch(kind):
+    of_kind, shown = part("uint8")
+    augment, epoch = augmentation(CHOSEN[kind]), tf.Variable(1)
+    dataset = batches(of_kind, 10, seed=3, epoch=epoch, augment=augment)
+    passes = []
+    for number in (1, 2, 1):
+        epoch.assign(number)
+        passes.append(list(dataset.as_numpy_iterator()))
+    resumed = batches(of_kind, 10, 3, tf.Variable(2), augmentation(CHOSEN[kind])).as_numpy_iterator()
+    for (x, y), (x_resumed, y_resumed) in zip(passes[1], resumed, strict=True):
+        np.testing.assert_array_equal(x, x_resumed)
+        np.testing.assert_array_equal(y, y_resumed)
+    for (x, y), (x_again, _), (_, y_other) in zip(passes[0], passes[2], passes[1], strict=True):
+        np.testing.assert_array_equal(x, x_again)
+        assert x.shape == (len(y), 8, 8, 3) and x.dtype == np.float32 and -1e-5 <= x.min() and x.max() <= 1 + 1e-5
+        assert (y != y_other).any()
+    first, second = ({y: x for xs, ys in one for x, y in zip(xs, ys, strict=True)} for one in passes[:2])
+    assert sum(np.array_equal(first[y], second[y]) for y in Y) < 0.7 * N
+    assert sum(np.allclose(first[y], shown[y], atol=1e-5) for y in Y) < 0.7 * N
+
+
+@pytest.mark.parametrize("kind", ["flip", "rotation", "all"])
+def test_minibatches_of_one_pass_are_altered_differently(kind):
+    image = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3))
+    same = Part(np.tile(image, (40, 1, 1, 1)).astype("uint8"), Y[:40])
+    dataset = batches(same, 8, seed=0, epoch=tf.Variable(0), augment=augmentation(CHOSEN[kind]))
+    x, _ = zip(*dataset.as_numpy_iterator(), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in itertools.combinations(x, 2))
+
+
+@pytest.mark.parametrize("kind", ["flip", "rand-augment"])
+def test_an_empty_minibatch_is_augmented_too(kind):
+    dataset = batches(part("uint8")[0], 60, 3, tf.Variable(1), augmentation(CHOSEN[kind]), tf.Variable(Y < 3))
+    assert [x.shape for x, _ in dataset.as_numpy_iterator()] == [(3, 8, 8, 3), (0, 8, 8, 3)]
+
+
+def test_a_flip_mirrors_half_of_the_images_and_nothing_else(caplog):
+    of_kind, shown = part("uint8")
+    x, y = collect(batches(of_kind, 10, 3, tf.Variable(1), augmentation(SINGLE["flip"])))
+    mirrored = [np.allclose(image, shown[i][:, ::-1], atol=1e-6) for image, i in zip(x, y, strict=True)]
+    same = [np.allclose(image, shown[i], atol=1e-6) for image, i in zip(x, y, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True)) and 0.3 * N < sum(mirrored) < 0.7 * N
+    assert "AutoGraph" not in caplog.text
+
+
+def test_the_dtype_policy_of_a_training_does_not_reach_the_images():
+    import keras
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        augment = augmentation(CHOSEN["all"])
+        assert augment(tf.zeros((2, 8, 8, 3)), tf.constant([1, 2])).dtype == tf.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+HASH = """
+import hashlib, sys
+import numpy as np, tensorflow as tf
+from nft_keras.data import Part
+from nft_keras.data.batches import batches
+from nft_keras.data.features.augment import augmentation
+from nft_keras.experiments.recipe import settings
+
+part = Part(np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype("uint8"), np.arange(30, dtype="int32"))
+chosen = {choice.name: choice() for choice in settings.Augmentations.__args__}
+found = list(batches(part, 8, 3, tf.Variable(1), augmentation(chosen)).as_numpy_iterator())
+print(hashlib.sha256(b"".join(x.tobytes() for x, _ in found)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_images_are_altered_alike_whatever_keras_computes_with(backend):
+    assert last_line("-c", HASH, backend=backend) == last_line("-c", HASH, backend="tensorflow")

@@ -1,8 +1,51 @@
 """Augmentation of image minibatches as pure functions of a seed, for `batches(..., augment=...)`."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 PADDING = 4
+
+
+def augmentation(chosen: dict[str, Any]) -> Callable | None:
+    """A function of (images, two integers as a seed) that alters images at random, as `batches` takes it.
+
+    Args:
+        chosen: {name: settings}, dataclasses such as `nft_keras.experiments.recipe.settings.Flip`: what their `layer`
+            names in `keras.layers`, with their fields as arguments; "crop-and-flip" is `crop_and_flip`. Applied in
+            their order.
+
+    Returns:
+        The function, of float images in [0, 1]; None for none.
+    """
+    import tensorflow as tf
+
+    steps = [crop_and_flip if name == "crop-and-flip" else _of_layer(chosen[name]) for name in chosen]
+    if len(steps) < 2:
+        return next(iter(steps), None)
+
+    def augment(images, seed):
+        for i, step in enumerate(steps):
+            images = step(images, tf.random.experimental.stateless_fold_in(seed, i))
+        return images
+
+    return augment
+
+
+def _of_layer(settings):
+    """A layer of Keras as a pure function of (images, seed)."""
+    import keras
+    import tensorflow as tf
+
+    from nft_keras.backend import keras_internals
+
+    # Whatever the policy of the training, images are float32 before they come to it.
+    arguments = dataclasses.asdict(settings) | {"dtype": "float32"}
+    if settings.layer in ("RandomContrast", "RandAugment"):
+        arguments["value_range"] = (0, 1)
+    layer = getattr(keras.layers, settings.layer)(**arguments)
+    convert = tf.autograph.experimental.do_not_convert  # AutoGraph cannot, and says so at length
+    return convert(lambda images, seed: keras_internals.layer_with_seed(layer, images, seed))
 
 
 def crop_and_flip(images: Any, seed: Any) -> Any:

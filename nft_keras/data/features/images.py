@@ -5,18 +5,26 @@ import dataclasses
 import logging
 import math
 import os
+import re
+import sys
 import threading
 import warnings
 
 import numpy as np
 
-from nft_keras._checks import whole
+from nft_keras._checks import one_of, whole
 from nft_keras.data import DataError
 
 # Pillow's decoders of photographs; others start programs (EPS) or are of no use here.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# Endings of pictures that Pillow does not read, beside those that it knows.
+_OTHER_ENDINGS = frozenset((".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".nef", ".arw", ".dcm"))
 # Images of more pixels are decoded one after the other: all threads at once would take gigabytes.
 _LARGE_IMAGE = 1 << 24
+RESIZE = ("stretch", "pad", "crop")
+# What begins a file with more than 8 bits per channel, where Pillow does not say so: in the box of an AV1 stream, and
+# the size of the first component of a JPEG 2000 stream.
+_DEEP = {"AVIF": rb"av1C.{2}[\x40-\x7f\xc0-\xff]", "JPEG2000": rb"\xff\x4f\xff\x51.{38}[\x08-\x7f\x88-\xff]"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +34,14 @@ class Images:
     Attributes:
         height, width: in pixels; every image is resized to them, bilinearly.
         channels: 3 for colours, 1 for grey.
+        resize: what becomes of an image of another aspect: "stretch" distorts it, "pad" puts black bands at two of its
+            sides, "crop" cuts off what is too much at them.
     """
 
     height: int
     width: int
     channels: int
+    resize: str = "stretch"
 
     @property
     def input_shape(self):
@@ -38,7 +49,7 @@ class Images:
         return self.height, self.width, self.channels
 
     def read(self, path):
-        """The images of a file or a folder and the folders in it; what starts with a dot is left out.
+        """The images of a file or a folder and the folders in it; see `only_pictures` for what is left out.
 
         Args:
             path: `pathlib.Path`.
@@ -52,14 +63,18 @@ class Images:
         """
         if not path.is_dir():
             return [path.name], [path]
-        names = (file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file())
-        names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-        if not names:
+        found = (file for file in sorted(path.rglob("*")) if file.is_file())
+        found = [file for file in found if not any(map(hidden, file.relative_to(path).parts))]
+        files = only_pictures(found, path)
+        if not files:
             raise DataError(f"{path} holds no images")
-        return [os.fsencode(name.as_posix()).decode("utf-8", "replace") for name in names], [path / n for n in names]
+        return [os.fsencode(file.relative_to(path).as_posix()).decode("utf-8", "replace") for file in files], files
 
     def transform(self, files, root=None):
         """Reads images: PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM, with at most 8 bits per channel.
+
+        They are as a viewer shows them: turned as their EXIF orientation says, and what is transparent laid over white,
+        which is said on stderr.
 
         Args:
             files: list of `pathlib.Path`.
@@ -81,12 +96,15 @@ class Images:
         with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            results = list(pool.map(lambda i: _read_image(files[i], images[i], alone), range(len(files))))
-        wrong = [(file, what) for file, what in zip(files, results, strict=True) if what]
+            results = list(pool.map(lambda i: self._read_image(files[i], images[i], alone), range(len(files))))
+        wrong = [(file, what) for file, (what, _) in zip(files, results, strict=True) if what]
+        where = f"{root}: " if root else ""
         if wrong:
             named = ", ".join(f"{file.relative_to(root) if root else file} ({what})" for file, what in wrong)
-            where = f"{root}: " if root else ""
             raise DataError(f"{where}{len(wrong)} of {len(files)} files cannot be read as images: {named}")
+        if transparent := sum(transparent for _, transparent in results):
+            have = "picture has" if transparent == 1 else "pictures have"
+            print(f"{where}{transparent} {have} transparency, laid over white", file=sys.stderr)
         return images
 
     to_config = dataclasses.asdict
@@ -94,29 +112,132 @@ class Images:
     @classmethod
     def from_config(cls, config):
         """The inverse of `to_config`."""
-        return cls(**{field.name: whole(config, field.name) for field in dataclasses.fields(cls)})
+        sizes = {name: whole(config, name) for name in ("height", "width", "channels")}
+        return cls(**sizes, resize=one_of("resize", config.get("resize", "stretch"), RESIZE))
+
+    def _read_image(self, file, out, alone):
+        """Reads an image into an array (height, width, channels).
+
+        `alone` is the lock of those who decode a large one.
+
+        Returns:
+            What is wrong with it, None if nothing is; and whether it has transparency.
+        """
+        from PIL import Image
+
+        try:
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                return "not a file", False
+            with Image.open(file, formats=_FORMATS) as image:
+                if _is_deep(image, file):
+                    return f"{image.mode}, more than 8 bits per channel: save it with 8", False
+                with alone if math.prod(image.size) > _LARGE_IMAGE else contextlib.nullcontext():
+                    image, transparent = _over_white(_upright(image))
+                    image = self._resized(image.convert("L" if self.channels == 1 else "RGB"))
+        except Image.UnidentifiedImageError:
+            return "not an image", False
+        except Exception as error:  # of a damaged file Pillow's decoders raise whatever they stumble over
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__, False
+        out[:] = np.asarray(image).reshape(out.shape)
+        return None, transparent
+
+    def _resized(self, image):
+        from PIL import Image, ImageOps
+
+        size, how = (self.width, self.height), Image.Resampling.BILINEAR
+        if self.resize == "stretch":
+            return image.resize(size, how)
+        if self.resize == "crop":
+            return ImageOps.fit(image, size, how)
+        scale = min(whole / part for whole, part in zip(size, image.size, strict=True))
+        inner = image.resize([max(1, round(scale * part)) for part in image.size], how)
+        padded = Image.new(image.mode, size)
+        padded.paste(inner, [(whole - part) // 2 for whole, part in zip(size, inner.size, strict=True)])
+        return padded
 
 
-def _read_image(file, out, alone):
-    """Reads an image into an array (height, width, channels); returns what is wrong with it, None if nothing is.
+def hidden(name):
+    """Whether a name is that of what systems leave beside a user's files: it starts with a dot, or is __MACOSX."""
+    return name.startswith(".") or name == "__MACOSX"
 
-    `alone` is the lock of those who decode a large one.
+
+def only_pictures(files, root):
+    """Those of some files that are pictures, or should be by their ending.
+
+    The others, such as a readme, are left out, which is said on stderr.
+
+    Args:
+        files: list of `pathlib.Path`.
+        root: `pathlib.Path` of the folder that all of them are in.
+
+    Returns:
+        list of `pathlib.Path`.
     """
     from PIL import Image
 
-    height, width, channels = out.shape
+    endings = _OTHER_ENDINGS.union(Image.registered_extensions())
+    beside = {file for file in files if file.suffix.lower() not in endings and not _may_be_image(file)}
+    leave_out(beside, root, "no picture")
+    return [file for file in files if file not in beside]
+
+
+def leave_out(files, root, why):
+    """Says on stderr which files are left out, if any are."""
+    if files:
+        names = sorted(str(file.relative_to(root)) for file in files)
+        more = ", ..." if len(names) > 5 else ""
+        number = "1 file is" if len(names) == 1 else f"{len(names):,} files are"
+        print(f"{root}: {number} left out, {why}: {', '.join(names[:5])}{more}", file=sys.stderr)
+
+
+def _may_be_image(file):
+    """Whether Pillow takes a file for an image, or it cannot be told."""
+    from PIL import Image
+
+    if not file.is_file():  # to open a pipe is to wait
+        return True
     try:
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            return "not a file"
-        with Image.open(file, formats=_FORMATS) as image:
-            if image.mode.startswith(("I", "F")):
-                return f"{image.mode}, more than 8 bits per channel"
-            with alone if math.prod(image.size) > _LARGE_IMAGE else contextlib.nullcontext():
-                image = image.convert("L" if channels == 1 else "RGB")
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
+        with Image.open(file, formats=_FORMATS):
+            return True
     except Image.UnidentifiedImageError:
-        return "not an image"
-    except Exception as error:  # of a damaged file Pillow's decoders raise whatever they stumble over
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
-    out[:] = np.asarray(image).reshape(out.shape)
-    return None
+        return False
+    except Exception:  # the one that reads it says what is wrong
+        return True
+
+
+def _is_deep(image, file):
+    """Whether an image, not decoded yet, has more than 8 bits per channel; Pillow cuts most of them off unasked."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    if image.format in _DEEP:
+        with open(file, "rb") as opened:
+            return bool(re.search(_DEEP[image.format], opened.read(1 << 16), re.DOTALL))
+    for tile in image.tile[:1]:
+        how, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        return bool(re.search(";16[BLN]", str(how))) or (tile.codec_name.startswith("ppm") and rest[-1] > 255)
+    return False
+
+
+def _upright(image):
+    """The image as its EXIF orientation says; as it is, as viewers show it, where its EXIF is damaged."""
+    from PIL import ImageOps
+
+    image.load()
+    try:
+        image.getexif()
+    except Exception:  # of damaged EXIF Pillow raises whatever it stumbles over
+        return image
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _over_white(image):
+    """The image without transparency, and whether it had any."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image, False
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema()[0] == 255:
+        return image, False
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image), True

@@ -9,7 +9,7 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part
 from nft_keras.data.features.preprocessing import of_arrays
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located, part_of
 
 # numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
 _LONGEST_HEADER = 10_000
@@ -21,6 +21,9 @@ def npz_file(
     data_dir: Path, split_seed: int, path: str, valid_fraction: Fraction = 0.2, test_fraction: Fraction = 0.2
 ) -> Dataset:
     """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
+
+    The validation part may be called _val, _validation or _dev too, the others _training and _testing, whatever their
+    case. Any other array is refused.
 
     Args:
         data_dir: the directory that a relative `path` starts from.
@@ -37,29 +40,47 @@ def npz_file(
     """
     path = located(data_dir, path)
     arrays = _arrays(path)
-    suffixes = {which: f"_{which}" for which in PARTS if f"x_{which}" in arrays}
-    if "train" not in suffixes:
-        for array in arrays:
-            if array.endswith(tuple(f"_{which}" for which in PARTS)):
-                raise DataError(f"{path} has {array} but no x_train; name the training part x_train and y_train")
-        suffixes = {"train": ""}
-    for name in (axis + suffix for suffix in suffixes.values() for axis in "xy"):
-        if name not in arrays:
-            there_are = ", ".join(arrays) or "none"
-            raise DataError(f"{path} has no array {name}; wanted are x, y or x_train, y_train, ..., it has {there_are}")
-    xs = [_features(path, f"x{suffix}", _array(path, arrays[f"x{suffix}"])) for suffix in suffixes.values()]
-    ys = [_labels(path, f"y{suffix}", _array(path, arrays[f"y{suffix}"])) for suffix in suffixes.values()]
-    for suffix, x, y in zip(suffixes.values(), xs, ys, strict=True):
+    names = _names(path, arrays)
+    xs = [_features(path, x, _array(path, arrays[x])) for x, _ in names.values()]
+    ys = [_labels(path, y, _array(path, arrays[y])) for _, y in names.values()]
+    for (x_name, y_name), x, y in zip(names.values(), xs, ys, strict=True):
         if len(x) != len(y):
-            raise DataError(f"{path}: x{suffix} has {len(x)} examples, y{suffix} has {len(y)}")
+            raise DataError(f"{path}: {x_name} has {len(x)} examples, {y_name} has {len(y)}")
         if (x.shape[1:], x.dtype) != (xs[0].shape[1:], xs[0].dtype):
-            kinds = f"{xs[0].dtype} {xs[0].shape[1:]}, of x{suffix} {x.dtype} {x.shape[1:]}"
-            raise DataError(f"{path}: an example of x_train is {kinds}; they should be alike")
-    names, ys = classes(path, ys)
-    parts = {which: Part(x, y) for which, x, y in zip(suffixes, xs, ys, strict=True)}
-    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
+            kinds = f"{xs[0].dtype} {xs[0].shape[1:]}, of {x_name} {x.dtype} {x.shape[1:]}"
+            raise DataError(f"{path}: an example of {next(iter(names.values()))[0]} is {kinds}; they should be alike")
+    class_names, ys = classes(path, ys)
+    parts = {which: Part(x, y) for which, x, y in zip(names, xs, ys, strict=True)}
+    parts = complete(path, parts, class_names, valid_fraction, test_fraction, split_seed)
     parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
-    return Dataset(*parts, len(names), provenance, names, of_arrays(xs[0]))
+    return Dataset(*parts, len(class_names), provenance, class_names, of_arrays(xs[0]))
+
+
+def _names(path, arrays):
+    """{part: (name of x, name of y)}, the training part first."""
+    found, others = {}, []
+    for name in arrays:
+        axis, _, of = name.lower().partition("_")
+        which = part_of(of) if of else ""
+        if axis not in ("x", "y") or which is None:
+            others.append(name)
+        elif (which, axis) in found:
+            raise DataError(f"{path} has {found[which, axis]} and {name}, two arrays for one; keep one of them")
+        else:
+            found[which, axis] = name
+    parts = [which for which in PARTS if {(which, "x"), (which, "y")} & found.keys()]
+    if parts and "train" not in parts:
+        name = next(name for (which, _), name in found.items() if which)
+        raise DataError(f"{path} has {name} but no x_train; name the training part x_train and y_train")
+    parts = parts or [""]
+    wanted = "wanted are x, y or x_train, y_train and _valid and _test of both"
+    for which, axis in ((which, axis) for which in parts for axis in "xy"):
+        if (which, axis) not in found:
+            name = "_".join(filter(None, (axis, which)))
+            raise DataError(f"{path} has no array {name}; {wanted}, it has {', '.join(arrays) or 'none'}")
+    if others := others + [name for (which, _), name in found.items() if which not in parts]:
+        raise DataError(f"{path} has {', '.join(others)}; {wanted}: nothing else is used, no weights or groups either")
+    return {which or "train": (found[which, "x"], found[which, "y"]) for which in parts}
 
 
 def _arrays(path):

@@ -1,6 +1,7 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +13,17 @@ from nft_keras.data import DataError, split
 
 Fraction = Annotated[float, "> 0 and < 1"]
 PARTS = ("train", "valid", "test")
-_CALLED = {
+# What people call them.
+PART_NAMES = {
     "train": ("train", "training"),
     "valid": ("valid", "val", "validation", "dev"),
     "test": ("test", "testing"),
 }
+
+
+def part_of(name):
+    """The part, one of `PARTS`, that a file, folder or array of this name holds, whatever its case; None if none."""
+    return next((part for part, names in PART_NAMES.items() if name.strip().casefold() in names), None)
 
 
 def located(data_dir, path):
@@ -59,11 +66,11 @@ def classes(where, labels):
     return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
 
 
-def complete(where, parts, names, valid_fraction, test_fraction, seed, notes=None, cut=None):
+def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None):
     """Cuts the parts that are not there off the training part, and checks all of them.
 
     They are cut class by class in proportion; where a class has too few examples for that, at random, but for one of
-    each class that stays in the training part, which is noted.
+    each class that stays in the training part, which is said.
 
     Args:
         where: the file or folder, for messages.
@@ -71,7 +78,6 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, notes=Non
         names: tuple of str, of the classes.
         valid_fraction, test_fraction: of the examples in the training part as given.
         seed: int.
-        notes: list of str that what a user should know is added to.
         cut: function of (`Part`, size, seed) that returns two `Part`s, the first of about `size` examples; None: as
             above.
 
@@ -91,12 +97,12 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, notes=Non
         size = round(fraction * n) if 0 < fraction < 1 else 0
         if not 0 < size < len(train):
             raise DataError(f"{where}: {fraction:g} of {n} examples for the {which} part leaves a part empty")
-        train, parts[which] = (
-            cut(train, len(train) - size, seed) if cut else _by_class(train, len(train) - size, seed, few)
-        )
-    if few and notes is not None:
+        left = len(train) - size
+        train, parts[which] = cut(train, left, seed) if cut else _by_class(train, left, seed, few)
+    if few:
         fewest = names[int(np.argmin(np.where(counts, counts, n + 1)))]
-        notes.append(f"{where}: the parts are not cut class by class, too few examples (of class {fewest}: {min(few)})")
+        why = f"too few examples (of class {fewest}: {min(few)})"
+        print(f"{where}: the parts are not cut class by class, {why}", file=sys.stderr)
     parts["train"] = train
     for which in PARTS:
         if not len(parts[which]):
@@ -128,11 +134,6 @@ def in_groups(where, groups):
         return part[first], part[second]
 
     return cut
-
-
-def part_called(word):
-    """The part that people call by that word, whatever its case: one of `PARTS`, or None."""
-    return next((which for which, words in _CALLED.items() if word.strip().lower() in words), None)
 
 
 def _by_class(part, size, seed, few):

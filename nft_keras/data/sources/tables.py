@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from nft_keras.data import DataError, Dataset, Part
 from nft_keras.data.features.columns import KINDS, Category, Columns, Text
 from nft_keras.data.features.kinds import kind_of, numbers_rows
 from nft_keras.data.io.table import Form, column, read_table
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, located, part_called
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, located, part_of
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
 # So many different numbers are no names of classes.
@@ -72,12 +73,12 @@ def csv_file(
         DataError: if a file cannot be read or used, naming the line and the column.
     """
     files = _files(data_dir, path, train, valid, test)
-    where, form, notes = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding), []
+    where, form = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding)
     own = [name for name in (label, split, group) if name]
     kinds = _given(columns, text, drop, label, split, group)
     tables = {"train": _read(where, form, kinds, own)}
     labels = [_labels(tables["train"], label)]
-    kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds], notes)}
+    kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds])}
     kinds = {name: kinds[name] for name in tables["train"].frame.columns if kinds.get(name, "drop") != "drop"}
     if not kinds:
         raise DataError(f"{where} has no column but the label to learn from")
@@ -89,10 +90,10 @@ def csv_file(
     names, ys = classes(where, labels)
     groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
     cut = in_groups(where, groups) if group else None
-    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, notes, cut)
+    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, cut)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
-    features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words, notes)
+    features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)
     parts = (
@@ -100,7 +101,7 @@ def csv_file(
         for which in PARTS
     )
     provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
-    return Dataset(*parts, len(names), provenance, names, features, tuple(notes))
+    return Dataset(*parts, len(names), provenance, names, features)
 
 
 def _files(data_dir, path, train, valid, test):
@@ -139,14 +140,15 @@ def _read(path, form, kinds, own):
     return table
 
 
-def _kinds(table, known, notes):
-    """{column: kind} of the columns of which the user says nothing; what is left out is noted."""
+def _kinds(table, known):
+    """{column: kind} of the columns of which the user says nothing; what is left out is said."""
     if table.unnamed:
-        notes.append(f"{table.path}: left out, without a name: {table.unnamed} column{'s' * (table.unnamed > 1)}")
+        count = f"{table.unnamed} column{'s' * (table.unnamed > 1)}"
+        print(f"{table.path}: left out, without a name: {count}", file=sys.stderr)
     others = [name for name in table.frame.columns if name not in known]
     counting = [name for name in others if numbers_rows(table, name)]
     if counting and len(counting) < len(others):
-        notes.append(f"{table.path}: left out, the number of the row: column {listed(counting)}")
+        print(f"{table.path}: left out, the number of the row: column {listed(counting)}", file=sys.stderr)
     return {name: kind_of(table, name) for name in others if name not in counting or counting == others}
 
 
@@ -188,7 +190,7 @@ def _parts(tables, ys, split):
         raise DataError("data set csv: split goes with path, not with train, valid and test")
     (table,), (y,) = tables.values(), ys
     said = _words(table, split)
-    called = {word: part_called(word) for word in sorted(set(said.tolist()))}
+    called = {word: part_of(word) for word in sorted(set(said.tolist()))}
     for word, which in called.items():
         if which is None:
             row = said.tolist().index(word)
@@ -205,8 +207,8 @@ def _refuse_shared(where, name, groups):
             raise DataError(f"{where}: column {name!r}: {listed(shared)} is in the {first} and in the {second} part")
 
 
-def _fit(path, kinds, values, rows, form, max_categories, num_words, notes):
-    """`Columns` fitted on some rows; columns that are the same in all of them are left out, and noted."""
+def _fit(path, kinds, values, rows, form, max_categories, num_words):
+    """`Columns` fitted on some rows; columns that are the same in all of them are left out, and said."""
     of = {}
     for name, kind in kinds.items():
         try:
@@ -220,7 +222,7 @@ def _fit(path, kinds, values, rows, form, max_categories, num_words, notes):
             what = "no words in the texts of the training part" if kind == "text" else error
             raise DataError(f"{path}: column {name!r}: {what}") from error
     if constant := [name for name, encoder in of.items() if not encoder.parts]:
-        notes.append(f"{path}: left out, the same in all of the training part: column {listed(constant)}")
+        print(f"{path}: left out, the same in all of the training part: column {listed(constant)}", file=sys.stderr)
     of = {name: encoder for name, encoder in of.items() if encoder.parts}
     if not of:
         raise DataError(f"{path}: every column but the label is the same in all of the training part")

@@ -163,8 +163,8 @@ class Document:
 
         Args:
             function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
-                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]`, `T | None`,
-                `T | tuple[T, ...]`, and `Annotated[T, ">= 0 and < 1"]`.
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]`, `T | None`, `T | tuple[T, ...]`,
+                `dict[str, A | B]` (dataclasses by their `name`), and `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
 
@@ -216,9 +216,10 @@ class Document:
                 return None
             if all(map(dataclasses.is_dataclass, arguments)):
                 return self._read_named(arguments, value, key)
-            if isinstance(value, list) and (of_lists := [a for a in arguments if typing.get_origin(a) is tuple]):
-                return self.read(of_lists[0], value, key)
-            return self.read(next(a for a in arguments if a is not type(None)), value, key)
+            others = [a for a in arguments if a is not type(None)]
+            several = [a for a in others if typing.get_origin(a) in (tuple, dict)]
+            fits = several if isinstance(value, list | dict) else [a for a in others if a not in several]
+            return self.read((fits or others)[0], value, key)
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))
@@ -229,6 +230,8 @@ class Document:
                 raise self.error(key, f"should be a list, got {_kind(value)}")
             return tuple(self.read(arguments[0], v, (*key, str(i))) for i, v in enumerate(value))
         if origin is dict:
+            if typing.get_origin(arguments[1]) in (typing.Union, types.UnionType):
+                return self._read_by_name(typing.get_args(arguments[1]), value, key)
             value = self.read_mapping(value, key, of="names")
             return {str(name): self.read(arguments[1], v, (*key, str(name))) for name, v in value.items()}
         if dataclasses.is_dataclass(annotation):
@@ -242,6 +245,16 @@ class Document:
             raise self.error(key, f"should be a mapping with a name; names: {', '.join(choices)}")
         name = self.read(typing.Literal[tuple(choices)], value["name"], (*key, "name"))
         return self.read(choices[name], value, key)
+
+    def _read_by_name(self, choices, value, key):
+        """{name: the dataclass of that name} of a mapping of names to settings, or of a list of names."""
+        choices = {choice.name: choice for choice in choices}
+        if isinstance(value, list):
+            value = dict.fromkeys(self.read(tuple[str, ...], value, key))
+        self.check_keys(value, choices, key)
+        if not value:
+            raise self.error(key, f"should name at least one of {', '.join(choices)}")
+        return {name: self.read(choices[name], settings, (*key, name)) for name, settings in value.items()}
 
     def _read_scalar(self, annotation, value, key):
         wanted = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[annotation]

@@ -35,6 +35,60 @@ class OptimizerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class CropAndFlip:
+    """`nft_keras.data.features.augment.crop_and_flip`."""
+
+    name = "crop-and-flip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """`keras.layers.RandomFlip`: every other image on average is mirrored."""
+
+    name, layer = "flip", "RandomFlip"
+    mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotation:
+    """`keras.layers.RandomRotation`: by up to `factor` of a whole turn to either side."""
+
+    name, layer = "rotation", "RandomRotation"
+    factor: Annotated[float, "> 0 and <= 1"] = 0.05
+    fill_mode: Literal["reflect", "wrap", "constant", "nearest"] = "reflect"
+
+
+@dataclasses.dataclass(frozen=True)
+class Zoom:
+    """`keras.layers.RandomZoom`: out or in by up to `height_factor`, and the width by as much unless it is given."""
+
+    name, layer = "zoom", "RandomZoom"
+    height_factor: Annotated[float, "> 0 and < 1"] = 0.2
+    width_factor: Annotated[float | None, "> 0 and < 1"] = None
+    fill_mode: Literal["reflect", "wrap", "constant", "nearest"] = "reflect"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """`keras.layers.RandomContrast`: the distance of each pixel to the mean, more or less by up to `factor`."""
+
+    name, layer = "contrast", "RandomContrast"
+    factor: Annotated[float, "> 0 and < 1"] = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class RandAugment:
+    """`keras.layers.RandAugment`: `num_ops` of eleven operations, drawn for each minibatch, of strength `factor`."""
+
+    name, layer = "rand-augment", "RandAugment"
+    num_ops: Annotated[int, ">= 1"] = 2
+    factor: Annotated[float, "> 0 and <= 1"] = 0.5
+
+
+Augmentations = CropAndFlip | Flip | Rotation | Zoom | Contrast | RandAugment
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingSettings(OptimizerSettings):
     """How the classifier is trained, with every method alike.
 
@@ -46,7 +100,8 @@ class TrainingSettings(OptimizerSettings):
         constant_ratio: the fraction of the epochs that constant-then-cosine keeps it for; only with that schedule.
         label_smoothing: the share of each training label that all classes get in equal parts, in the loss of every
             method and in the history's losses.
-        augment: crop-and-flip shifts and mirrors every training image at random.
+        augment: what alters every training image at random: crop-and-flip shifts and mirrors it; several are a list
+            of names, or a mapping of names to settings, in their order.
         precision: Keras' dtype policy.
         jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
         steps_per_execution: as for `keras.Model.compile`.
@@ -57,10 +112,17 @@ class TrainingSettings(OptimizerSettings):
     schedule: Literal["constant", "cosine", "constant-then-cosine"] = "constant"
     constant_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
     label_smoothing: Annotated[float, ">= 0 and < 1"] = 0.0
-    augment: Literal["none", "crop-and-flip"] = "none"
+    augment: Literal["none", "crop-and-flip"] | dict[str, Augmentations] = "none"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None
     steps_per_execution: Annotated[int, ">= 1"] = 1
+
+    @property
+    def augmentations(self):
+        """What `augment` stands for: {name: its settings}, in order."""
+        if isinstance(self.augment, dict):
+            return self.augment
+        return {} if self.augment == "none" else {self.augment: CropAndFlip()}
 
 
 @dataclasses.dataclass(frozen=True)

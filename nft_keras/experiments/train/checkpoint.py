@@ -23,14 +23,16 @@ class Checkpoint(keras.callbacks.Callback):
         best: `nft_keras.experiments.train.callbacks.BestClassifier` of the same training.
         began: `time.monotonic()` when this process took the trial up.
         drop_after: int, the epoch after which there is no auxiliary network any more.
+        unfreeze: `nft_keras.experiments.train.unfreeze.Unfreeze` of the same training.
 
     Attributes:
         epoch: int, the last finished epoch; 0 before the first.
         spent: float, the seconds that earlier processes took to get to where this one began.
     """
 
-    def __init__(self, folder, best, began, drop_after):
+    def __init__(self, folder, best, began, drop_after, unfreeze):
         super().__init__()
+        self.unfreeze = unfreeze
         self.folder, self.best, self.began, self.drop_after = folder / "backup", best, began, drop_after
         self.epoch, self.spent = 0, 0.0
 
@@ -51,6 +53,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.best.epoch, self.best.valid_error = state["best_epoch"], state["valid_error"]
         if self.epoch >= self.drop_after:
             model.drop()
+        self.unfreeze.come_to(model, self.epoch)
         model.load_weights(self._weights(self.epoch))
         for variable, value in zip(_random_states(model), state["random"], strict=True):
             variable.assign(value)

@@ -192,8 +192,8 @@ def _load(trials, screen, session, alone):
     screen.note(f"loading {name}")
     try:
         dataset = data.load(**trials[0].dataset, data_dir=session.options.data_dir)
-        for trial in {_networks(trial): trial for trial in trials}.values():
-            check_fits(trial, dataset)
+        of_networks = {_networks(trial): trial for trial in trials}.values()
+        remarks = [line for trial in of_networks for line in check_fits(trial, dataset)]
     except DataError as error:
         if alone:
             raise
@@ -202,8 +202,8 @@ def _load(trials, screen, session, alone):
     session.keep_recipe()
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
-    for note in dataset.notes:
-        screen.say(f"{name}: {note}")
+    for line in dict.fromkeys(remarks):
+        screen.say(line)
     return dataset
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import keras
 
 from nft_keras._registry import RegistrationError, imported
+from nft_keras.backbone import BackboneError
 from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.augment import crop_and_flip
+from nft_keras.data.features.augment import augmentation
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
@@ -25,6 +26,8 @@ from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.experiments.train.size import remarks
+from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
@@ -135,10 +138,11 @@ def _train(trial, dataset, folder, strategy, progress, began):
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
     best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
-    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
+    unfreeze = unfreezing(trial)
+    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs, unfreeze=unfreeze)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
-    augment = crop_and_flip if trial.training.augment == "crop-and-flip" else None
+    augment = augmentation(trial.training.augmentations)
     size = trial.training.batch_size
 
     def minibatches(part, *arguments):
@@ -161,6 +165,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
         OfTheClassifier(lambda index, now: learning_rate(trial, index + 1)),
+        unfreeze,
         plan,
         checkpoint,
     ]
@@ -207,25 +212,32 @@ def check_fits(trial, dataset):
         trial: `nft_keras.experiments.recipe.trial.Trial`.
         dataset: the `nft_keras.data.Dataset` that it names.
 
+    Returns:
+        Lines on what is large of the networks, a list of str.
+
     Raises:
         DataError: if an example has not the shape that the trial's networks or its augmentation take.
     """
     try:
-        if trial.training.augment != "none" and len(dataset.input_shape) != 3:
-            raise ValueError(f"{trial.training.augment} takes images")
+        if trial.training.augmentations and len(dataset.input_shape) != 3:
+            raise ValueError(f"{' and '.join(trial.training.augmentations)} takes images")
         model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
         for auxiliary in model.networks()[1:]:
             if auxiliary.output_shape[1:] != dataset.input_shape:
                 raise ValueError(f"the auxiliary network gives {auxiliary.output_shape[1:]}")
+        return remarks(trial, model)
     except RegistrationError:
         raise
+    except BackboneError as error:
+        raise DataError(f"{trial.classifier}: {error}") from error
     except (ValueError, IndexError) as error:
         what = str(error).strip().partition("\n")[0]
         which = ": ".join(filter(None, [f"{trial.classifier} with {trial.method}", trial.variation]))
         raise DataError(f"{which}: examples of shape {dataset.input_shape} do not fit: {what}") from error
     except Exception as error:
         if out_of_memory(error) is None:
-            raise  # else the trial is the one to say so
+            raise
+        return []  # the trial is the one to say so
     finally:
         keras.backend.clear_session()
 

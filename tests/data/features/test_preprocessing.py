@@ -25,7 +25,7 @@ VALUES = {
     "what": RNG.choice(["x", "y, z", None], 20),
 }
 KINDS = {
-    "images": (Images(8, 5, 3), None),
+    "images": (Images(8, 5, 3, "pad"), None),
     "columns": (Columns({name: cls.fit(VALUES[name]) for name, cls in OF.items()}), VALUES),
     "columns of text": (Columns({"review": Text(9, "review").fit(TEXTS)}), {"review": TEXTS}),
     "vectors": (Vectors((2, 3)), RNG.normal(0, 1, (4, 6))),

@@ -16,7 +16,7 @@ def arrays(n=50, shape=(4,), dtype="float64"):
 
 def test_npz_x_and_y_are_cut_class_by_class(tmp_path):
     x, y = arrays()
-    np.savez_compressed(tmp_path / "a.npz", x=x, y=y.astype("uint8")[:, None], names=["unused"])
+    np.savez_compressed(tmp_path / "a.npz", x=x, y=y.astype("uint8")[:, None])
     dataset = load("npz", tmp_path, path="a.npz")
     assert [len(part) for part in parts(dataset)] == [30, 10, 10]
     assert dataset.train.x.dtype == np.float32
@@ -51,6 +51,25 @@ def test_npz_with_all_three_parts_is_left_as_it_is(tmp_path):
         np.testing.assert_array_equal(part.y, y)
 
 
+@pytest.mark.parametrize(
+    "train, valid, test",
+    [
+        ("train", "val", "test"),
+        ("training", "validation", "testing"),
+        ("Train", "DEV", "test"),
+        ("train", "Valid", "TEST"),
+    ],
+)
+def test_the_parts_of_an_npz_have_the_names_that_people_give_them(tmp_path, train, valid, test):
+    given = {train: arrays(20), valid: arrays(10), test: arrays(15)}
+    np.savez(
+        tmp_path / "a.npz",
+        **{f"{axis}_{of}": a for of, both in given.items() for axis, a in zip("xY", both, strict=True)},
+    )
+    for part, (x, _) in zip(parts(load("npz", tmp_path, path="a.npz")), given.values(), strict=True):
+        np.testing.assert_array_equal(part.x, x)
+
+
 X, Y = arrays()
 BAD_ARRAYS = {
     "no labels": ({"x": X}, "no array y; .* it has x$"),
@@ -66,6 +85,17 @@ BAD_ARRAYS = {
     "objects": ({"x": X, "y": Y.astype(object)}, "y.npy cannot be read: it holds pickled Python objects"),
     "shapes": ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, r"x_train is float32 \(4,\), of x_test"),
     "no training part": ({"x": X, "y": Y, "x_test": X, "y_test": Y}, "has x_test but no x_train"),
+    "weights": (
+        {"x": X, "y": Y, "sample_weight": Y},
+        "a.npz has sample_weight; wanted .* no weights or groups either$",
+    ),
+    "more": ({"x_train": X, "y_train": Y, "x_extra": X, "groups": Y}, "a.npz has x_extra, groups; wanted are x, y or"),
+    "both": ({"x_train": X, "y_train": Y, "x": X, "y": Y}, "a.npz has x, y; wanted are"),
+    "two": (
+        {"x_train": X, "y_train": Y, "x_val": X, "y_val": Y, "x_dev": X},
+        "has x_val and x_dev, two arrays for one",
+    ),
+    "half a part": ({"x_train": X, "y_train": Y, "y_test": Y}, "has no array x_test"),
     "empty": ({"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}, "the test part is empty"),
     "unseen": (
         {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 3},

@@ -82,21 +82,22 @@ def test_a_cell_of_a_csv_may_hold_a_long_text(tmp_path):
     assert load("csv", tmp_path, path="t.csv", text="a").train.x.shape[1] == 3
 
 
-def test_columns_that_are_constant_in_training_are_left_out_and_said(tmp_path):
+def test_columns_that_are_constant_in_training_are_left_out_and_said(tmp_path, capsys):
     write(tmp_path / "t.csv", "a,b,c,d,label\n" + "".join(f"{i % 3},0.1,x,,{i % 2}\n" for i in range(20)))
     dataset = load("csv", tmp_path, path="t.csv")
     assert dataset.train.x.shape[1] == 1 and list(dataset.preprocessing.of) == ["a"]
-    said = f"{tmp_path / 't.csv'}: left out, the same in all of the training part: column b, c, d"
-    assert dataset.notes == (said,)
+    said = f"{tmp_path / 't.csv'}: left out, the same in all of the training part: column b, c, d\n"
+    assert capsys.readouterr().err == said
 
 
-def test_columns_without_a_name_and_numbers_of_rows_are_left_out_and_said(tmp_path):
+def test_columns_without_a_name_and_numbers_of_rows_are_left_out_and_said(tmp_path, capsys):
     frame = pd.DataFrame({"a": [0.5, 1.5] * 20, "label": [0, 1] * 20})
     frame.to_csv(tmp_path / "pandas.csv")
     frame.reset_index(names="id").to_csv(tmp_path / "named.csv", index=False)
     for name, said in (("pandas.csv", "without a name: 1 column"), ("named.csv", "the number of the row: column id")):
         dataset = load("csv", tmp_path, path=name)
-        assert list(dataset.preprocessing.of) == ["a"] and dataset.notes == (f"{tmp_path / name}: left out, {said}",)
+        assert list(dataset.preprocessing.of) == ["a"]
+        assert capsys.readouterr().err == f"{tmp_path / name}: left out, {said}\n"
     assert list(load("csv", tmp_path, path="named.csv", columns={"id": "number"}).preprocessing.of) == ["id", "a"]
 
 
@@ -245,11 +246,11 @@ def test_no_group_is_in_two_parts(tmp_path):
         load("csv", tmp_path, path="s.csv", group="who", split="split")
 
 
-def test_parts_of_few_examples_are_cut_at_random_and_that_is_said(tmp_path):
+def test_parts_of_few_examples_are_cut_at_random_and_that_is_said(tmp_path, capsys):
     write(tmp_path / "t.csv", "a,label\n" + "".join(f"{i % 7},{'few' if i < 2 else i % 5}\n" for i in range(25)))
     dataset = load("csv", tmp_path, path="t.csv")
     assert [len(part) for part in parts(dataset)] == [15, 5, 5] and set(dataset.train.y) == set(range(6))
-    assert re.search("not cut class by class, too few examples .of class few: [12]", dataset.notes[0])
+    assert re.search("not cut class by class, too few examples .of class few: [12]", capsys.readouterr().err)
 
 
 @pytest.mark.slow

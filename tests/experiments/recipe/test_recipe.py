@@ -7,6 +7,7 @@ import yaml
 from nft_keras._registry import imported
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods.nft import MlpSettings, UnetSettings
+from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import PlanSettings
@@ -90,6 +91,58 @@ def test_a_trial_s_config_is_a_recipe_for_that_trial_alone(write, tmp_path):
         path.write_text(yaml.safe_dump(trial.config()))
         (again,) = load_recipe(path)
         assert again == trial
+
+
+def test_a_size_is_one_number_or_a_list(write, tmp_path):
+    folder = GOOD.replace(
+        "{name: digits-back-image, label_noise: 0.1}", "{name: image-folder, path: p, image_size: SIZE}"
+    )
+    for size, read in (("24", 24), ("[20, 30]", (20, 30))):
+        trial = load_recipe(write(folder.replace("SIZE", size)))[0]
+        assert trial.dataset["image_size"] == read
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(trial.config()))
+        assert load_recipe(tmp_path / "config.yaml") == [trial]
+    for size, message in (
+        ("[0, 30]", "must be >= 1 and <= 4096, got 0"),
+        ("large", "should be a whole number, got the text 'large'"),
+        ("[a, 2]", "image_size.0: should be a whole number"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(write(folder.replace("SIZE", size)))
+
+
+@pytest.mark.parametrize(
+    "written, read",
+    [
+        ("crop-and-flip", "crop-and-flip"),
+        ("[flip, rand-augment]", {"flip": settings.Flip(), "rand-augment": settings.RandAugment()}),
+        ("{rotation: {factor: 0.1}, flip: }", {"rotation": settings.Rotation(0.1), "flip": settings.Flip()}),
+        ("{crop-and-flip: }", {"crop-and-flip": settings.CropAndFlip()}),
+    ],
+)
+def test_augmentation_is_a_name_or_several_with_their_settings(write, tmp_path, written, read):
+    trials = load_recipe(write(GOOD), [f"training.augment={written}"])
+    assert trials[0].training.augment == read
+    names = [read] if isinstance(read, str) else list(read)
+    assert list(trials[0].training.augmentations) == names
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(trials[0].config(), sort_keys=False))
+    assert load_recipe(tmp_path / "config.yaml") == [trials[0]]
+
+
+@pytest.mark.parametrize(
+    "written, message",
+    [
+        ("fliip", "training.augment: unknown value 'fliip'; allowed: none, crop-and-flip"),
+        ("[fliip]", "training.augment.fliip: unknown key; allowed: crop-and-flip, flip, .*; did you mean flip"),
+        ("{rotation: {factor: 2}}", "training.augment.rotation.factor: must be > 0 and <= 1, got 2"),
+        ("[]", "training.augment: should name at least one of crop-and-flip, flip, rotation"),
+        ("[flip, mix-up]", "training.augment: mix-up mixes labels, and FT, EEF and .* not supported"),
+        ("cut-mix", "training.augment: cut-mix mixes labels"),
+    ],
+)
+def test_what_is_wrong_with_an_augmentation_is_said(write, written, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(GOOD), [f"training.augment={written}"])
 
 
 @pytest.mark.parametrize("assignment", ["training.epochs = 5", " training . epochs=5", "training.batch_size =5"])

@@ -3,6 +3,7 @@
 import copy
 
 from nft_keras.backend import backend_name
+from nft_keras.experiments.classifiers import BackboneSettings
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -25,8 +26,11 @@ def check(trials):
                 f"--vectorize: {trial.method} does not train in one compiled program with others, {able} do; leave it "
                 "out with --methods"
             )
-        if trial.training.augment != "none":
-            raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")
+        if trial.training.augmentations:
+            names = " and ".join(trial.training.augmentations)
+            raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
+        if isinstance(trial.classifier_settings, BackboneSettings) and trial.classifier_settings.trainable_from:
+            raise RecipeError("--vectorize: a backbone with trainable_from is not supported; leave one of them out")
         if trial.distribute != "none":
             raise RecipeError(f"--vectorize: trains on one device, not with distribute: {trial.distribute}; give none")
         if trial.training.jit_compile is False:

@@ -1,0 +1,44 @@
+"""What is to be known of the size of networks before they are trained."""
+
+import keras
+
+from nft_keras import costs
+from nft_keras.experiments.methods import METHODS, method_title
+
+_MANY_WEIGHTS, _MANY_OPERATIONS = 20_000_000, 1_000_000_000
+
+
+def remarks(trial, model):
+    """Lines on networks that are large for the images of a data set; none for most.
+
+    Args:
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
+        model: the model that trains it, with its networks.
+
+    Returns:
+        list of str.
+    """
+    classifier, *auxiliaries = model.networks()
+    shape = classifier.input_shape[1:]
+    if len(shape) != 3:
+        return []
+    pixels, lines = f"images of {shape[0]}x{shape[1]} pixels", []
+    dense = [layer for layer in classifier.layers if isinstance(layer, keras.layers.Dense)]
+    if max((layer.count_params() for layer in dense), default=0) > _MANY_WEIGHTS:
+        weights = classifier.count_params() / 1e6
+        lines.append(
+            f"{trial.classifier} has {weights:.1f} million weights on {pixels}; those of cnn-gap and backbone do not "
+            "grow with the image"
+        )
+    try:
+        f, s = costs.forward(classifier), sum(map(costs.forward, auxiliaries))
+    except ValueError:  # they cannot be counted
+        return lines
+    operations = METHODS[trial.kind].operations
+    if s > _MANY_OPERATIONS and operations is not None:
+        times = operations(trial, f, s) / (costs.classic_step(f) * trial.training.epochs)
+        lines.append(
+            f"{trial.classifier} with {method_title(trial.method)} takes {times:.1f} times the operations of classic "
+            f"training on {pixels}; an auxiliary network of fewer `filters` takes fewer"
+        )
+    return lines
