@@ -100,7 +100,7 @@ BAD_TABLES = {
     "one class": ("a,label\n" + ROWS.replace(",1", ",0"), {}, "at least two classes are needed, 20 examples are of 1"),
     "no rows": ("a,label\n", {}, "0 examples are of 0"),
     "empty": ("", {}, "is empty"),
-    "lone example": ("a,label\n" + ROWS + "1,2\n", {}, r"t.csv: too few examples of class 2 \\(1\\)"),
+    "lone example": ("a,label\n" + ROWS + "1,2\n", {}, r"t.csv: too few examples of class 2 \(1\)"),
     "no training part": ("a,label\n" + ROWS, {"valid_fraction": 0.5, "test_fraction": 0.5}, "leaves a part empty"),
     "no test part": ("a,label\n" + ROWS, {"test_fraction": 0.01}, "0.01 of 20 examples for the test part"),
     "no words": ("a,label\n" + "?!,0\n?!,1\n" * 10, {"text": "a"}, "t.csv: no words in the texts"),
