@@ -310,8 +310,8 @@ def test_the_page_of_own_data_leads_from_a_table_to_predictions(tmp_path, monkey
         out, _ = both(command)
     header, *rows = out.splitlines()
     assert header.startswith("input,class,probability,") and len(rows) == 5
-    for text in blocks("guides/own-data.md", "yaml")[1:]:
-        for line in text.splitlines() if text.count("\ndataset:") == text.count("\n") - 1 else ():
+    for line in "\n".join(blocks("guides/own-data.md", "yaml")).splitlines():
+        if line.startswith("dataset: "):
             Path("line.yaml").write_text(f"{line}\nclassifiers: [fc-a]\nmethods: [ct]\n")
             load_recipe("line.yaml")
 
