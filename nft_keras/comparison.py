@@ -32,8 +32,9 @@ def compare(
 
     With a seed all methods start from the weights that the first one starts from, and see the examples in the same
     order, which is a function of seed and epoch alone. With `validation_data` the epoch with the best `monitor` counts,
-    the first of equals, among those after the method's plan: its weights are restored, as by `EarlyStopping`, which
-    nothing stops here. Without them the last epoch counts. No method may be chosen by the test data.
+    of equals the one with the lower validation loss, among those after the method's plan: its weights are restored, as
+    by `EarlyStopping`, which nothing stops here. Without them the last epoch counts. No method may be chosen by the
+    test data.
 
     Args:
         methods: {name: function}; the differences are to the first one. A function without arguments builds everything
@@ -162,9 +163,22 @@ def _best_epoch(name, callbacks, epochs, monitor, mode):
     last = last if last > 1 else 0
     if last >= epochs:
         raise ValueError(f"the plan of {name}, of {last} epochs, leaves none of epochs={epochs} to choose from")
-    return keras.callbacks.EarlyStopping(
-        monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
-    )
+    return _BestEpoch(monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last)
+
+
+class _BestEpoch(keras.callbacks.EarlyStopping):
+    """Of epochs that are equally good takes the one with the lower validation loss."""
+
+    loss = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps the weights of the best epoch so far."""
+        loss, tie = (logs or {}).get("val_loss"), logs and self.best is not None and logs.get(self.monitor) == self.best
+        super().on_epoch_end(epoch, logs)
+        if tie and loss < self.loss:
+            self.best_epoch, self.best_weights = epoch, self.model.get_weights()
+        if self.best_epoch == epoch:
+            self.loss = loss
 
 
 def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):

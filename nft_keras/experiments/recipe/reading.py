@@ -18,6 +18,7 @@ from nft_keras.experiments.recipe.schema import Document, RecipeError
 from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
 from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.recipe.variants import ancestries, layers, merged
+from nft_keras.experiments.selection import METRICS
 from nft_keras.laws import find_law
 
 MOST_POINTS = 10_000
@@ -30,7 +31,9 @@ KEYS = {
     f"{', '.join(f'`{name}`' for name in METHODS.own)}, a method of your own, or any name with `is: METHOD`",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
-    "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
+    "selection": "the epochs among which the best is chosen on the validation part: `after-drop` (default) or `all`",
+    "selection_metric": "what the best epoch has the lowest of: `error` (default), `balanced_error` (the mean over "
+    "classes of the error in each) or `loss`; of equals the one with the lower loss",
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
@@ -198,6 +201,8 @@ def _trials(document, name, varied, seeds, only=None):
     if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
         raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
+    metric = values.get("selection_metric", "error")
+    metric = document.read(Literal[tuple(METRICS)], metric, ("selection_metric",))
     test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
     deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
     distribute = values.get("distribute", "none")
@@ -237,6 +242,7 @@ def _trials(document, name, varied, seeds, only=None):
                     deterministic=deterministic,
                     seed=seed,
                     distribute=distribute,
+                    selection_metric=metric,
                     varied=varied,
                     variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
                 )

@@ -24,6 +24,7 @@ class Trial:
         seed: int, of initial weights and shuffling.
         distribute: "none", "mirrored" (over the GPUs of this machine) or "multi-worker" (over those of TF_CONFIG).
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
+        selection_metric: what the best epoch has the lowest of, of `nft_keras.experiments.selection.METRICS`.
         variant_of: the method in `METHODS` that it is, where the recipe has it under another name, else None.
     """
 
@@ -41,6 +42,7 @@ class Trial:
     distribute: str = "none"
     varied: tuple | None = None
     variant_of: str | None = None
+    selection_metric: str = "error"
 
     @property
     def kind(self) -> str:
@@ -85,6 +87,7 @@ class Trial:
             "training": plain(self.training),
             "seeds": [self.seed],
             "selection": self.selection,
+            "selection_metric": self.selection_metric,
             "test_every": self.test_every,
             "deterministic": self.deterministic,
             "distribute": self.distribute,

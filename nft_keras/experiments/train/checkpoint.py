@@ -48,7 +48,9 @@ class Checkpoint(keras.callbacks.Callback):
         except FileNotFoundError:
             return
         self.epoch, self.spent = state["epoch"], state["seconds"]
-        self.best.epoch, self.best.valid_error = state["best_epoch"], state["valid_error"]
+        self.best.epoch = state["best_epoch"]
+        # Earlier versions kept no more than the error.
+        self.best.valid = state["valid"] if "valid" in state else {"valid_error": state["valid_error"]}
         if self.epoch >= self.drop_after:
             model.drop()
         model.load_weights(self._weights(self.epoch))
@@ -62,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "epoch": epoch + 1,
             "best_epoch": self.best.epoch,
-            "valid_error": self.best.valid_error,
+            "valid": self.best.valid,
             "random": [variable.numpy().tolist() for variable in _random_states(self.model)],
             "seconds": self.spent + time.monotonic() - self.began,
         }

@@ -24,7 +24,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.experiments.train.losses import BalancedError, crossentropy
 from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
@@ -59,10 +59,11 @@ def run_trial(trial, dataset, out, progress):
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
 
     Returns:
-        The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
-        best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
-        seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
-        setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
+        The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
+        (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1), last_test_error and
+        last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, environment (see
+        `environment.describe`); varied ("key=value") if the recipe varies a setting; is, the method, if the recipe has
+        it under another name; drop, see `Run.at_the_drop`.
 
     Raises:
         nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
@@ -89,7 +90,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     Args:
         trial, dataset: as for `run_trial`.
         folder: `pathlib.Path` of the trial.
-        best: (epoch, validation error) of that classifier.
+        best: (epoch, `BestClassifier.valid`) of that classifier.
         last_test_error: float, the test error after the last epoch, in percent.
         seconds: function that returns how long the trial took.
 
@@ -106,7 +107,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         **is_a(trial.variant_of),
         "seed": trial.seed,
         "test_error": _evaluate(folder / "classifier.keras", dataset.test),
-        "valid_error": best[1],
+        **best[1],
         "best_epoch": best[0],
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
@@ -126,15 +127,15 @@ def _train(trial, dataset, folder, strategy, progress, began):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
-        (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
-        took.
+        (best epoch, its numbers on the validation part), the test error after the last epoch, and the seconds that
+        earlier processes took.
     """
     _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
+    best = monitor.BestClassifier(folder / "backup", trial.first_eligible, trial.selection_metric)
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
@@ -155,7 +156,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         *monitor.pictures(trial, model, dataset, folder),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
-        monitor.History(folder / "history.csv", checkpoint.epoch),
+        monitor.History(folder / "history.csv", checkpoint.epoch, history_also(trial)),
         monitor.TensorBoard(folder / "tensorboard"),
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
@@ -177,7 +178,18 @@ def _train(trial, dataset, folder, strategy, progress, began):
     with atomic_write(folder / "classifier.keras") as temporary:
         shutil.copyfile(best.path, temporary)
     # Not the callbacks, which would keep both networks and their optimizers.
-    return (best.epoch, best.valid_error), last_test_error, checkpoint.spent
+    return (best.epoch, best.valid), last_test_error, checkpoint.spent
+
+
+def metrics(trial, dataset):
+    """What a trial's training logs beside losses."""
+    return [error, *([BalancedError(dataset.num_classes)] if trial.selection_metric == "balanced_error" else [])]
+
+
+def history_also(trial):
+    """The columns of a trial's history that others do not have, {column: name in the logs}."""
+    balanced = trial.selection_metric == "balanced_error"
+    return {"valid_balanced_error": "val_balanced_error"} if balanced else {}
 
 
 def _check_shares(trial, dataset, folder, strategy):
@@ -259,7 +271,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model.compile(
             optimizer=training.build(),
             loss=crossentropy(training.label_smoothing),
-            metrics=[error],
+            metrics=metrics(trial, dataset),
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,
             **compiled,

@@ -1,13 +1,15 @@
 import csv
+import warnings
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from sklearn.metrics import balanced_accuracy_score
 
 from nft_keras import data
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.train.losses import SmoothedCrossentropy, crossentropy
+from nft_keras.experiments.train.losses import BalancedError, SmoothedCrossentropy, crossentropy
 from nft_keras.experiments.train.trial import build_classifier, build_method, run_trial
 
 RECIPE = """\
@@ -88,6 +90,38 @@ def test_every_method_trains_on_smoothed_labels(recipe, tmp_path):
         dataset = data.load(**trial.dataset)
         result = run_trial(trial, dataset, tmp_path, lambda logs: None)
         assert best_valid_loss_apart(tmp_path / trial.folder, dataset, result) < 1e-5, trial.method
+
+
+def test_the_balanced_error_is_one_minus_scikit_learn_s_balanced_accuracy():
+    rng = np.random.default_rng(0)
+    y, logits = rng.choice(4, 90, p=[0.6, 0.2, 0.2, 0.0]), rng.normal(size=(90, 4)).astype("float32")
+    metric = BalancedError(4)
+    for rows in (slice(0, 50), slice(50, 90)):
+        metric.update_state(y[rows], logits[rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class is predicted that has no example
+        accuracy = balanced_accuracy_score(y, logits.argmax(1))
+    assert float(metric.result()) == pytest.approx(100 * (1 - accuracy), rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["balanced_error", "loss"])
+def test_the_best_epoch_is_the_one_of_the_lowest_selection_metric(recipe, tmp_path, metric):
+    for trial in load_recipe(recipe, [f"selection_metric={metric}", "training.epochs=8"], methods=["ct", "nft"]):
+        dataset = data.load(**trial.dataset)
+        result = run_trial(trial, dataset, tmp_path, lambda logs: None)
+        with open(tmp_path / trial.folder / "history.csv", newline="") as file:
+            rows = [{k: float(v) for k, v in row.items() if k.startswith("valid_")} for row in csv.DictReader(file)]
+        second = "valid_loss" if metric != "loss" else "valid_error"
+        first = 1 if trial.method == "ct" else 3
+        numbers = [(row[f"valid_{metric}"], row[second]) for row in rows[first - 1 :]]
+        assert result["best_epoch"] == first + numbers.index(min(numbers))
+        assert result[f"valid_{metric}"] == pytest.approx(min(numbers)[0], rel=1e-5)
+        classifier = keras.saving.load_model(tmp_path / trial.folder / "classifier.keras")
+        wrong = classifier.predict(dataset.valid.x, verbose=0).argmax(1) != dataset.valid.y
+        if metric == "balanced_error":
+            assert 100 * np.mean([wrong[dataset.valid.y == c].mean() for c in range(3)]) == pytest.approx(
+                result["valid_balanced_error"], abs=1e-3
+            )
 
 
 def best_valid_loss_apart(folder, dataset, result, smoothing=0.2):
