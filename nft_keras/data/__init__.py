@@ -34,6 +34,7 @@ class Spec:
         sizes: (train, valid, test) numbers of examples, None where the user's file decides.
         origin: "module:function"; the function takes the name and `data_dir` and says in one line where the set would
             come from now, without loading it.
+        files: names of the options that are paths of files or folders of the user's own.
     """
 
     loader: str
@@ -42,6 +43,7 @@ class Spec:
     num_classes: int | None = None
     sizes: tuple[int, int, int] | None = None
     origin: str | None = None
+    files: tuple[str, ...] = ()
 
     @functools.cached_property
     def function(self) -> "Callable[..., Dataset]":
@@ -159,9 +161,15 @@ _OWN = {
         (70000, 30000, 29971),
         "nft_keras.data.io.origins:wines",
     ),
-    "csv": Spec("nft_keras.data.sources.tables:csv_file", "a table of your own: numeric columns, or a column of text"),
-    "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own"),
-    "image-folder": Spec("nft_keras.data.sources.folders:image_folder", "images of your own, a folder for each class"),
+    "csv": Spec(
+        "nft_keras.data.sources.tables:csv_file",
+        "a table of your own: numeric columns, or a column of text",
+        files=("path",),
+    ),
+    "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own", files=("path",)),
+    "image-folder": Spec(
+        "nft_keras.data.sources.folders:image_folder", "images of your own, a folder for each class", files=("path",)
+    ),
 }
 SPECS = Registry("nft_keras.datasets", Spec, _OWN)
 
@@ -223,6 +231,18 @@ def default_data_dir() -> Path:
 def find(name: str) -> Spec | None:
     """The `Spec` of a data set, or None if there is none of that name; cifar10-n<percent> has that of cifar10."""
     return SPECS.get(noise_in_name(name)[0])
+
+
+def own_files(name: str, data_dir: str | os.PathLike | None = None, **options: Any) -> list[Path]:
+    """The files and folders of the user's own that a data set is read from; none of any other data set.
+
+    Args:
+        name: a key of `SPECS`.
+        data_dir, **options: as for `load`.
+    """
+    spec, data_dir = find(name), Path(data_dir or default_data_dir())
+    named = [options[option] for option in (spec.files if spec else ()) if options.get(option)]
+    return [data_dir / os.path.expanduser(path) for path in named]
 
 
 def load(

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +37,7 @@ KEYS = {
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
+    "fingerprint": "of the files of a data set of yours, as `run` writes it into `config.yaml`; others are refused",
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft_keras.cli.sweep` tries every combination",
@@ -87,11 +88,13 @@ def load_sweep(
     overrides: Iterable[str] = (),
     methods: Collection[str] | None = None,
     classifiers: Collection[str] | None = None,
+    complete: Callable[[Trial], Trial] = lambda trial: trial,
 ) -> "list[Space]":
     """What the `sweep` of a recipe tunes.
 
     Args:
         path, overrides, methods, classifiers: see `load_recipe`.
+        complete: function that says more of a trial than the recipe does, as `Fingerprints.of` of its files.
 
     Returns:
         list of `Space`, one for every cell whose method a key of `sweep` has to do with.
@@ -116,7 +119,7 @@ def load_sweep(
     for classifier, method in cells:
         own = {key: values for key, values in lists.items() if _touched(method, [key])}
         if own:
-            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own))
+            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own, complete))
     if not spaces:
         raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
     return spaces
@@ -130,8 +133,16 @@ class Space:
         lists: {key: list of values}, in the recipe's order.
     """
 
-    def __init__(self, document: Document, recipe: str, classifier: str, method: str, lists: dict[str, list]) -> None:
-        self._document = document
+    def __init__(
+        self,
+        document: Document,
+        recipe: str,
+        classifier: str,
+        method: str,
+        lists: dict[str, list],
+        complete: Callable[[Trial], Trial],
+    ) -> None:
+        self._document, self._complete = document, complete
         self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
 
     def points(self) -> list[dict[str, Any]]:
@@ -153,7 +164,8 @@ class Space:
         Raises:
             nft_keras.experiments.recipe.schema.RecipeError: if a value is not allowed.
         """
-        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+        trials = _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+        return list(map(self._complete, trials))
 
 
 def _open(path, overrides):
@@ -203,6 +215,7 @@ def _trials(document, name, varied, seeds, only=None):
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
     metric = values.get("selection_metric", "error")
     metric = document.read(Literal[tuple(METRICS)], metric, ("selection_metric",))
+    fingerprint = document.read(str | None, values.get("fingerprint"), ("fingerprint",))
     test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
     deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
     distribute = values.get("distribute", "none")
@@ -243,6 +256,7 @@ def _trials(document, name, varied, seeds, only=None):
                     seed=seed,
                     distribute=distribute,
                     selection_metric=metric,
+                    fingerprint=fingerprint,
                     varied=varied,
                     variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
                 )

@@ -1,6 +1,7 @@
 """One trial: builds what it names, trains it, keeps the best epoch's classifier and says how good it is."""
 
 import contextlib
+import dataclasses
 import math
 import shutil
 import time
@@ -61,9 +62,9 @@ def run_trial(trial, dataset, out, progress):
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
         (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1), last_test_error and
-        last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, environment (see
-        `environment.describe`); varied ("key=value") if the recipe varies a setting; is, the method, if the recipe has
-        it under another name; drop, see `Run.at_the_drop`.
+        last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint (of the user's own
+        files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a setting; is, the
+        method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
 
     Raises:
         nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
@@ -115,6 +116,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         **({"drop": drop} if (drop := run.at_the_drop()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
+        **trial.of_files(),
         "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
     }
@@ -205,7 +207,9 @@ def _check_shares(trial, dataset, folder, strategy):
         )
     state = folder / "backup" / "state.json"
     text = state.read_text(encoding="utf-8") if state.exists() else ""
-    if not distribute.same_everywhere(strategy, repr(trial.config()), text):
+    # Copies of a large file on several machines may have several times of their last change.
+    settings = repr(dataclasses.replace(trial, fingerprint=None).config())
+    if not distribute.same_everywhere(strategy, settings, text):
         raise monitor.TrainingError(
             "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
             "options, and an output folder that all of them see"
