@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nft_keras.cli.options import Parser, run_command
-from nft_keras.data import DataError, Part
+from nft_keras.data import DataError
 from nft_keras.data.features import preprocessing
-from nft_keras.experiments.classifier_file import ExportError, load_classifier
+from nft_keras.data.features.inputs import read_inputs
+from nft_keras.experiments.classifier_file import ExportError, probabilities
 from nft_keras.experiments.files import atomic_write
-
-_BATCH = 250
 
 
 def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -38,19 +37,10 @@ def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str
 
             predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
     """
-    path = Path(path)
     how, class_names = preprocessing.load(folder)
-    if not os.path.exists(path):
-        raise DataError(f"no {path}")
-    names, inputs = how.read(path)
-    x = how.transform(inputs)
-    classifier = load_classifier(folder)
-    shapes = classifier.input_shape[1:], classifier.output_shape[1:]
-    if shapes != (how.input_shape, (len(class_names),)):
-        made = f"{how.input_shape} and {len(class_names)} classes"
-        raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
+    inputs = read_inputs(how, Path(path))
     rows = []
-    for name, of_classes in zip(names, _probabilities(classifier, x), strict=True):
+    for name, of_classes in zip(inputs.names, probabilities(folder, how, class_names, inputs.x), strict=True):
         best = int(of_classes.argmax())
         of_classes = dict(zip(class_names, (float(f"{p:.7g}") for p in of_classes), strict=True))
         chosen = class_names[best]
@@ -87,17 +77,6 @@ def _predict(options):
             write(rows, file)
     except OSError as error:
         raise DataError(f"{options.out} cannot be written: {error.strerror or error}") from error
-
-
-def _probabilities(classifier, x):
-    """float64 array (n, classes)."""
-    import numpy as np
-    from scipy.special import softmax
-
-    from nft_keras.data.batches import batches
-
-    part = Part(x, np.zeros(x.shape[0], "int32"))
-    return softmax(classifier.predict(batches(part, _BATCH), verbose=0).astype("float64"), axis=-1)
 
 
 def _write_csv(rows, file):

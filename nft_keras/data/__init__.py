@@ -182,16 +182,18 @@ class Part:
         x: array (n, *input_shape), float32 or uint8 images (which `batches` divides by 255), or a
             `scipy.sparse.csr_matrix` (n, d) of float32.
         y: int32 array (n,), class indices from 0.
+        names: array (n,), what the examples are called, as their lines or files; None: they are numbered.
     """
 
     x: "np.ndarray | scipy.sparse.csr_matrix"
     y: "np.ndarray"
+    names: "np.ndarray | None" = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, rows: "slice | np.ndarray") -> "Part":
-        return Part(self.x[rows], self.y[rows])
+        return Part(self.x[rows], self.y[rows], None if self.names is None else self.names[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -334,7 +336,7 @@ def permute_labels(part: Part, fraction: float, seed: int) -> Part:
     chosen = rng.choice(len(part), round(fraction * len(part)), replace=False)
     y = part.y.copy()
     y[chosen] = y[rng.permutation(chosen)]
-    return Part(part.x, y)
+    return dataclasses.replace(part, y=y)
 
 
 def split(part: Part, size: int, seed: int) -> tuple[Part, Part]:

@@ -62,6 +62,31 @@ def npz_file(
     return Dataset(*parts, len(names), provenance, names, of_arrays(xs[0]))
 
 
+def new_examples(path):
+    """x, and y where there is one, of a file without a split: the arrays x and y, else x_test and y_test.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Returns:
+        x as `npz_file` gives it; labels (n,), integers or text, or None.
+
+    Raises:
+        DataError: as `npz_file`.
+    """
+    arrays = _arrays(path)
+    suffix = next((suffix for suffix in ("", "_test") if f"x{suffix}" in arrays), None)
+    if suffix is None:
+        raise DataError(f"{path} has no array x, nor x_test; it has {', '.join(arrays) or 'none'}")
+    x = _features(path, f"x{suffix}", _array(path, arrays[f"x{suffix}"]))
+    if f"y{suffix}" not in arrays:
+        return x, None
+    y = _labels(path, f"y{suffix}", _array(path, arrays[f"y{suffix}"]))
+    if len(x) != len(y):
+        raise DataError(f"{path}: x{suffix} has {len(x)} examples, y{suffix} has {len(y)}")
+    return x, y
+
+
 def _arrays(path):
     """{name: `zipfile.ZipInfo`} of the arrays in an .npz file."""
     try:

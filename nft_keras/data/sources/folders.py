@@ -45,9 +45,11 @@ def image_folder(
     labels = {which: np.array([name for _, name in pairs], dtype=str) for which, pairs in files.items()}
     names, ys = classes(path, list(labels.values()))
     preprocessing = Images(image_size, image_size, channels)
-    images = preprocessing.transform([file for pairs in files.values() for file, _ in pairs], path)
-    xs = np.split(images, np.cumsum([len(y) for y in ys])[:-1])
-    parts = {which: Part(x, y) for which, x, y in zip(roots, xs, ys, strict=True)}
+    files = [file for pairs in files.values() for file, _ in pairs]
+    images, names_of = preprocessing.transform(files, path), np.array([str(file.relative_to(path)) for file in files])
+    ends = np.cumsum([len(y) for y in ys])[:-1]
+    cut = (roots, np.split(images, ends), ys, np.split(names_of, ends))
+    parts = {which: Part(*of) for which, *of in zip(*cut, strict=True)}
     parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
     parts = [parts[which] for which in PARTS]
     return Dataset(*parts, len(names), f"{path}, {len(images):,} images", names, preprocessing)

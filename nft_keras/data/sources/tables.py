@@ -1,6 +1,7 @@
 """A table of the user's own as a data set."""
 
 import array
+import dataclasses
 import re
 from pathlib import Path
 from typing import Annotated
@@ -69,13 +70,13 @@ def csv_file(
     if all(re.fullmatch(r"-?\d{1,18}", name) for name in labels):
         labels = [int(name) for name in labels]
     names, (y,) = classes(path, [np.array(labels)])
-    parts = complete(path, {"train": Part(x, y)}, names, valid_fraction, test_fraction, split_seed)
+    parts = complete(path, {"train": Part(x, y, np.array(lines))}, names, valid_fraction, test_fraction, split_seed)
     if text is None:
         features = Columns.fit(path, parts["train"].x, [header[i] for i in columns])
         features.check(path, lines, x)
     else:
         features = _tf_idf(path, parts["train"].x, num_words, text)
-    parts = [Part(features.transform(parts[which].x), parts[which].y) for which in PARTS]
+    parts = [dataclasses.replace(parts[which], x=features.transform(parts[which].x)) for which in PARTS]
     return Dataset(*parts, len(names), f"{path}, {len(labels):,} rows", names, features)
 
 

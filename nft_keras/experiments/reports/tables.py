@@ -5,6 +5,8 @@ import shlex
 import statistics
 from pathlib import Path
 
+from nft_keras import data
+from nft_keras._registry import RegistrationError
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import reference
@@ -26,8 +28,9 @@ def write_report(name, results, out, references=()):
     folder = Path(out, name)
     write_json(folder / "results.json", results)
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
-    data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
-    text = "\n\n".join([f"# {name}", tables, *_sections(at_the_drop(results)), *data, *_circumstances(results)])
+    provenances = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
+    sections = [*_own_data(of_own_data(results)), *_sections(at_the_drop(results))]
+    text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return tables
@@ -106,14 +109,7 @@ def against_classic(results):
         a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the last epoch's
         classifiers there are difference and p too.
     """
-    name = baseline(results)
-    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
-    pairs = {}
-    for r in (r for r in results if r["method"] != name):
-        own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
-        ct = classic.get(own, classic.get(of_recipe))
-        if ct is not None:
-            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r, ct))
+    name, pairs = baseline(results), _pairs(results)
     with_variation = any(varied for varied, *_ in pairs)
     with_last = any(_have_last(of) for of in pairs.values())
     rows = []
@@ -129,6 +125,65 @@ def against_classic(results):
     head = ["varied"] * with_variation + ["classifier", "method", difference, "seeds better", "p"]
     head += [f"last epoch: - {method_title(name or 'ct')} (points)", "last epoch: p"] * with_last
     return markdown(head, rows) if rows else ""
+
+
+def _pairs(results):
+    """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT."""
+    name = baseline(results)
+    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
+    pairs = {}
+    for r in (r for r in results if r["method"] != name):
+        own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
+        ct = classic.get(own, classic.get(of_recipe))
+        if ct is not None:
+            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r, ct))
+    return pairs
+
+
+def of_own_data(results):
+    """A Markdown table of the user's own data: balanced accuracy and calibration error on the test part, beside CT's.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str; "" for other data, and for trials of versions that did not keep these numbers.
+    """
+    kept = [r for r in results if _is_own(r["dataset"]) and "test_balanced_accuracy" in r]
+    ct, pairs, groups = method_title(baseline(kept) or "ct"), _pairs(kept), {}
+    for result in kept:
+        groups.setdefault((result.get("varied", ""), result["classifier"], result["method"]), []).append(result)
+    with_variation = any(varied for varied, *_ in groups)
+    rows = []
+    for (varied, classifier, method), of in groups.items():
+        rows.append([varied] * with_variation + [classifier, method_title(method)])
+        beside = pairs.get((varied, classifier, method), [])
+        for name in ("test_balanced_accuracy", "test_calibration_error"):
+            rows[-1].append(mean_std([result[name] for result in of]))
+            rows[-1].append(mean_std(_differences(_errors(beside, name)), "+") if beside else "-")
+    head = ["varied"] * with_variation + ["classifier", "method", "balanced accuracy (%)", f"- {ct} (points)"]
+    return markdown([*head, "calibration error (points)", f"- {ct} (points)"], rows) if rows else ""
+
+
+def _is_own(dataset):
+    """Whether a data set is of files of the user's."""
+    try:
+        spec = data.find(dataset)
+    except RegistrationError:
+        return False
+    return bool(spec and spec.files)
+
+
+def _own_data(table):
+    """The lines of a report about the test part of data of the user's own."""
+    if not table:
+        return []
+    meaning = (
+        "Of the best epoch's classifier on the test part. Balanced accuracy: the mean over the classes of the share of "
+        "right ones in each. Calibration error: how far apart the probability of the predicted class and the share of "
+        "right ones are. Class by class, with the confusion matrix and the worst examples: `test/` in a trial's folder."
+    )
+    return ["## Class by class", table, meaning]
 
 
 def baseline(results):

@@ -15,7 +15,9 @@ from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import crop_and_flip
+from nft_keras.experiments.classifier_file import probabilities_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.evaluation import Evaluation
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.settings import ratio_of
@@ -61,10 +63,11 @@ def run_trial(trial, dataset, out, progress):
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
-        (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1), last_test_error and
-        last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint (of the user's own
-        files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a setting; is, the
-        method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
+        (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1),
+        test_balanced_accuracy in percent and test_calibration_error in points (see `Evaluation.summary`),
+        last_test_error and last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint
+        (of the user's own files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
+        setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
 
     Raises:
         nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
@@ -88,6 +91,8 @@ def _run(trial, dataset, folder, progress, began):
 def finish(trial, dataset, folder, best, last_test_error, seconds):
     """Evaluates the classifier.keras of a trial that was trained, and writes what is still missing in its folder.
 
+    In `test/` there is what a user looks at, see `nft_keras.experiments.evaluation`.
+
     Args:
         trial, dataset: as for `run_trial`.
         folder: `pathlib.Path` of the trial.
@@ -100,16 +105,19 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     """
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
-    run = Run(folder, {}, {})
+    run, test = Run(folder, {}, {}), _evaluate(folder / "classifier.keras", dataset)
+    test.write(folder / "test")
     result = {
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
         **is_a(trial.variant_of),
         "seed": trial.seed,
-        "test_error": _evaluate(folder / "classifier.keras", dataset.test),
+        "test_error": test.summary["error"],
         **best[1],
         "best_epoch": best[0],
+        "test_balanced_accuracy": test.summary["balanced_accuracy"],
+        "test_calibration_error": test.summary["calibration_error"],
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
@@ -296,9 +304,9 @@ def dtype_policy(policy):
         keras.config.set_dtype_policy(before)
 
 
-def _evaluate(path, part):
-    """Error in percent of a saved classifier on a part of the data: of the very file that is deployed."""
+def _evaluate(path, dataset):
+    """The `Evaluation` of a saved classifier on the test part: of the very file that is deployed."""
     keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
-    model = keras.saving.load_model(path)
-    model.compile(metrics=[error], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return round(model.evaluate(batches(part, EVALUATION_BATCH), verbose=0, return_dict=True)["error"], 4)
+    part, probabilities = dataset.test, probabilities_of(keras.saving.load_model(path), dataset.test.x)
+    names = range(len(part)) if part.names is None else part.names.tolist()
+    return Evaluation(dataset.class_names, part.y, probabilities, names)

@@ -96,8 +96,9 @@ def test_tensorboard_has_a_run_for_each_trial_with_what_its_method_has_to_show(i
 def test_results_are_a_list_with_the_promised_keys(images):
     results = json.loads((images / "results.json").read_text())
     keys = (
-        "dataset classifier method seed test_error valid_error valid_loss best_epoch last_test_error "
-        "last_valid_error epochs drop seconds provenance environment"
+        "dataset classifier method seed test_error valid_error valid_loss best_epoch "
+        "test_balanced_accuracy test_calibration_error last_test_error last_valid_error epochs drop seconds "
+        "provenance environment"
     ).split()
     assert [list(r) for r in results] == [[key for key in keys if key != "drop"], keys]
     assert set(results[1]["drop"]) == {"relative_perturbation", "harder_epochs", "simplified_epochs"}
