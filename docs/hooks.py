@@ -351,6 +351,8 @@ def _allowed(annotation):
         return ", ".join(f"`{a}`" for a in arguments)
     if origin is tuple:
         return f"list of {_allowed(arguments[0])}"
+    if origin is dict:
+        return f"mapping of names to {_allowed(arguments[1])}"
     if dataclasses.is_dataclass(annotation):
         return "mapping" + (f" ({annotation.name})" if hasattr(annotation, "name") else "")
     return {int: "whole number", float: "number", str: "text", bool: "true, false"}[annotation]

@@ -234,6 +234,8 @@ def _trials(document, name, varied, seeds, only=None):
                 raise document.error(
                     ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
                 )
+            if distribute != "none" and training.class_weight is not None:
+                raise document.error(("distribute",), "not with training.class_weight; allowed: none")
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(

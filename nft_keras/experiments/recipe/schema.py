@@ -163,7 +163,8 @@ class Document:
 
         Args:
             function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
-                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `T | None`, and `Annotated[T, ">= 0 and < 1"]`.
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]`, `T | None`, a `Literal` or
+                `dict`, and `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
 
@@ -206,7 +207,7 @@ class Document:
             inner, *clauses = arguments
             result = self.read(inner, value, key)
             for clause in clauses:
-                for number in result if isinstance(result, tuple) else (result,):
+                for number in _numbers(result):
                     if number is not None and not _satisfies(number, clause):
                         raise self.error(key, f"must be {clause}, got {number!r}")
             return result
@@ -215,12 +216,18 @@ class Document:
                 return None
             if all(map(dataclasses.is_dataclass, arguments)):
                 return self._read_named(arguments, value, key)
-            return self.read(next(a for a in arguments if a is not type(None)), value, key)
+            of_mapping = [a for a in arguments if _is_mapping(a)] if isinstance(value, dict) else []
+            return self.read(next(a for a in (*of_mapping, *arguments) if a is not type(None)), value, key)
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))
                 raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{suggest(value, arguments)}")
             return value
+        if origin is dict:
+            mapping = self.read_mapping(value, key, "names to numbers")
+            return {
+                _name(self, name, key): self.read(arguments[1], v, (*key, str(name))) for name, v in mapping.items()
+            }
         if origin is tuple:
             if not isinstance(value, list | tuple):
                 raise self.error(key, f"should be a list, got {_kind(value)}")
@@ -250,6 +257,25 @@ class Document:
         if annotation is float and not math.isfinite(value):
             raise self.error(key, f"should be a finite number, got {value!r}")
         return value
+
+
+def _is_mapping(annotation):
+    """Whether an annotation is `dict[str, T]`, with bounds or without."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return typing.get_origin(annotation) is dict
+
+
+def _numbers(value):
+    """What the bounds of an annotation are for: a number, or those of a list or a mapping."""
+    return value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+
+
+def _name(document, name, key):
+    """A key of a mapping of names: a whole number is one too."""
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise document.error(key, f"should have names as keys, got {_kind(name)}{_hint(str, name)}")
+    return str(name)
 
 
 def _satisfies(number, clause):

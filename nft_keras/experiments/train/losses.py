@@ -1,7 +1,10 @@
-"""The loss that classifiers are trained with, and a metric that their best epoch may be chosen by."""
+"""The loss that classifiers are trained with, its weights, and a metric that their best epoch may be chosen by."""
 
 import keras
+import numpy as np
 from keras import ops
+
+from nft_keras._checks import suggest
 
 
 def crossentropy(label_smoothing):
@@ -16,6 +19,35 @@ def crossentropy(label_smoothing):
     if label_smoothing:
         return SmoothedCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def class_weights(setting, dataset):
+    """What the loss of each class's examples is multiplied by.
+
+    Args:
+        setting: `class_weight` of `TrainingSettings`.
+        dataset: the `nft_keras.data.Dataset`.
+
+    Returns:
+        {class index: float} as `fit` takes it, or None.
+
+    Raises:
+        ValueError: for the name of a class that there is not.
+    """
+    if setting is None:
+        return None
+    weights, names = dict.fromkeys(range(dataset.num_classes), 1.0), dataset.class_names
+    if setting == "balanced":
+        from sklearn.utils.class_weight import compute_class_weight
+
+        present = np.unique(dataset.train.y)
+        balanced = compute_class_weight("balanced", classes=present, y=dataset.train.y)
+        return weights | dict(zip(present.tolist(), balanced.tolist(), strict=True))
+    for name in setting:
+        if name not in names:
+            there_are = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") + suggest(name, names)
+            raise ValueError(f"training.class_weight: there is no class {name!r}; there are {there_are}")
+    return weights | {names.index(name): weight for name, weight in setting.items()}
 
 
 @keras.saving.register_keras_serializable("nft_keras")

@@ -233,7 +233,8 @@ def _refer(references, trial, dataset, screen, session):
 def _networks(trial):
     """What of a trial decides whether its networks take the data, as a text."""
     of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
-    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, trial.training.augment))
+    of_training = trial.training.augment, trial.training.class_weight
+    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, of_training))
 
 
 def _run_together(trials, screen, session, references):

@@ -27,7 +27,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import BalancedError, crossentropy
+from nft_keras.experiments.train.losses import BalancedError, class_weights, crossentropy
 from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
@@ -178,6 +178,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
     model.fit(
         train,
         validation_data=valid,
+        class_weight=class_weights(trial.training.class_weight, dataset),
         epochs=trial.training.epochs,
         initial_epoch=checkpoint.epoch,
         shuffle=False,
@@ -232,8 +233,13 @@ def check_fits(trial, dataset):
         dataset: the `nft_keras.data.Dataset` that it names.
 
     Raises:
-        DataError: if an example has not the shape that the trial's networks or its augmentation take.
+        DataError: if an example has not the shape that the trial's networks or its augmentation take, or class_weight
+            names a class that there is not.
     """
+    try:
+        class_weights(trial.training.class_weight, dataset)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     try:
         if trial.training.augment != "none" and len(dataset.input_shape) != 3:
             raise ValueError(f"{trial.training.augment} takes images")

@@ -71,6 +71,7 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
     [
         ("jax", [], "eef does not train in one compiled program with others, ct, ft, nft do; leave it out"),
         ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
+        ("jax", ["--methods", "ct", "--set", "training.class_weight=balanced"], "class_weight is not supported; leave"),
         ("jax", ["--methods", "ct", "--set", "distribute=mirrored"], "not with distribute: mirrored; give none"),
     ],
 )

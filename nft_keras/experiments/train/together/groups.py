@@ -27,6 +27,8 @@ def check(trials):
             )
         if trial.training.augment != "none":
             raise RecipeError(f"--vectorize: training.augment {trial.training.augment} is not supported; give none")
+        if trial.training.class_weight is not None:
+            raise RecipeError("--vectorize: training.class_weight is not supported; leave it out")
         if trial.distribute != "none":
             raise RecipeError(f"--vectorize: trains on one device, not with distribute: {trial.distribute}; give none")
         if trial.training.jit_compile is False:
