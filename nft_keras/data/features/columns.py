@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from nft_keras.data import DataError
-from nft_keras.data.io.table import column, number_in, read_table
+from nft_keras.data.io.table import column, number_in, read_table, skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +52,12 @@ class Columns:
             warnings.warn(f"{path}: constant in the training part and of no use: column {listed}", stacklevel=2)
         return cls(tuple(names), scaler.mean_, scaler.scale_)
 
-    def read(self, path):
+    def read(self, path, skipped=None):
         """These columns of a CSV file, in whatever order; others are left alone.
 
         Args:
             path: `pathlib.Path`.
+            skipped: list; rows that cannot be used are left out, and what is wrong with each is appended to it.
 
         Returns:
             lines: list of int, the line where each row ends.
@@ -65,27 +66,34 @@ class Columns:
         Raises:
             DataError: if the file cannot be used, naming the line and the column.
         """
-        rows = read_table(path)
+        rows = read_table(path, skipped)
         header = next(rows)
-        lines, numbers = numbers_of(path, header, rows, [column(path, header, name) for name in self.names])
-        self.check(path, lines, numbers)
-        return lines, numbers
+        places = [column(path, header, name) for name in self.names]
+        lines, numbers = numbers_of(path, header, rows, places, skipped)
+        fit = self.check(path, lines, numbers, skipped)
+        return np.array(lines, int)[fit].tolist(), numbers[fit]
 
-    def check(self, path, lines, numbers):
+    def check(self, path, lines, numbers, skipped=None):
         """Refuses numbers that are not finite once they are standardised.
 
         Args:
             path, lines: where the rows come from, for the error.
             numbers: float64 array (n, columns).
+            skipped: list that is appended to instead.
+
+        Returns:
+            bool array (n,), the rows that can be used.
 
         Raises:
             DataError: naming the line and the column.
         """
         with np.errstate(over="ignore"):
-            row, wrong = np.nonzero(~np.isfinite(self.transform(numbers)))
-        if len(row):
-            name, value = self.names[wrong[0]], numbers[row[0], wrong[0]]
-            raise DataError(f"{path}:{lines[row[0]]}: column {name!r} is too large to be standardised, got {value:g}")
+            fits = np.isfinite(self.transform(numbers))
+        for row in np.flatnonzero(~fits.all(axis=1)):
+            wrong = int(np.argmin(fits[row]))
+            name, value = self.names[wrong], numbers[row, wrong]
+            skip(skipped, f"{path}:{lines[row]}: column {name!r} is too large to be standardised, got {value:g}")
+        return fits.all(axis=1)
 
     def transform(self, numbers):
         """float32 (n, columns) of numbers (n, columns)."""
@@ -107,12 +115,15 @@ class Columns:
         return cls(tuple(columns), mean, scale)
 
 
-def numbers_of(path, header, rows, places):
-    """(lines, float64 array) of some columns of the rows of a table."""
+def numbers_of(path, header, rows, places, skipped=None):
+    """(lines, float64 array) of some columns of the rows of a table; `skipped` as for `Columns.read`."""
     lines, numbers = [], array.array("d")
     for line, row in rows:
-        lines.append(line)
-        numbers.extend(number_in(path, line, header[i], row[i]) for i in places)
-    if not lines:
+        try:
+            numbers.extend([number_in(path, line, header[i], row[i]) for i in places])
+            lines.append(line)
+        except DataError as error:
+            skip(skipped, str(error))
+    if not lines and not skipped:
         raise DataError(f"{path} has no rows, only a header")
-    return lines, np.frombuffer(numbers).reshape(len(lines), -1)
+    return lines, np.array(numbers).reshape(len(lines), len(places))

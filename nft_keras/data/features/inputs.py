@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
 from nft_keras.data.features.images import Images
+from nft_keras.data.features.texts import Texts
 from nft_keras.data.features.vectors import Vectors
 from nft_keras.data.io.table import column, read_table
 
@@ -30,26 +32,38 @@ class Inputs:
     beside: list[str] | None = None
 
 
-def read_inputs(how: Any, path: Path, beside: str | None = None) -> Inputs:
+def read_inputs(how: Any, path: Path, beside: str | None = None, skipped: list[str] | None = None) -> Inputs:
     """The examples of a file or a folder of images.
 
     Args:
         how: the preprocessing, an object of `nft_keras.data.features.preprocessing`.
         path: `pathlib.Path`; an .npz file where the training data were arrays or images.
         beside: name of another column of the table to keep.
+        skipped: list; rows and images that cannot be used are left out, and what is wrong with each is appended to it.
 
     Raises:
         DataError: if the file cannot be used, naming the line and the column.
     """
     if not os.path.exists(path):
         raise DataError(f"no {path}")
-    if path.suffix.lower() == ".npz" and not path.is_dir():
+    arrays = path.suffix.lower() == ".npz" and not path.is_dir()
+    if beside and (arrays or isinstance(how, Images)):
+        raise DataError(f"{path} has no column {beside!r}: it is no table")
+    if arrays:
         return Inputs(*_of_arrays(how, path)[:2])
-    if isinstance(how, Vectors):
-        names, inputs = how.read(path, beside)
-    else:
-        names, inputs = how.read(path)
-    return Inputs(names, how.transform(inputs), beside and _cells(how, path, names, beside))
+    if isinstance(how, Images):
+        return Inputs(*_of_images(how, *how.read(path), skipped))
+    names, inputs = how.read(path, skipped, beside) if isinstance(how, Vectors) else how.read(path, skipped)
+    cells = _cells(how, path, names, beside, skipped) if beside else None
+    return Inputs(names, how.transform(inputs), cells)
+
+
+def together(parts: list[Inputs]) -> Inputs:
+    """The examples of several files, one after the other."""
+    xs = [part.x for part in parts]
+    x = xs[0] if len(xs) == 1 else scipy.sparse.vstack(xs) if scipy.sparse.issparse(xs[0]) else np.concatenate(xs)
+    beside = None if parts[0].beside is None else [cell for part in parts for cell in part.beside]
+    return Inputs([name for part in parts for name in part.names], x, beside)
 
 
 def read_labelled(how: Any, path: Path, class_names: tuple[str, ...], label: str) -> tuple[Inputs, np.ndarray]:
@@ -108,11 +122,25 @@ def _of_arrays(how, path):
     return list(range(len(x))), x, labels
 
 
-def _cells(how, path, lines, name):
+def _of_images(how, names, files, skipped):
+    """Names and pixels of images; without a list to append to, one that cannot be read is an error."""
+    if skipped is None:
+        return names, how.transform(files)
+    good, images = [], []
+    for name, file in zip(names, files, strict=True):
+        try:
+            images.append(how.transform([file]))
+            good.append(name)
+        except DataError as error:
+            skipped.append(str(error))
+    return good, np.concatenate([np.empty((0, *how.input_shape), "uint8"), *images])
+
+
+def _cells(how, path, lines, name, skipped):
     """What stands in a column of a table in some lines."""
-    if getattr(how, "column", None) and path.suffix.lower() != ".csv":
+    if isinstance(how, Texts) and path.suffix.lower() != ".csv":
         raise DataError(f"{path} holds a text in each line and no column {name!r}; a .csv file has columns")
-    rows = read_table(path)
+    rows = read_table(path, None if skipped is None else [])
     place = column(path, next(rows), name)
     cells = {line: row[place] for line, row in rows}
     return [cells[line] for line in lines]

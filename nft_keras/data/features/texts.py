@@ -8,14 +8,15 @@ from nft_keras.data import DataError
 from nft_keras.data.io.table import LONGEST_LINE, column, read_table
 
 
-class _Texts:
+class Texts:
     """Texts: a column of a CSV file, or the lines of any other file."""
 
-    def read(self, path):
+    def read(self, path, skipped=None):
         """The texts of a file: of `column` if its name ends in .csv, else one per line; empty lines are left out.
 
         Args:
             path: `pathlib.Path`; the file is UTF-8.
+            skipped: list; rows of a table that cannot be used are left out, and what is wrong is appended to it.
 
         Returns:
             lines: list of int, the line where each text ends.
@@ -26,15 +27,15 @@ class _Texts:
         """
         if path.suffix.lower() != ".csv":
             return _lines(path)
-        rows = read_table(path)
+        rows = read_table(path, skipped)
         place = column(path, next(rows), self.column)
         pairs = [(line, row[place]) for line, row in rows]
-        if not pairs:
+        if not pairs and not skipped:
             raise DataError(f"{path} has no rows, only a header")
         return [line for line, _ in pairs], [text for _, text in pairs]
 
 
-class TfIdf(_Texts):
+class TfIdf(Texts):
     """TF-IDF features: tf = 1 + ln(count), idf = ln(N / df); a word is a maximal run of word characters, lower-cased.
 
     Args:
@@ -82,7 +83,7 @@ class TfIdf(_Texts):
 
 
 @dataclasses.dataclass(frozen=True)
-class Embeddings(_Texts):
+class Embeddings(Texts):
     """Sentence embeddings of a frozen encoder.
 
     Attributes:

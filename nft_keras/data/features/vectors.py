@@ -8,7 +8,7 @@ import numpy as np
 from nft_keras._checks import whole
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import numbers_of
-from nft_keras.data.io.table import column, read_table
+from nft_keras.data.io.table import column, read_table, skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Vectors:
         """Shape of one example."""
         return self.shape
 
-    def read(self, path, beside=None):
+    def read(self, path, skipped=None, beside=None):
         """All the columns of a CSV file; what its header calls them does not matter. Else as `Columns.read`.
 
         Args:
-            path: `pathlib.Path`.
+            path, skipped: as for `Columns.read`.
             beside: name of a column that is none of the example's; None: there is no such.
         """
-        rows = read_table(path)
+        rows = read_table(path, skipped)
         header = next(rows)
         if all(_is_number(name) for name in header):
             raise DataError(f"{path}: the first line should name the columns, got numbers: {', '.join(header[:5])}")
@@ -44,16 +44,16 @@ class Vectors:
         if len(places) != math.prod(self.shape):
             more = f" beside {beside!r}" if beside else ""
             raise DataError(f"{path} has {len(places)} columns{more}; an example is {math.prod(self.shape)} numbers")
-        lines, numbers = numbers_of(path, header, rows, places)
+        lines, numbers = numbers_of(path, header, rows, places, skipped)
         if self.dtype == "uint8":
             wanted, fits = "a whole number from 0 to 255", np.isin(numbers, range(256))
         else:
             wanted, fits = "a number that float32 holds", np.abs(numbers) <= np.finfo("float32").max
-        row, wrong = np.nonzero(~fits)
-        if len(row):
-            where, got = f"{path}:{lines[row[0]]}: column {header[places[wrong[0]]]!r}", numbers[row[0], wrong[0]]
-            raise DataError(f"{where} should be {wanted}, got {got:g}")
-        return lines, numbers
+        for row in np.flatnonzero(~fits.all(axis=1)):
+            wrong = int(np.argmin(fits[row]))
+            where, got = f"{path}:{lines[row]}: column {header[places[wrong]]!r}", numbers[row, wrong]
+            skip(skipped, f"{where} should be {wanted}, got {got:g}")
+        return np.array(lines, int)[fits.all(axis=1)].tolist(), numbers[fits.all(axis=1)]
 
     def transform(self, numbers):
         """(n, *shape) of dtype `dtype` of numbers (n, columns)."""

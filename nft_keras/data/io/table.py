@@ -14,11 +14,12 @@ LONGEST_LINE = 1 << 26
 
 
 # pandas fills up rows that are too short, renames columns of one name and does not know where in the file a row stands.
-def read_table(path):
+def read_table(path, skipped=None):
     """Reads a CSV file: UTF-8, commas, a header, quotes where a cell has a comma, a quote or a line break in it.
 
     Args:
         path: `pathlib.Path`.
+        skipped: list; a row that is longer or shorter than the header is left out, and what is wrong appended to it.
 
     Yields:
         First the header, a list of str; then (line, cells) for every row: the number of the line in the file where
@@ -32,7 +33,7 @@ def read_table(path):
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(_lines(path, file), strict=True)
             try:
-                yield from _rows(path, rows)
+                yield from _rows(path, rows, skipped)
             except csv.Error as error:
                 raise DataError(f"{path}:{rows.line_num}: {error}") from error
             except UnicodeDecodeError as error:
@@ -80,7 +81,18 @@ def number_in(path, line, name, cell):
     return value
 
 
-def _rows(path, rows):
+def skip(skipped, message):
+    """Appends what is wrong with an example to a list, or refuses it where there is no list.
+
+    Raises:
+        DataError: with the message.
+    """
+    if skipped is None:
+        raise DataError(message)
+    skipped.append(message)
+
+
+def _rows(path, rows, skipped):
     header = next((row for row in rows if row), None)
     if header is None:
         raise DataError(f"{path} is empty; its first line should name the columns")
@@ -90,6 +102,6 @@ def _rows(path, rows):
     yield header
     for row in rows:
         if row and len(row) != len(header):
-            raise DataError(f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns")
-        if row:
+            skip(skipped, f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns")
+        elif row:
             yield rows.line_num, row
