@@ -99,6 +99,14 @@ class Columns:
         """float32 (n, columns) of numbers (n, columns)."""
         return ((numbers - self.mean) / self.scale).astype("float32")
 
+    def layers(self, any_size=True):
+        """Keras layers that prepare numbers (batch, columns), in the order of `names`, and the shape of their input."""
+        from keras import layers
+
+        # Of a Normalization layer ONNX would want mean and variance as inputs.
+        centred = layers.Rescaling(1.0, (-self.mean).tolist())
+        return [centred, layers.Rescaling((1 / self.scale).tolist())], self.input_shape
+
     def to_config(self):
         """{"columns": {name: {"mean": ..., "scale": ...}}}."""
         of_columns = zip(self.mean.tolist(), self.scale.tolist(), strict=True)

@@ -34,6 +34,14 @@ class Texts:
             raise DataError(f"{path} has no rows, only a header")
         return [line for line, _ in pairs], [text for _, text in pairs]
 
+    def layers(self, any_size=True):
+        """There are none.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("no layers make the inputs of texts: the classifier is exported without its preprocessing")
+
 
 class TfIdf(Texts):
     """TF-IDF features: tf = 1 + ln(count), idf = ln(N / df); a word is a maximal run of word characters, lower-cased.

@@ -59,6 +59,12 @@ class Vectors:
         """(n, *shape) of dtype `dtype` of numbers (n, columns)."""
         return numbers.astype(self.dtype).reshape(len(numbers), *self.shape)
 
+    def layers(self, any_size=True):
+        """Keras layers that prepare numbers (batch, *shape), and the shape of their input."""
+        from keras import layers
+
+        return [layers.Rescaling(1 / 255)] if self.dtype == "uint8" else [], self.input_shape
+
     def to_config(self):
         """{"shape": [...], "dtype": ...}."""
         return {"shape": list(self.shape), "dtype": self.dtype}
