@@ -18,7 +18,12 @@ _LARGEST_PACKED, _PACKED = 1 << 28, 500
 
 
 def npz_file(
-    data_dir: Path, split_seed: int, path: str, valid_fraction: Fraction = 0.2, test_fraction: Fraction = 0.2
+    data_dir: Path,
+    split_seed: int,
+    path: str,
+    valid_fraction: Fraction = 0.2,
+    test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
 
@@ -28,6 +33,7 @@ def npz_file(
         path: the file. x is (n, ...), any real numbers; of dtype uint8 it is taken for pixels in 0..255, and for
             grey images if it is (n, height, width). y is (n,), integers or text. Nothing is unpickled.
         valid_fraction, test_fraction: of x, for the parts that the file does not have.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are float32, or uint8 if they are in the file.
@@ -57,7 +63,7 @@ def npz_file(
             raise DataError(f"{path}: an example of x_train is {kinds}; they should be alike")
     names, ys = classes(path, ys)
     parts = {which: Part(x, y) for which, x, y in zip(suffixes, xs, ys, strict=True)}
-    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
+    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold)
     parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
     return Dataset(*parts, len(names), provenance, names, of_arrays(xs[0]))
 

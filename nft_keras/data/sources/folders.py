@@ -18,6 +18,7 @@ def image_folder(
     channels: Literal[1, 3] = 3,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """A folder with one folder of images per class, or with folders train and, if there are, valid and test of such.
 
@@ -29,6 +30,7 @@ def image_folder(
         image_size: height and width, in pixels, that every image is resized to.
         channels: 3 for colours, 1 for grey.
         valid_fraction, test_fraction: of the images, for the parts that the folder does not have.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are uint8 (n, image_size, image_size, channels).
@@ -50,7 +52,7 @@ def image_folder(
     ends = np.cumsum([len(y) for y in ys])[:-1]
     cut = (roots, np.split(images, ends), ys, np.split(names_of, ends))
     parts = {which: Part(*of) for which, *of in zip(*cut, strict=True)}
-    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
+    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold)
     parts = [parts[which] for which in PARTS]
     return Dataset(*parts, len(names), f"{path}, {len(images):,} images", names, preprocessing)
 

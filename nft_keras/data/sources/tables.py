@@ -25,6 +25,7 @@ def csv_file(
     num_words: Annotated[int, ">= 1"] = 20000,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """A CSV file (UTF-8, commas, a header): its numeric columns, or one column of text as TF-IDF features.
 
@@ -40,6 +41,7 @@ def csv_file(
         drop: names of columns to leave out, such as one that numbers the rows.
         num_words: size of the vocabulary for `text`, the most frequent words of the training part.
         valid_fraction, test_fraction: of all rows; the rest is the training part.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are float32 (n, columns), or for text `scipy.sparse.csr_matrix` (n, num_words) float32.
@@ -70,7 +72,9 @@ def csv_file(
     if all(re.fullmatch(r"-?\d{1,18}", name) for name in labels):
         labels = [int(name) for name in labels]
     names, (y,) = classes(path, [np.array(labels)])
-    parts = complete(path, {"train": Part(x, y, np.array(lines))}, names, valid_fraction, test_fraction, split_seed)
+    parts = complete(
+        path, {"train": Part(x, y, np.array(lines))}, names, valid_fraction, test_fraction, split_seed, fold
+    )
     if text is None:
         features = Columns.fit(path, parts["train"].x, [header[i] for i in columns])
         features.check(path, lines, x)

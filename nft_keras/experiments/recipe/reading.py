@@ -39,6 +39,7 @@ KEYS = {
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
     "fingerprint": "of the files of a data set of yours, as `run` writes it into `config.yaml`; others are refused",
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
+    "folds": "a whole number N >= 2: trains N times, each time with another N-th of the data as test part",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft_keras.cli.sweep` tries every combination",
 }
@@ -67,7 +68,7 @@ def load_recipe(
     """
     document, name, by_hand = _open(path, overrides)
     _lists(document, "sweep")
-    lists = _lists(document, "vary")
+    lists = _folds(document) or _lists(document, "vary")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe varies it; with --set vary= it has one value")
@@ -106,8 +107,9 @@ def load_sweep(
     lists = _lists(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
-    if document.values.get("vary"):
-        raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
+    for key in ("vary", "folds"):
+        if document.values.get(key):
+            raise document.error((key,), f"a recipe that varies settings or folds cannot be swept; remove {key}")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe sweeps it; change its sweep")
@@ -282,6 +284,23 @@ def _lists(document, name):
         if len(set(values)) < len(values):
             raise document.error(where, f"has a value twice, got {values!r}")
     return lists
+
+
+def _folds(document):
+    """What `folds` stands for, as a list of `vary`; {} without."""
+    values = document.values
+    number = document.read(Annotated[int | None, ">= 2"], values.get("folds"), ("folds",))
+    if number is None:
+        return {}
+    if values.get("vary"):
+        raise document.error(("folds",), "a recipe varies either folds or what vary says, one at a time; remove one")
+    if isinstance(values.get("dataset"), str):
+        values["dataset"] = {"name": values["dataset"]}
+    name = (values.get("dataset") or {}).get("name")
+    if (spec := data.find(str(name))) and "fold" not in spec.options:
+        able = [each for each in data.SPECS.own if "fold" in data.SPECS[each].options]
+        raise document.error(("folds",), f"{name} has a split of its own; folds are for {', '.join(able)}")
+    return {"dataset.fold": [f"{i}-of-{number}" for i in range(1, number + 1)]}
 
 
 def _touched(method, keys):

@@ -78,6 +78,23 @@ def test_a_varied_setting_is_compared_with_its_own_classic_training_or_else_with
     ]
 
 
+def test_folds_are_taken_together_each_beside_classic_training_on_the_same_fold():
+    errors = {"ct": (10.0, 20.0, 30.0), "nft": (9.0, 18.0, 30.0)}
+    results = [
+        result(method, 0, error, varied=f"dataset.fold={i}-of-3", dataset="csv")
+        for method, each in errors.items()
+        for i, error in enumerate(each, 1)
+    ]
+    head = [cell.strip() for cell in table(results).splitlines()[0].strip("| ").split(" | ")]
+    assert head[:5] == ["classifier", "method", "test error (%)", "validation error (%)", "folds and seeds"]
+    assert [row[:5] for row in rows(table(results))] == [
+        ["fc-a", "CT", "20.00 ± 10.00", "1.00 ± 0.00", "3"], ["fc-a", "NFT", "19.00 ± 10.54", "1.00 ± 0.00", "3"],
+    ]  # fmt: skip
+    # Folds share training data: a paired t-test would find too much.
+    assert rows(against_classic(results)) == [["fc-a", "NFT", "-1.00 ± 1.00", "2 of 3", "-"]]
+    assert "folds and seeds better" in against_classic(results)
+
+
 def test_on_data_of_the_user_s_own_methods_are_compared_by_balanced_accuracy_and_calibration(tmp_path):
     def own(method, seed, accuracy, calibration, dataset="csv"):
         numbers = {"test_balanced_accuracy": accuracy, "test_calibration_error": calibration, "dataset": dataset}
