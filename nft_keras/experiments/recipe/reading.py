@@ -107,9 +107,9 @@ def load_sweep(
     lists = _lists(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
-    for key in ("vary", "folds"):
+    for key, what in (("vary", "settings"), ("folds", "folds")):
         if document.values.get(key):
-            raise document.error((key,), f"a recipe that varies settings or folds cannot be swept; remove {key}")
+            raise document.error((key,), f"a recipe that varies {what} cannot be swept; remove {key}")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe sweeps it; change its sweep")
