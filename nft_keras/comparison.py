@@ -32,8 +32,9 @@ def compare(
 
     With a seed all methods start from the weights that the first one starts from, and see the examples in the same
     order, which is a function of seed and epoch alone. With `validation_data` the epoch with the best `monitor` counts,
-    the first of equals, among those after the method's plan: its weights are restored, as by `EarlyStopping`, which
-    nothing stops here. Without them the last epoch counts. No method may be chosen by the test data.
+    of equals the one with the lower validation loss, among those after the method's plan: its weights are restored, as
+    by `EarlyStopping`, which nothing stops here. Without them the last epoch counts. No method may be chosen by the
+    test data.
 
     Args:
         methods: {name: function}; the differences are to the first one. A function without arguments builds everything
@@ -172,9 +173,22 @@ def _last_of_plan(name, callbacks, epochs, chosen):
 
 def _best_epoch(last, epochs, monitor, mode):
     """The callback that restores the best epoch after the plan."""
-    return keras.callbacks.EarlyStopping(
-        monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last
-    )
+    return _BestEpoch(monitor, mode=mode, patience=epochs, restore_best_weights=True, start_from_epoch=last)
+
+
+class _BestEpoch(keras.callbacks.EarlyStopping):
+    """Of epochs that are equally good takes the one with the lower validation loss."""
+
+    loss = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps the weights of the best epoch so far."""
+        loss, tie = (logs or {}).get("val_loss"), logs and self.best is not None and logs.get(self.monitor) == self.best
+        super().on_epoch_end(epoch, logs)
+        if tie and loss < self.loss:
+            self.best_epoch, self.best_weights = epoch, self.model.get_weights()
+        if self.best_epoch == epoch:
+            self.loss = loss
 
 
 def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):

@@ -98,6 +98,18 @@ def test_the_epoch_of_lowest_validation_loss_counts_and_without_validation_the_l
     assert any(t["epoch"] < 12 for t in table.trainings) == with_validation
 
 
+def test_of_epochs_that_are_equally_good_that_of_the_lower_validation_loss_counts():
+    table = compare({"CT": ct, "NFT": nft}, X, Y, validation_data=VALID, epochs=12, monitor="val_accuracy", **DATA)
+    ties = 0
+    for training in table.trainings:
+        accuracy, loss = (training["history"][name] for name in ("val_accuracy", "val_loss"))
+        epochs = range(0 if training["method"] == "CT" else 3, 12)
+        best = min(epochs, key=lambda i: (-accuracy[i], loss[i]))
+        ties += best != max(epochs, key=lambda i: accuracy[i])
+        assert training["epoch"] == best + 1
+    assert ties
+
+
 def after_other_random_numbers(make, *arguments):
     def made():
         layers.Dense(3).build((None, 5))

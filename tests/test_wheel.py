@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("nft_keras", "recipes", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-COMMANDS = ("recipes", "run", "sweep", "report", "figures", "attack", "predict", "export", "data")
+COMMANDS = ("recipes", "run", "sweep", "report", "figures", "attack", "predict", "evaluate", "export", "data")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 

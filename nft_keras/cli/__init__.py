@@ -20,6 +20,7 @@ VERBS = {
     "figures": "draw the figures of the paper from runs of yours",
     "attack": "attack trained classifiers by FGSM and PGD",
     "predict": "classify new data with a trained classifier",
+    "evaluate": "say how good a classifier is on labelled data, class by class",
     "export": "write a classifier as Keras, SavedModel, LiteRT or ONNX",
     "data": "list and draw the data sets",
     "version": "print the version",

@@ -85,11 +85,11 @@ def run_command(errors, function, *arguments):
     except Exception as error:
         if not isinstance(error, (errors, RegistrationError, OutputError)):
             raise
-        print(_visible(str(error)), file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
 
 
-def _visible(text):
+def visible(text):
     """The text on one line; what a file's names and contents might do to a terminal is written out."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
 

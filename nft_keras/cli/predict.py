@@ -2,33 +2,46 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from nft_keras.cli.options import Parser, run_command
-from nft_keras.data import DataError, Part
+from nft_keras.cli.options import Parser, run_command, visible
+from nft_keras.data import DataError
 from nft_keras.data.features import preprocessing
-from nft_keras.experiments.classifier_file import ExportError, load_classifier
+from nft_keras.data.features.images import Images
+from nft_keras.data.features.inputs import read_inputs, together
+from nft_keras.experiments.classifier_file import ExportError, probabilities
 from nft_keras.experiments.files import atomic_write
 
-_BATCH = 250
 
-
-def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str, Any]]:
-    """Classifies what is in a file, prepared as the training data of the classifier were.
+def predict(
+    folder: str | os.PathLike,
+    path: str | os.PathLike,
+    *more: str | os.PathLike,
+    id: str | None = None,
+    skipped: list[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Classifies what is in files, prepared as the training data of the classifier were.
 
     Args:
         folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
         path: for a classifier of images an image or a folder of images; for one of numbers a CSV file with the columns
-            of the training data; for one of texts a CSV file with their column, or any other file with a text per line.
+            of the training data; for one of texts a CSV file with their column, or any other file with a text per line;
+            for one of images or arrays also an .npz file with the array x.
+        *more: further ones.
+        id: name of another column of the tables, to carry along.
+        skipped: a list; rows and images that cannot be used are left out, and what is wrong with each is appended to
+            it. None: the first one is an error.
 
     Returns:
-        A list of dicts, one per example: `input`, an image's path below `path` or the line where the example ends;
-        `class`, the name of the most probable class; `probability`, its probability; `probabilities`, {name: float}
-        of every class.
+        A list of dicts, one per example: `input`, an image's path below `path`, the line where the example ends or its
+        number in the array, of several files with the file before it; `id`, what stands in that column, if it is asked
+        for; `class`, the name of the most probable class; `probability`, its probability; `probabilities`, {name:
+        float} of every class.
 
     Raises:
         DataError: if the input cannot be used, naming file and line, or preprocessing.json is missing or damaged.
@@ -38,33 +51,42 @@ def predict(folder: str | os.PathLike, path: str | os.PathLike) -> list[dict[str
 
             predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
     """
-    path = Path(path)
     how, class_names = preprocessing.load(folder)
-    if not os.path.exists(path):
-        raise DataError(f"no {path}")
-    names, inputs = how.read(path)
-    x = how.transform(inputs)
-    classifier = load_classifier(folder)
-    shapes = classifier.input_shape[1:], classifier.output_shape[1:]
-    if shapes != (how.input_shape, (len(class_names),)):
-        made = f"{how.input_shape} and {len(class_names)} classes"
-        raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
+    paths = [Path(each) for each in (path, *more)]
+    parts = [read_inputs(how, each, id, skipped) for each in paths]
+    if more:
+        parts = [
+            dataclasses.replace(part, names=[_named(how, each, name) for name in part.names])
+            for each, part in zip(paths, parts, strict=True)
+        ]
+    inputs = together(parts)
+    if not inputs.names:
+        raise DataError(f"nothing can be used of {', '.join(map(str, paths))}: {skipped[0]}")
     rows = []
-    for name, of_classes in zip(names, _probabilities(classifier, x), strict=True):
+    for i, of_classes in enumerate(probabilities(folder, how, class_names, inputs.x)):
         best = int(of_classes.argmax())
         of_classes = dict(zip(class_names, (float(f"{p:.7g}") for p in of_classes), strict=True))
         chosen = class_names[best]
-        rows.append({"input": name, "class": chosen, "probability": of_classes[chosen], "probabilities": of_classes})
+        row = {"input": inputs.names[i], **({"id": inputs.beside[i]} if id else {})}
+        rows.append({**row, "class": chosen, "probability": of_classes[chosen], "probabilities": of_classes})
     return rows
+
+
+def _named(how, path, name):
+    """What an example of one of several files is called."""
+    if isinstance(how, Images) and isinstance(name, str):
+        return f"{path}/{name}" if path.is_dir() else str(path)
+    return f"{path}:{name}"
 
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = Parser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
     p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    p.add_argument(
-        "input", type=Path, metavar="INPUT", help="an image or a folder of them, a CSV file, a text per line"
-    )
+    what = "images or folders of them, CSV files, files with a text per line, .npz files"
+    p.add_argument("input", type=Path, nargs="+", metavar="INPUT", help=what)
+    p.add_argument("--id", metavar="NAME", help="another column of the tables, to carry along")
+    p.add_argument("--skip-bad", action="store_true", help="leave out rows and images that cannot be used")
     p.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
     p.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
     return p
@@ -78,7 +100,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _predict(options):
     if options.out and os.path.lexists(options.out):
         raise DataError(f"{options.out} is there already; remove it, or choose another --out")
-    rows = predict(options.classifier, options.input)
+    skipped = [] if options.skip_bad else None
+    rows = predict(options.classifier, *options.input, id=options.id, skipped=skipped)
+    if skipped:
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        print(visible(f"skipped {len(skipped)} of {len(skipped) + len(rows)}: {skipped[0]}{more}"), file=sys.stderr)
     write = {"csv": _write_csv, "jsonl": _write_jsonl}[options.format]
     if not options.out:
         return write(rows, sys.stdout)
@@ -89,22 +115,12 @@ def _predict(options):
         raise DataError(f"{options.out} cannot be written: {error.strerror or error}") from error
 
 
-def _probabilities(classifier, x):
-    """float64 array (n, classes)."""
-    import numpy as np
-    from scipy.special import softmax
-
-    from nft_keras.data.batches import batches
-
-    part = Part(x, np.zeros(x.shape[0], "int32"))
-    return softmax(classifier.predict(batches(part, _BATCH), verbose=0).astype("float64"), axis=-1)
-
-
 def _write_csv(rows, file):
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["input", "class", "probability", *(f"probability({name})" for name in rows[0]["probabilities"])])
+    head = [name for name in rows[0] if name != "probabilities"]
+    writer.writerow([*head, *(f"probability({name})" for name in rows[0]["probabilities"])])
     for row in rows:
-        writer.writerow([row["input"], row["class"], row["probability"], *row["probabilities"].values()])
+        writer.writerow([*(row[name] for name in head), *row["probabilities"].values()])
 
 
 def _write_jsonl(rows, file):

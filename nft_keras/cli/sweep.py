@@ -14,6 +14,7 @@ from pathlib import Path
 from nft_keras.backend import BackendError, import_tensorflow_quietly
 from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
+from nft_keras.experiments.recipe.own_files import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train.ready import ready_backend
@@ -56,10 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _sweep(options, arguments):
     if (options.sampler == "grid") != (options.trials is None):
         raise RecipeError("--trials N goes with --sampler random or tpe, and they with it; a grid is tried whole")
-    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers)
+    fingerprints = Fingerprints(options.data_dir)
+    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers, fingerprints.of)
     others = [
         trial
-        for trial in load_recipe(options.recipe, options.set)
+        for trial in map(fingerprints.of, load_recipe(options.recipe, options.set))
         if (trial.classifier, trial.method) not in {(space.classifier, space.method) for space in spaces}
     ]
     points = {space: space.points() if options.sampler == "grid" else _alone(space) for space in spaces}
@@ -122,7 +124,8 @@ def _print(points, options):
 def _work(options, arguments):
     """What one of the worker processes does: it trains until all is over, or until its driver is no more."""
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers)
+    complete = Fingerprints(options.data_dir).of
+    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers, complete)
     ready_backend(_trials(spaces))
     from optuna.exceptions import OptunaError
 

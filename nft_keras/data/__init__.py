@@ -34,6 +34,7 @@ class Spec:
         sizes: (train, valid, test) numbers of examples, None where the user's file decides.
         origin: "module:function"; the function takes the name and `data_dir` and says in one line where the set would
             come from now, without loading it.
+        files: names of the options that are paths of files or folders of the user's own.
     """
 
     loader: str
@@ -42,6 +43,7 @@ class Spec:
     num_classes: int | None = None
     sizes: tuple[int, int, int] | None = None
     origin: str | None = None
+    files: tuple[str, ...] = ()
 
     @functools.cached_property
     def function(self) -> "Callable[..., Dataset]":
@@ -159,9 +161,17 @@ _OWN = {
         (70000, 30000, 29971),
         "nft_keras.data.io.origins:wines",
     ),
-    "csv": Spec("nft_keras.data.sources.tables:csv_file", "a table of your own: numbers, categories, dates, text"),
-    "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own"),
-    "image-folder": Spec("nft_keras.data.sources.folders:image_folder", "images of your own, a folder for each class"),
+    "csv": Spec(
+        "nft_keras.data.sources.tables:csv_file",
+        "a table of your own: numbers, categories, dates, text",
+        files=("path", "train", "valid", "test"),
+    ),
+    "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own", files=("path",)),
+    "image-folder": Spec(
+        "nft_keras.data.sources.folders:image_folder",
+        "images of your own, a folder for each class",
+        files=("path", "labels"),
+    ),
 }
 SPECS = Registry("nft_keras.datasets", Spec, _OWN)
 
@@ -174,16 +184,18 @@ class Part:
         x: array (n, *input_shape), float32 or uint8 images (which `batches` divides by 255), or a
             `scipy.sparse.csr_matrix` (n, d) of float32.
         y: int32 array (n,), class indices from 0.
+        names: array (n,), what the examples are called, as their lines or files; None: they are numbered.
     """
 
     x: "np.ndarray | scipy.sparse.csr_matrix"
     y: "np.ndarray"
+    names: "np.ndarray | None" = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, rows: "slice | np.ndarray") -> "Part":
-        return Part(self.x[rows], self.y[rows])
+        return Part(self.x[rows], self.y[rows], None if self.names is None else self.names[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +235,18 @@ def default_data_dir() -> Path:
 def find(name: str) -> Spec | None:
     """The `Spec` of a data set, or None if there is none of that name; cifar10-n<percent> has that of cifar10."""
     return SPECS.get(noise_in_name(name)[0])
+
+
+def own_files(name: str, data_dir: str | os.PathLike | None = None, **options: Any) -> list[Path]:
+    """The files and folders of the user's own that a data set is read from; none of any other data set.
+
+    Args:
+        name: a key of `SPECS`.
+        data_dir, **options: as for `load`.
+    """
+    spec, data_dir = find(name), Path(data_dir or default_data_dir())
+    named = [options[option] for option in (spec.files if spec else ()) if options.get(option)]
+    return [path for path in (data_dir / os.path.expanduser(each) for each in named) if os.path.lexists(path)]
 
 
 def load(
@@ -314,7 +338,7 @@ def permute_labels(part: Part, fraction: float, seed: int) -> Part:
     chosen = rng.choice(len(part), round(fraction * len(part)), replace=False)
     y = part.y.copy()
     y[chosen] = y[rng.permutation(chosen)]
-    return Part(part.x, y)
+    return dataclasses.replace(part, y=y)
 
 
 def split(part: Part, size: int, seed: int) -> tuple[Part, Part]:

@@ -3,12 +3,18 @@
 import os
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nft_keras.backend import import_tensorflow_quietly
+from nft_keras.data import DataError, Part
+from nft_keras.data.features import preprocessing
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+    import scipy.sparse
+
+_BATCH = 250
 
 
 class ExportError(ValueError):
@@ -41,6 +47,40 @@ def load_classifier(folder: str | os.PathLike) -> "keras.Model":
     except Exception as error:  # of a damaged file Keras raises whatever it stumbles over
         what = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise ExportError(f"{path} is not a classifier that can be loaded: {what}") from error
+
+
+def probabilities(folder: str | os.PathLike, how: Any, class_names: tuple[str, ...], x: Any) -> "np.ndarray":
+    """The probabilities that a trial's classifier gives new inputs.
+
+    Args:
+        folder: folder of a finished trial.
+        how, class_names: its preprocessing, as `nft_keras.data.features.preprocessing.load` gives it.
+        x: what `how.transform` gives.
+
+    Returns:
+        float64 array (n, classes).
+
+    Raises:
+        ExportError: if there is no classifier, or its file is damaged.
+        DataError: if it is not the one of the preprocessing.
+    """
+    classifier = load_classifier(folder)
+    shapes = classifier.input_shape[1:], classifier.output_shape[1:]
+    if shapes != (how.input_shape, (len(class_names),)):
+        made = f"{how.input_shape} and {len(class_names)} classes"
+        raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
+    return probabilities_of(classifier, x)
+
+
+def probabilities_of(classifier: "keras.Model", x: "np.ndarray | scipy.sparse.csr_matrix") -> "np.ndarray":
+    """The probabilities of a classifier with logits as output: float64 array (n, classes)."""
+    import numpy as np
+    from scipy.special import softmax
+
+    from nft_keras.data.batches import batches
+
+    part = Part(x, np.zeros(x.shape[0], "int32"))
+    return softmax(classifier.predict(batches(part, _BATCH), verbose=0).astype("float64"), axis=-1)
 
 
 def compute_in_float32(classifier: "keras.Model") -> None:

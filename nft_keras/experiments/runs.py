@@ -187,7 +187,7 @@ def finished(trials: Iterable[Trial], out: str | os.PathLike) -> list[dict[str, 
             run = read(Path(out, trial.folder))
         except (OSError, ValueError):
             continue
-        if run.config == trial.config():
+        if not next(_differences(run.config, trial.config()), None):
             results.append(run.result)
     return results
 
@@ -203,7 +203,7 @@ def check_free(
         advice: what the error says to do.
 
     Raises:
-        RecipeError: naming the first setting that differs.
+        RecipeError: naming the first setting that differs, or saying that the user's data have changed.
     """
     path = Path(out, trial.folder, "config.yaml")
     if not os.path.lexists(path):
@@ -212,11 +212,20 @@ def check_free(
         there = read_config(path)
     except RecipeError as error:
         raise RecipeError(f"{error}; {advice}") from None
-    before, now = (dict(flatten(config)) for config in (there, trial.config()))
-    for key in (*now, *before):
-        if before.get(key) != now.get(key):
-            differs = f"{key}: {before.get(key)} there, {now.get(key)} now"
-            raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
+    for key, before, now in _differences(there, trial.config()):
+        differs = f"{key}: {before} there, {now} now"
+        if key == "fingerprint":
+            raise RecipeError(f"{path.parent} holds a trial on other data, which have changed ({differs}); {advice}")
+        raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
+
+
+def _differences(there, now):
+    """(key, there, now) of the settings that are not the same; a fingerprint that one of two lacks is unknown."""
+    there, now = dict(flatten(there)), dict(flatten(now))
+    for key in dict.fromkeys((*now, *there)):
+        one, other = there.get(key), now.get(key)
+        if one != other and not (key == "fingerprint" and None in (one, other)):
+            yield key, one, other
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

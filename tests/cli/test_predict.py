@@ -8,60 +8,11 @@ import scipy.sparse
 import yaml
 
 from nft_keras import data
-from nft_keras.cli import run
 from nft_keras.cli.export import ExportError
 from nft_keras.cli.predict import main, predict
 from tests.backend.features import able, last_line
 
 pytestmark = pytest.mark.xdist_group("predict")
-TRAINING = """
-classifiers: [fc-a]
-methods: {ct: }
-training: {epochs: 2, batch_size: 8, learning_rate: 0.01}
-seeds: [0]
-"""
-DATASETS = {
-    "images": "{name: image-folder, path: pictures, image_size: 6}",
-    "numbers": "{name: csv, path: numbers.csv, label: kind}",
-    "texts": "{name: csv, path: texts.csv, text: review, label: kind, num_words: 30}",
-    "moons": "{name: two-moons}",
-}
-WORDS = ["good", "bad", "film", "plot", "très", "été", "a", "the", "actor", "scene"]
-
-
-def write_inputs(folder):
-    """Two classes of images, of rows of numbers and of texts."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 12), ("test", 5)):
-        for kind, low in (("dark", 0), ("light", 100)):
-            (folder / "pictures" / part / kind).mkdir(parents=True)
-            for i in range(n):
-                pixels = rng.integers(low, low + 156, (9, 7, 3), dtype="uint8")
-                Image.fromarray(pixels).save(folder / "pictures" / part / kind / f"{i}.png")
-    with open(folder / "numbers.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["width", "kind", "height, in m"])
-        writer.writerows([rng.normal(1000, 3), "ab"[i % 2], rng.normal(i % 2, 1e-3)] for i in range(40))
-    with open(folder / "texts.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["kind", "review"])
-        for i in range(40):
-            writer.writerow([i % 2, " ".join(rng.choice(WORDS[i % 2 :], 6)) + f', "{i}"'])
-
-
-@pytest.fixture(scope="module")
-def trials(tmp_path_factory):
-    """{name: folder of a trial that was run} and the folder of their data."""
-    folder = tmp_path_factory.mktemp("predict")
-    write_inputs(folder)
-    found = {}
-    for name, dataset in DATASETS.items():
-        (folder / f"{name}.yaml").write_text(f"dataset: {dataset}{TRAINING}")
-        assert run.main([str(folder / f"{name}.yaml"), "--out", str(folder / "out"), "--data-dir", str(folder)]) == 0
-        found[name] = folder / "out" / name / "fc-a" / "ct" / "seed-0"
-    return found, folder
 
 
 def own(trial, x):
@@ -156,6 +107,109 @@ def test_the_command_writes_csv_or_json_lines(trials, tmp_path, capsys):
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
     assert main([trial, table, "--out", str(tmp_path / "a.csv")]) == 2
     assert capsys.readouterr().err == f"{tmp_path / 'a.csv'} is there already; remove it, or choose another --out\n"
+
+
+def test_several_files_are_classified_as_each_alone_and_told_apart(trials, tmp_path):
+    found, folder = trials
+    table = (folder / "numbers.csv").read_text(encoding="utf-8").splitlines()
+    paths = [tmp_path / "one.csv", tmp_path / "other.csv"]
+    for path, lines in zip(paths, (table[:5], [table[0], *table[5:9]]), strict=True):
+        path.write_text("\n".join(lines), encoding="utf-8")
+    alone = [{**row, "input": f"{path}:{row['input']}"} for path in paths for row in predict(found["numbers"], path)]
+    assert predict(found["numbers"], *paths) == alone and len(alone) == 8
+    light, dark = folder / "pictures" / "test" / "light", folder / "pictures" / "test" / "dark" / "1.png"
+    names = [row["input"] for row in predict(found["images"], light, dark)]
+    assert names == [*(f"{light}/{i}.png" for i in range(5)), str(dark)]
+    texts = predict(found["texts"], folder / "texts.csv", folder / "texts.csv")
+    assert probabilities(texts[:40]).tolist() == probabilities(texts[40:]).tolist()
+
+
+def test_another_column_is_carried_along(trials, tmp_path, capsys):
+    found, folder = trials
+    rows = predict(found["numbers"], folder / "numbers.csv", id="kind")
+    assert [row["id"] for row in rows] == ["ab"[i % 2] for i in range(40)]
+    assert [{k: v for k, v in row.items() if k != "id"} for row in rows] == predict(
+        found["numbers"], folder / "numbers.csv"
+    )
+    (tmp_path / "points.csv").write_text("x,who,y\n0.5,me,-0.25\n")
+    assert main([str(found["moons"]), str(tmp_path / "points.csv"), "--id", "who"]) == 0
+    header, line = csv.reader(capsys.readouterr().out.splitlines())
+    assert header[:3] == ["input", "id", "class"] and line[:2] == ["2", "me"]
+    for name, path, message in (
+        ("images", folder / "pictures" / "test", "has no column 'who': it is no table"),
+        ("numbers", folder / "numbers.csv", "has no column 'who'; it has width, kind"),
+    ):
+        with pytest.raises(data.DataError, match=message):
+            predict(found[name], path, id="who")
+
+
+def test_an_npz_holds_arrays_as_those_of_the_training(trials, tmp_path):
+    trial, folder = trials[0]["arrays"], trials[1]
+    x = np.load(folder / "arrays.npz")["x"].astype("float32")
+    rows = predict(trial, folder / "arrays.npz")
+    assert [row["input"] for row in rows] == list(range(60))
+    np.testing.assert_allclose(probabilities(rows), own(trial, x), atol=1e-6)
+    pictures = loaded(trials[0]["images"], folder).test.x
+    np.savez(tmp_path / "pictures.npz", x_test=pictures)
+    np.testing.assert_allclose(
+        probabilities(predict(trials[0]["images"], tmp_path / "pictures.npz")),
+        own(trials[0]["images"], pictures),
+        atol=1e-6,
+    )
+    for name, message in (("numbers", "was not trained on arrays"), ("moons", r"should be float32 \(2,\), as in")):
+        with pytest.raises(data.DataError, match=message):
+            predict(trials[0][name], folder / "arrays.npz")
+
+
+def test_bad_rows_are_left_out_and_counted_in_one_line(trials, tmp_path, capsys):
+    trial = str(trials[0]["numbers"])
+    (tmp_path / "good.csv").write_text('width,"height, in m",name\n1000,1,a\n1001,0,e\n')
+    bad = tmp_path / "bad.csv"
+    bad.write_text('width,"height, in m",name\n1000,1,a\n,1,b\n1000,2\n1e200,1,d\n1001,0,e\n')
+    assert main([trial, str(bad)]) == 2
+    capsys.readouterr()
+    assert main([trial, str(bad), "--skip-bad", "--id", "name"]) == 0
+    out, error = capsys.readouterr()
+    assert error.startswith(f"skipped 3 of 5: {bad}:3: column 'width' should be a finite number, got ''")
+    assert error.endswith(" (and 2 more)\n") and error.count("\n") == 1
+    rows = list(csv.reader(out.splitlines()))[1:]
+    assert [row[:2] for row in rows] == [["2", "a"], ["6", "e"]]
+    assert [row[2:] for row in rows] == [[str(v) for v in (r["class"], r["probability"], *r["probabilities"].values())]
+                                         for r in predict(trial, tmp_path / "good.csv")]  # fmt: skip
+    assert main([trial, str(tmp_path / "good.csv"), "--skip-bad"]) == 0 and not capsys.readouterr().err
+    bad.write_text('width,"height, in m"\nx,1\n')
+    assert main([trial, str(bad), "--skip-bad"]) == 2
+    assert capsys.readouterr().err.startswith(f"nothing can be used of {bad}: {bad}:2: column 'width'")
+
+
+def test_bad_points_texts_and_pictures_are_left_out(trials, tmp_path):
+    found, folder = trials
+    (tmp_path / "points.csv").write_text("x,y\n1,1e39\n0.5,-0.25\n0.5\n")
+    (tmp_path / "texts.csv").write_text("review,kind\na good film,1\nbad\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "0.png").write_text("text")
+    (tmp_path / "pictures" / "1.png").write_bytes((folder / "pictures" / "test" / "dark" / "1.png").read_bytes())
+    for name, path, names, bad in (
+        (
+            "moons",
+            "points.csv",
+            [3],
+            ["points.csv:4: 1 cells", "points.csv:2: column 'y' should be a number that float"],
+        ),
+        ("texts", "texts.csv", [2], ["texts.csv:3: 1 cells"]),
+        ("images", "pictures", ["1.png"], ["0.png"]),
+    ):
+        skipped = []
+        rows = predict(found[name], tmp_path / path, skipped=skipped)
+        assert [row["input"] for row in rows] == names and len(skipped) == len(bad)
+        assert all(part in message for part, message in zip(bad, skipped, strict=True)), skipped
+    (dark,) = rows
+    assert dark["probabilities"] == pytest.approx(
+        predict(found["images"], folder / "pictures" / "test" / "dark" / "1.png")[0]["probabilities"], abs=1e-6
+    )
+    (tmp_path / "texts.csv").write_text("review,kind\nbad\n")
+    with pytest.raises(data.DataError, match="nothing can be used of .*texts.csv:2: 1 cells"):
+        predict(found["texts"], tmp_path / "texts.csv", skipped=[])
 
 
 NUMBERS = 'width,"height, in m"\n1,2\n'

@@ -1,9 +1,12 @@
 import pytest
 import yaml
 
+from nft_keras.cli import run
 from nft_keras.experiments import runs
-from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.own_files import Fingerprints
+from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.sweep.search import first_point, point_trial
 from tests.experiments.finished import finish
 
 RECIPE = """\
@@ -77,3 +80,86 @@ def test_cosine_of_a_version_that_knew_but_one_is_constant_then_cosine_where_dat
     assert not runs.finished([cosine], tmp_path)
     as_it_was = load(*plan, "training.schedule=constant-then-cosine", "training.constant_ratio=0.6")[0]
     assert len(runs.finished([as_it_was], tmp_path)) == 1
+
+
+OWN = """\
+dataset: {name: csv, path: own.csv, label: kind}
+classifiers: [fc-a]
+methods: {ct: }
+training: {epochs: 1}
+seeds: [0]
+sweep: {training.learning_rate: [0.1, 0.2]}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A recipe on a table of the user's, and what reads its trials."""
+    write_table(tmp_path / "own.csv", "kind")
+    (tmp_path / "own.yaml").write_text(OWN)
+    return lambda *overrides: list(map(Fingerprints(tmp_path).of, load_recipe(tmp_path / "own.yaml", overrides)))
+
+
+def write_table(path, kind):
+    path.write_text("a,kind\n" + "".join(f"{i},{kind}-{i % 2}\n" for i in range(20)))
+
+
+def test_data_that_have_changed_are_no_more_those_of_a_finished_trial(own, tmp_path):
+    finish(tmp_path, own()[0], 1.0)
+    assert len(runs.finished(own(), tmp_path)) == 1
+    runs.check_free(own()[0], tmp_path)
+    write_table(tmp_path / "own.csv", "sort")
+    assert not runs.finished(own(), tmp_path)
+    with pytest.raises(RecipeError, match="holds a trial on other data, which have changed .* with --fresh$"):
+        runs.check_free(own()[0], tmp_path)
+
+
+def test_a_trial_of_a_version_without_fingerprints_and_one_whose_data_are_gone_are_taken_as_they_are(own, tmp_path):
+    folder = finish(tmp_path, own()[0], 1.0)
+    kept = (folder / "config.yaml").read_text()
+    forget(folder, "fingerprint")
+    assert len(runs.finished(own(), tmp_path)) == 1
+    runs.check_free(own()[0], tmp_path)
+    (folder / "config.yaml").write_text(kept)
+    (tmp_path / "own.csv").unlink()
+    assert own()[0].fingerprint is None and len(runs.finished(own(), tmp_path)) == 1
+
+
+def test_a_trial_s_config_as_a_recipe_is_for_its_data_alone(own, tmp_path):
+    config = finish(tmp_path, own()[0], 1.0) / "config.yaml"
+    assert Fingerprints(tmp_path).of(load_recipe(config)[0]) == own()[0]
+    write_table(tmp_path / "own.csv", "sort")
+    with pytest.raises(RecipeError, match="own.csv has changed .*; remove fingerprint to train on it as it is"):
+        Fingerprints(tmp_path).of(load_recipe(config)[0])
+
+
+def test_a_sweep_on_data_that_have_changed_is_another_one(own, tmp_path):
+    def sweep():
+        (space,) = load_sweep(tmp_path / "own.yaml", complete=Fingerprints(tmp_path).of)
+        return first_point(space), point_trial(space, space.points()[0]).folder
+
+    before = sweep()
+    assert sweep() == before
+    write_table(tmp_path / "own.csv", "sort")
+    assert all(one != other for one, other in zip(before, sweep(), strict=True))
+
+
+def test_a_data_set_that_is_no_file_of_the_user_s_has_no_fingerprint(load, tmp_path):
+    assert {Fingerprints(tmp_path).of(trial).fingerprint for trial in load()} == {None}
+
+
+def test_the_same_command_after_a_change_of_the_data_is_refused_in_one_line_and_trains_with_fresh(
+    own, tmp_path, capsys
+):
+    command = [str(tmp_path / "own.yaml"), "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    trial = own()[0]
+    assert run.main(command) == 0
+    assert runs.read(tmp_path / "out" / trial.folder).result["fingerprint"] == trial.fingerprint
+    capsys.readouterr()
+    assert run.main(command) == 0 and "finished before" in capsys.readouterr().out
+    write_table(tmp_path / "own.csv", "sort")
+    assert run.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "holds a trial on other data" in error and "--fresh" in error
+    assert run.main([*command, "--fresh"]) == 0
+    assert runs.read(tmp_path / "out" / trial.folder).result["fingerprint"] == own()[0].fingerprint

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -38,7 +39,8 @@ def armed(tmp_path):
 def test_a_classifier_with_code_in_it_is_not_evaluated(armed):
     path, marker = armed
     with pytest.raises(ValueError, match="Lambda"):
-        trial._evaluate(path, Part(np.zeros((4, 4), "float32"), np.zeros(4, "int32")))
+        part = Part(np.zeros((4, 4), "float32"), np.zeros(4, "int32"))
+        trial._evaluate(path, types.SimpleNamespace(test=part, class_names=("a", "b")))
     assert not marker.exists()
 
 

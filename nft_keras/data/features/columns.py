@@ -14,7 +14,7 @@ import numpy as np
 from nft_keras._checks import listed
 from nft_keras.data import DataError
 from nft_keras.data.features.texts import TfIdf, lines_of
-from nft_keras.data.io.table import Form, column, is_table, read_table
+from nft_keras.data.io.table import CellError, Form, column, is_table, read_table, usable
 
 TRUE, FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 # How a column may write its dates, and what pandas calls it.
@@ -270,12 +270,13 @@ class Columns:
         """The columns of some kinds."""
         return tuple(name for name, encoder in self.of.items() if encoder.kind in kinds)
 
-    def read(self, path):
+    def read(self, path, skipped=None):
         """These columns of a table, in whatever order; others are left alone. Of a column of text alone, any other
         text file will do too, a text per line.
 
         Args:
             path: `pathlib.Path`.
+            skipped: list; rows that cannot be used are left out, and what is wrong with each is appended to it.
 
         Returns:
             lines: ints, the line where each row ends.
@@ -288,12 +289,17 @@ class Columns:
             lines, texts = lines_of(path)
             return lines, {name: np.array(texts, dtype=object) for name in self.of}
         words = self.names("category", "boolean", "date")
-        table = read_table(path, self.form, self.names("text"), words)
+        table = read_table(path, self.form, self.names("text"), words, skipped)
         for name in self.of:
             column(path, table.frame.columns, name)
-        values = {name: encoder.parse(table, name) for name, encoder in self.of.items()}
-        self.check(table, values)
-        return table.lines, values
+
+        def parsed(table):
+            values = {name: encoder.parse(table, name) for name, encoder in self.of.items()}
+            self.check(table, values)
+            return values
+
+        table, values = usable(table, parsed, skipped)
+        return list(table.lines), values
 
     def check(self, table, values):
         """Refuses numbers that are not finite once they are standardised, naming line and column."""
@@ -301,9 +307,9 @@ class Columns:
             with np.errstate(over="ignore"):
                 wrong = np.abs(self.of[name].transform(values[name])).max(axis=1) > _LARGEST
             if wrong.any():
-                row = int(np.argmax(wrong))
-                got = f"got {values[name][row]:g}"
-                raise DataError(f"{table.where(row)}: column {name!r} is too large to be standardised, {got}")
+                rows = np.flatnonzero(wrong)
+                what = f"column {name!r} is too large to be standardised, got"
+                raise CellError(rows, [f"{table.where(row)}: {what} {values[name][row]:g}" for row in rows])
 
     def transform(self, values):
         """float32 (n, *input_shape) of what `read` gives; `scipy.sparse.csr_matrix` where there is text."""
@@ -313,6 +319,24 @@ class Columns:
         if self.names("text"):
             return scipy.sparse.csr_matrix(scipy.sparse.hstack(blocks), dtype="float32")
         return np.concatenate(blocks, axis=1, dtype="float32")
+
+    def layers(self, any_size=True):
+        """Keras layers that prepare numbers (batch, columns), in the columns' order, and the shape of their input.
+
+        Raises:
+            DataError: for columns that are more than numbers.
+        """
+        from keras import layers
+
+        for name, encoder in self.of.items():
+            if not isinstance(encoder, Number) or encoder.parts != ("value",):
+                raise DataError(
+                    f"no layer makes the inputs of column {name!r}, a {encoder.kind}, which is more than a number: the "
+                    "classifier is exported without its preprocessing"
+                )
+        # Of a Normalization layer ONNX would want mean and variance as inputs.
+        centred = layers.Rescaling(1.0, [-encoder.mean for encoder in self.of.values()])
+        return [centred, layers.Rescaling([1 / encoder.scale for encoder in self.of.values()])], self.input_shape
 
     def to_config(self):
         """{"columns": {name: {"kind": ..., ...}}}, and "form" where the user gave it."""
@@ -365,7 +389,10 @@ def date_format(cells):
 def _refuse(table, name, wrong, wanted):
     """Names the first cell of a column that is not what was wanted."""
     if wrong.any():
-        row = int(np.argmax(wrong))
-        cell = str(table.frame[name].iloc[row])
-        got = repr(cell if len(cell) <= 40 else f"{cell[:40]}...")
-        raise DataError(f"{table.where(row)}: column {name!r} should be {wanted}, got {got}")
+        rows, what = np.flatnonzero(wrong), f"column {name!r} should be {wanted}, got"
+        raise CellError(rows, [f"{table.where(row)}: {what} {_shown(table.frame[name].iloc[row])}" for row in rows])
+
+
+def _shown(cell):
+    cell = "" if cell != cell else str(cell)  # NaN is not itself
+    return repr(cell if len(cell) <= 40 else f"{cell[:40]}...")

@@ -1,8 +1,9 @@
 """What makes a file's content the input of a classifier: the same classes prepare training data and new inputs.
 
-Each class has `transform(inputs)`, which gives what
-`nft_keras.data.Part` calls x; `read(path)`, which reads such inputs from a file of the user's; `to_config()` and
-`from_config(config)`, to JSON and back without loss.
+Each class has `transform(inputs)`, which gives what `nft_keras.data.Part` calls x; `read(path)`, which reads such
+inputs from a file of the user's, where it is a table or a text also `read(path, skipped)`, without what cannot be used;
+`layers()`, which does the same to numbers inside a network; `to_config()` and `from_config(config)`, to JSON and back
+without loss.
 """
 
 import json

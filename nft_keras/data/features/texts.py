@@ -8,14 +8,15 @@ from nft_keras.data import DataError
 from nft_keras.data.io.table import LONGEST_LINE, column, is_table, read_table
 
 
-class _Texts:
+class Texts:
     """Texts: a column of a table, or the lines of any other file."""
 
-    def read(self, path):
+    def read(self, path, skipped=None):
         """The texts of a file: of `column` where it is a table, else one per line; empty lines are left out.
 
         Args:
             path: `pathlib.Path`; the file is UTF-8.
+            skipped: list; rows of a table that cannot be used are left out, and what is wrong is appended to it.
 
         Returns:
             lines: list of int, the line where each text ends.
@@ -26,12 +27,20 @@ class _Texts:
         """
         if not is_table(path, self.column):
             return lines_of(path)
-        table = read_table(path, text=(self.column,))
+        table = read_table(path, text=(self.column,), skipped=skipped)
         column(path, table.frame.columns, self.column)
         return list(table.lines), table.frame[self.column].tolist()
 
+    def layers(self, any_size=True):
+        """There are none.
 
-class TfIdf(_Texts):
+        Raises:
+            DataError: always.
+        """
+        raise DataError("no layers make the inputs of texts: the classifier is exported without its preprocessing")
+
+
+class TfIdf(Texts):
     """TF-IDF features: tf = 1 + ln(count), idf = ln(N / df); a word is a maximal run of word characters, lower-cased.
 
     Args:
@@ -79,7 +88,7 @@ class TfIdf(_Texts):
 
 
 @dataclasses.dataclass(frozen=True)
-class Embeddings(_Texts):
+class Embeddings(Texts):
     """Sentence embeddings of a frozen encoder.
 
     Attributes:

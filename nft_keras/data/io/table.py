@@ -5,6 +5,7 @@ import collections
 import csv
 import dataclasses
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,8 +71,50 @@ class Table:
         """`path:line` of a row."""
         return f"{self.path}:{self.lines[row]}"
 
+    def without(self, rows):
+        """The table without some rows, an array of their numbers."""
+        import numpy as np
 
-def read_table(path, form=Form(), text=(), words=()):
+        kept = np.delete(np.arange(len(self.lines)), rows)
+        frame = self.frame.iloc[kept].reset_index(drop=True)
+        return dataclasses.replace(self, frame=frame, lines=[self.lines[row] for row in kept])
+
+
+class CellError(DataError):
+    """What is wrong with cells of a table.
+
+    Attributes:
+        rows: int array, the rows that they are in.
+        messages: list of str, one for each.
+    """
+
+    def __init__(self, rows, messages):
+        super().__init__(messages[0])
+        self.rows, self.messages = rows, messages
+
+
+def usable(table, use, skipped=None):
+    """What a function makes of a table, and the table.
+
+    Args:
+        table: `Table`.
+        use: function of it, which may raise a `CellError`.
+        skipped: list; the rows of a `CellError` are then left out, and its messages appended. None: it is raised.
+
+    Returns:
+        The table, or what is left of it, and what `use` made of that.
+    """
+    while True:
+        try:
+            return table, use(table)
+        except CellError as error:
+            if skipped is None:
+                raise
+            skipped += error.messages
+            table = table.without(error.rows)
+
+
+def read_table(path, form=Form(), text=(), words=(), skipped=None):
     """Reads a table whole.
 
     Args:
@@ -79,6 +122,7 @@ def read_table(path, form=Form(), text=(), words=()):
         form: `Form`, for text.
         text: names of columns whose cells are kept as they are, an empty one too.
         words: names of columns that are not read as numbers whatever they hold.
+        skipped: list; a row that is longer or shorter than the header is left out, and what is wrong appended to it.
 
     Returns:
         A `Table`.
@@ -94,10 +138,10 @@ def read_table(path, form=Form(), text=(), words=()):
         return _whole(path, "read_excel", text, words, extra="excel", sheet_name=0)
     if kind:
         raise DataError(f"{path} is {kind}, no CSV; save the table as CSV or Parquet")
-    return _of_text(path, form, text, words)
+    return _of_text(path, form, text, words, skipped)
 
 
-def read_rows(path, form=Form()):
+def read_rows(path, form=Form(), skipped=None):
     """Reads a text table row by row: a header, quotes where a cell has a separator, a quote or a line break in it.
 
     pandas fills up rows that are too short and does not know where in the file a row stands.
@@ -105,6 +149,7 @@ def read_rows(path, form=Form()):
     Args:
         path: `pathlib.Path`.
         form: `Form`.
+        skipped: as for `read_table`.
 
     Yields:
         First the header, a list of str; then (line, cells) for every row: the number of the line in the file where
@@ -118,7 +163,7 @@ def read_rows(path, form=Form()):
         with open_text(path, form.encoding) as file:
             rows = csv.reader(_lines(path, file), delimiter=form.separator or separator(path, form), strict=True)
             try:
-                yield from _rows(path, rows)
+                yield from _rows(path, rows, skipped)
             except csv.Error as error:
                 hint = '; a quote inside a quoted cell is written twice, ""' if "expected after" in str(error) else ""
                 raise DataError(f"{path}:{rows.line_num}: {error}{hint}") from error
@@ -203,7 +248,7 @@ def _lines(path, file):
         yield line
 
 
-def _rows(path, rows):
+def _rows(path, rows, skipped):
     header = next((row for row in rows if row), None)
     if header is None:
         raise DataError(f"{path} is empty; its first line should name the columns")
@@ -212,8 +257,11 @@ def _rows(path, rows):
     yield header
     for row in rows:
         if row and len(row) != len(header):
-            raise DataError(f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns")
-        if row:
+            wrong = f"{path}:{rows.line_num}: {len(row)} cells, the header has {len(header)} columns"
+            if skipped is None:
+                raise DataError(wrong)
+            skipped.append(wrong)
+        elif row:
             yield rows.line_num, row
 
 
@@ -222,33 +270,49 @@ def _refuse_twice(where, header):
         raise DataError(f"{where}: two columns are called {twice[0]!r}")
 
 
-def _of_text(path, form, text, words):
+def _of_text(path, form, text, words, skipped):
     """A table of a text file: its rows are looked at one by one, then pandas reads them."""
     form = dataclasses.replace(form, separator=form.separator or separator(path, form))
-    rows = read_rows(path, form)
+    wrong = None if skipped is None else []
+    rows = read_rows(path, form, wrong)
     header = next(rows)
     lines = array.array("q", (line for line, _ in rows))
-    if not lines:
+    if not lines and not wrong:
         raise DataError(f"{path} has no rows, only a header")
-    decimal = form.decimal or "."
-    frame = _parsed(path, form, header, decimal, text, words)
+    if wrong:
+        skipped += wrong
+
+    def parsed(decimal):
+        with open_text(path, form.encoding) if not wrong else _rewritten(path, form) as file:
+            return _parsed(file, form, header, decimal, text, words)
+
+    frame = parsed(form.decimal or ".")
     if form.decimal is None and form.separator != "," and _has_decimal_commas(frame, (*text, *words)):
-        frame = _parsed(path, form, header, ",", text, words)
+        frame = parsed(",")
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
     return _tidy(path, frame, lines, header, text)
 
 
-def _parsed(path, form, header, decimal, text, words):
+def _rewritten(path, form):
+    """A text table without the rows that are longer or shorter than its header, as an open file."""
+    rows, file = read_rows(path, form, []), io.StringIO()
+    writer = csv.writer(file, delimiter=form.separator)
+    writer.writerow(next(rows))
+    writer.writerows(row for _, row in rows)
+    file.seek(0)
+    return file
+
+
+def _parsed(file, form, header, decimal, text, words):
     import pandas as pd
 
     names = [name or f"\0{i}" for i, name in enumerate(header)]
-    with open_text(path, form.encoding) as file:
-        return pd.read_csv(
-            file, sep=form.separator, decimal=decimal, header=0, names=names, index_col=False, low_memory=False,
-            dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
-            na_values={name: list(MISSING) for name in names if name not in text}, skipinitialspace=True,
-        )  # fmt: skip
+    return pd.read_csv(
+        file, sep=form.separator, decimal=decimal, header=0, names=names, index_col=False, low_memory=False,
+        dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
+        na_values={name: list(MISSING) for name in names if name not in text}, skipinitialspace=True,
+    )  # fmt: skip
 
 
 def _has_decimal_commas(frame, without):

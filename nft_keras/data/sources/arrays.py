@@ -18,7 +18,12 @@ _LARGEST_PACKED, _PACKED = 1 << 28, 500
 
 
 def npz_file(
-    data_dir: Path, split_seed: int, path: str, valid_fraction: Fraction = 0.2, test_fraction: Fraction = 0.2
+    data_dir: Path,
+    split_seed: int,
+    path: str,
+    valid_fraction: Fraction = 0.2,
+    test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """An .npz file with the arrays x and y, or x_train and y_train and, if there are, _valid and _test.
 
@@ -31,6 +36,7 @@ def npz_file(
         path: the file. x is (n, ...), any real numbers; of dtype uint8 it is taken for pixels in 0..255, and for
             grey images if it is (n, height, width). y is (n,), integers or text. Nothing is unpickled.
         valid_fraction, test_fraction: of x, for the parts that the file does not have.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are float32, or uint8 if they are in the file.
@@ -51,7 +57,7 @@ def npz_file(
             raise DataError(f"{path}: an example of {next(iter(names.values()))[0]} is {kinds}; they should be alike")
     class_names, ys = classes(path, ys)
     parts = {which: Part(x, y) for which, x, y in zip(names, xs, ys, strict=True)}
-    parts = complete(path, parts, class_names, valid_fraction, test_fraction, split_seed)
+    parts = complete(path, parts, class_names, valid_fraction, test_fraction, split_seed, fold=fold)
     parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
     return Dataset(*parts, len(class_names), provenance, class_names, of_arrays(xs[0]))
 
@@ -81,6 +87,31 @@ def _names(path, arrays):
     if others := others + [name for (which, _), name in found.items() if which not in parts]:
         raise DataError(f"{path} has {', '.join(others)}; {wanted}: nothing else is used, no weights or groups either")
     return {which or "train": (found[which, "x"], found[which, "y"]) for which in parts}
+
+
+def new_examples(path):
+    """x, and y where there is one, of a file without a split: the arrays x and y, else x_test and y_test.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Returns:
+        x as `npz_file` gives it; labels (n,), integers or text, or None.
+
+    Raises:
+        DataError: as `npz_file`.
+    """
+    arrays = _arrays(path)
+    suffix = next((suffix for suffix in ("", "_test") if f"x{suffix}" in arrays), None)
+    if suffix is None:
+        raise DataError(f"{path} has no array x, nor x_test; it has {', '.join(arrays) or 'none'}")
+    x = _features(path, f"x{suffix}", _array(path, arrays[f"x{suffix}"]))
+    if f"y{suffix}" not in arrays:
+        return x, None
+    y = _labels(path, f"y{suffix}", _array(path, arrays[f"y{suffix}"]))
+    if len(x) != len(y):
+        raise DataError(f"{path}: x{suffix} has {len(x)} examples, y{suffix} has {len(y)}")
+    return x, y
 
 
 def _arrays(path):

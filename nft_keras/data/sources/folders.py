@@ -23,6 +23,7 @@ def image_folder(
     channels: Literal[1, 3] = 3,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """A folder with one folder of images per class, or with folders train and, if there are, valid and test of such.
 
@@ -44,6 +45,7 @@ def image_folder(
             sides, "crop" cuts off what is too much at them.
         channels: 3 for colours, 1 for grey.
         valid_fraction, test_fraction: of the images, for the parts that the folder does not have.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are uint8 (n, height, width, channels).
@@ -66,10 +68,12 @@ def image_folder(
         files, of_table = _by_table(path, roots, table, file_column, label_column), f", labels of {table}"
     names, ys = classes(path, [np.array([name for _, name in pairs], dtype=str) for pairs in files.values()])
     preprocessing = Images(*size, channels, resize)
-    images = preprocessing.transform([file for pairs in files.values() for file, _ in pairs], path)
-    xs = np.split(images, np.cumsum([len(y) for y in ys])[:-1])
-    parts = {which: Part(x, y) for which, x, y in zip(files, xs, ys, strict=True)}
-    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed)
+    pictures = [file for pairs in files.values() for file, _ in pairs]
+    images = preprocessing.transform(pictures, path)
+    called, ends = np.array([str(file.relative_to(path)) for file in pictures]), np.cumsum([len(y) for y in ys])[:-1]
+    cut = zip(files, np.split(images, ends), ys, np.split(called, ends), strict=True)
+    parts = {which: Part(*of) for which, *of in cut}
+    parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold=fold)
     parts = [parts[which] for which in PARTS]
     return Dataset(*parts, len(names), f"{path}, {len(images):,} images{of_table}", names, preprocessing)
 

@@ -1,6 +1,7 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -66,7 +67,36 @@ def classes(where, labels):
     return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
 
 
-def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None):
+def cut_fold(where, part, names, fold, seed):
+    """Cuts a fold off, the K-th of N test parts in which each example is once, class by class in proportion.
+
+    Args:
+        where: the file or folder, for messages.
+        part: a `Part`.
+        names: tuple of str, of the classes.
+        fold: str, "K-of-N".
+        seed: int; the same for all folds.
+
+    Returns:
+        Two `Part`s, the others and the fold.
+
+    Raises:
+        DataError: if it is no such text, or a class has fewer examples than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    number, of = map(int, match.groups()) if (match := re.fullmatch(r"(\d{1,4})-of-(\d{1,4})", fold)) else (0, 0)
+    if not 1 <= number <= of or of < 2:
+        raise DataError(f"{where}: fold should be K-of-N, as 1-of-5, got {fold!r}")
+    for i, count in enumerate(np.bincount(part.y, minlength=len(names))):
+        if count < of:
+            raise DataError(f"{where}: class {names[i]} has {count} examples, fewer than {of} folds")
+    folds = StratifiedKFold(of, shuffle=True, random_state=seed).split(part.y, part.y)
+    others, rows = list(folds)[number - 1]
+    return part[others], part[rows]
+
+
+def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None, fold=None):
     """Cuts the parts that are not there off the training part, and checks all of them.
 
     They are cut class by class in proportion; where a class has too few examples for that, at random, but for one of
@@ -78,6 +108,7 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None)
         names: tuple of str, of the classes.
         valid_fraction, test_fraction: of the examples in the training part as given.
         seed: int.
+        fold: "K-of-N", which of N test parts is cut off, of 1/N of the examples; None: one of test_fraction.
         cut: function of (`Part`, size, seed) that returns two `Part`s, the first of about `size` examples; None: as
             above.
 
@@ -85,9 +116,15 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None)
         `parts`, with all of `PARTS`.
 
     Raises:
-        DataError: if one of them is empty, a class has one example, or the training part has none of one.
+        DataError: if one of them is empty, a class has one example, or the training part has none of one; for a fold of
+            data with a test part or in groups.
     """
     n, train, few = len(parts["train"]), parts["train"], []
+    if fold is not None:
+        if "test" in parts or cut:
+            why = "is cut in groups" if cut else "has a test part of its own"
+            raise DataError(f"{where} {why}: it is not cut into folds")
+        train, parts["test"] = cut_fold(where, train, names, fold, seed)
     absent = [which for which in PARTS[:0:-1] if which not in parts]
     counts = np.bincount(train.y, minlength=len(names))
     if absent and (single := [name for name, count in zip(names, counts, strict=True) if count == 1]):

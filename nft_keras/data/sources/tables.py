@@ -40,6 +40,7 @@ def csv_file(
     num_words: Annotated[int, ">= 1"] = 20000,
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
+    fold: str | None = None,
 ) -> Dataset:
     """A table: CSV with a header, packed by gzip or not, Parquet or Excel. Numbers, categories, dates, missing values.
 
@@ -65,6 +66,7 @@ def csv_file(
         max_categories: the most frequent ones of a column, others are as unseen ones.
         num_words: size of the vocabulary of each column of text, the most frequent words of the training part.
         valid_fraction, test_fraction: of all rows; the rest is the training part.
+        fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` whose x are float32 (n, features), with text `scipy.sparse.csr_matrix`.
@@ -90,15 +92,16 @@ def csv_file(
     names, ys = classes(where, labels)
     groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
     cut = in_groups(where, groups) if group else None
-    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, cut)
+    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, cut, fold)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)
+    called = np.array([_called(table, line, len(tables)) for table in tables.values() for line in table.lines])
     parts = (
-        Part(features.transform({name: of[rows[which].x] for name, of in values.items()}), rows[which].y)
-        for which in PARTS
+        Part(features.transform({name: of[part.x] for name, of in values.items()}), part.y, called[part.x])
+        for part in (rows[which] for which in PARTS)
     )
     provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
     return Dataset(*parts, len(names), provenance, names, features)
@@ -150,6 +153,11 @@ def _kinds(table, known):
     if counting and len(counting) < len(others):
         print(f"{table.path}: left out, the number of the row: column {listed(counting)}", file=sys.stderr)
     return {name: kind_of(table, name) for name in others if name not in counting or counting == others}
+
+
+def _called(table, line, tables):
+    """What a row is called: its line, of several files with the file's name before it."""
+    return line if tables == 1 else f"{table.path.name}:{line}"
 
 
 def _labels(table, name):

@@ -9,6 +9,7 @@ from nft_keras.data import Dataset, Part, split
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.preprocessing import of_arrays
 from nft_keras.data.sources.generate import over, patches
+from nft_keras.data.sources.own import cut_fold
 from nft_keras.data.sources.photographs import SCIKIT_LEARN, grey
 
 
@@ -33,7 +34,7 @@ def two_moons(data_dir: Path, split_seed: int, noise: Annotated[float, ">= 0"] =
     return Dataset(*parts, 2, provenance, ("upper", "lower"), of_arrays(parts[0].x))
 
 
-def digits_back_image(data_dir: Path, split_seed: int) -> Dataset:
+def digits_back_image(data_dir: Path, split_seed: int, fold: str | None = None) -> Dataset:
     """Handwritten digits over patches of photographs, after mnist-back-image of Larochelle et al. (2007).
 
     The 1,797 digits (8x8) of scikit-learn are enlarged to 28x28; each lies, white, over a patch cut at random from
@@ -42,6 +43,7 @@ def digits_back_image(data_dir: Path, split_seed: int) -> Dataset:
     Args:
         data_dir: not used.
         split_seed: int, seed of the backgrounds and of the split.
+        fold: K-of-N, which of N test parts is left out, instead of one of 500; `folds` in a recipe says all of them.
 
     Returns:
         A `Dataset` of 1,000 training, 297 validation and 500 test images, x (n, 28, 28, 1) float32 in [0, 1].
@@ -56,7 +58,12 @@ def digits_back_image(data_dir: Path, split_seed: int) -> Dataset:
     backgrounds = patches(len(ink), rng, list(map(grey, SCIKIT_LEARN)), least_deviation=0.1)
     x = over(ink, backgrounds)[..., None].astype("float32")
     everything = Part(x, digits.target.astype("int32"))
-    train, rest = split(everything, 1000, split_seed)
-    valid, test = split(rest, 297, split_seed)
+    names = tuple("0123456789")
+    if fold is None:
+        train, rest = split(everything, 1000, split_seed)
+        valid, test = split(rest, 297, split_seed)
+    else:
+        rest, test = cut_fold("digits-back-image", everything, names, fold, split_seed)
+        valid, train = split(rest, 297, split_seed)
     provenance = f"scikit-learn digits, backgrounds generated from its sample photographs (seed {split_seed})"
-    return Dataset(train, valid, test, 10, provenance, tuple("0123456789"), Images(28, 28, 1))
+    return Dataset(train, valid, test, 10, provenance, names, Images(28, 28, 1))

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from nft_keras.experiments.recipe.schema import Document, RecipeError
 from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
 from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.recipe.variants import ancestries, layers, merged
+from nft_keras.experiments.selection import METRICS
 from nft_keras.laws import find_law
 
 MOST_POINTS = 10_000
@@ -30,11 +31,15 @@ KEYS = {
     f"{', '.join(f'`{name}`' for name in METHODS.own)}, a method of your own, or any name with `is: METHOD`",
     "training": "how the classifier is trained, with every method alike",
     "seeds": "whole numbers >= 0, of initial weights and order; default `[0, 1, 2]`",
-    "selection": "the epochs among which the best is chosen by validation error: `after-drop` (default) or `all`",
+    "selection": "the epochs among which the best is chosen on the validation part: `after-drop` (default) or `all`",
+    "selection_metric": "what the best epoch has the lowest of: `error` (default), `balanced_error` (the mean over "
+    "classes of the error in each) or `loss`; of equals the one with the lower loss",
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
+    "fingerprint": "of the files of a data set of yours, as `run` writes it into `config.yaml`; others are refused",
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
+    "folds": "a whole number N >= 2: trains N times, each time with another N-th of the data as test part",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft_keras.cli.sweep` tries every combination",
 }
@@ -63,7 +68,7 @@ def load_recipe(
     """
     document, name, by_hand = _open(path, overrides)
     _lists(document, "sweep")
-    lists = _lists(document, "vary")
+    lists = _folds(document) or _lists(document, "vary")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe varies it; with --set vary= it has one value")
@@ -84,11 +89,13 @@ def load_sweep(
     overrides: Iterable[str] = (),
     methods: Collection[str] | None = None,
     classifiers: Collection[str] | None = None,
+    complete: Callable[[Trial], Trial] = lambda trial: trial,
 ) -> "list[Space]":
     """What the `sweep` of a recipe tunes.
 
     Args:
         path, overrides, methods, classifiers: see `load_recipe`.
+        complete: function that says more of a trial than the recipe does, as `Fingerprints.of` of its files.
 
     Returns:
         list of `Space`, one for every cell whose method a key of `sweep` has to do with.
@@ -100,8 +107,9 @@ def load_sweep(
     lists = _lists(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
-    if document.values.get("vary"):
-        raise document.error(("vary",), "a recipe that varies settings cannot be swept; remove vary")
+    for key, what in (("vary", "settings"), ("folds", "folds")):
+        if document.values.get(key):
+            raise document.error((key,), f"a recipe that varies {what} cannot be swept; remove {key}")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe sweeps it; change its sweep")
@@ -113,7 +121,7 @@ def load_sweep(
     for classifier, method in cells:
         own = {key: values for key, values in lists.items() if _touched(method, [key])}
         if own:
-            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own))
+            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own, complete))
     if not spaces:
         raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
     return spaces
@@ -127,8 +135,16 @@ class Space:
         lists: {key: list of values}, in the recipe's order.
     """
 
-    def __init__(self, document: Document, recipe: str, classifier: str, method: str, lists: dict[str, list]) -> None:
-        self._document = document
+    def __init__(
+        self,
+        document: Document,
+        recipe: str,
+        classifier: str,
+        method: str,
+        lists: dict[str, list],
+        complete: Callable[[Trial], Trial],
+    ) -> None:
+        self._document, self._complete = document, complete
         self.recipe, self.classifier, self.method, self.lists = recipe, classifier, method, lists
 
     def points(self) -> list[dict[str, Any]]:
@@ -150,7 +166,8 @@ class Space:
         Raises:
             nft_keras.experiments.recipe.schema.RecipeError: if a value is not allowed.
         """
-        return _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+        trials = _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+        return list(map(self._complete, trials))
 
 
 def _open(path, overrides):
@@ -198,6 +215,9 @@ def _trials(document, name, varied, seeds, only=None):
     if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
         raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
     selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
+    metric = values.get("selection_metric", "error")
+    metric = document.read(Literal[tuple(METRICS)], metric, ("selection_metric",))
+    fingerprint = document.read(str | None, values.get("fingerprint"), ("fingerprint",))
     test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
     deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
     distribute = values.get("distribute", "none")
@@ -216,6 +236,8 @@ def _trials(document, name, varied, seeds, only=None):
                 raise document.error(
                     ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
                 )
+            if distribute != "none" and training.class_weight is not None:
+                raise document.error(("distribute",), "not with training.class_weight; allowed: none")
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(
@@ -237,6 +259,8 @@ def _trials(document, name, varied, seeds, only=None):
                     deterministic=deterministic,
                     seed=seed,
                     distribute=distribute,
+                    selection_metric=metric,
+                    fingerprint=fingerprint,
                     varied=varied,
                     variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
                 )
@@ -260,6 +284,23 @@ def _lists(document, name):
         if len(set(values)) < len(values):
             raise document.error(where, f"has a value twice, got {values!r}")
     return lists
+
+
+def _folds(document):
+    """What `folds` stands for, as a list of `vary`; {} without."""
+    values = document.values
+    number = document.read(Annotated[int | None, ">= 2"], values.get("folds"), ("folds",))
+    if number is None:
+        return {}
+    if values.get("vary"):
+        raise document.error(("folds",), "a recipe varies either folds or what vary says, one at a time; remove one")
+    if isinstance(values.get("dataset"), str):
+        values["dataset"] = {"name": values["dataset"]}
+    name = (values.get("dataset") or {}).get("name")
+    if (spec := data.find(str(name))) and "fold" not in spec.options:
+        able = [each for each in data.SPECS.own if "fold" in data.SPECS[each].options]
+        raise document.error(("folds",), f"{name} has a split of its own; folds are for {', '.join(able)}")
+    return {"dataset.fold": [f"{i}-of-{number}" for i in range(1, number + 1)]}
 
 
 def _touched(method, keys):

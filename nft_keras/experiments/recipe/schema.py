@@ -163,8 +163,9 @@ class Document:
 
         Args:
             function: callable with annotated parameters; what it allows is what its annotations say: `int`, `float`,
-                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]`, `T | None`, `T | tuple[T, ...]`,
-                `dict[str, A | B]` (dataclasses by their `name`), and `Annotated[T, ">= 0 and < 1"]`.
+                `str`, `bool`, `Literal`, dataclasses, `tuple[T, ...]`, `dict[str, T]` (`dict[str, A | B]`: of
+                dataclasses by their `name`), `T | None`, `T | tuple[T, ...]`, `T | dict[str, T]`, and
+                `Annotated[T, ">= 0 and < 1"]`.
             value: the mapping, or None for an empty one.
             key: tuple, where the mapping stands.
 
@@ -207,7 +208,7 @@ class Document:
             inner, *clauses = arguments
             result = self.read(inner, value, key)
             for clause in clauses:
-                for number in result if isinstance(result, tuple) else (result,):
+                for number in _numbers(result):
                     if number is not None and not _satisfies(number, clause):
                         raise self.error(key, f"must be {clause}, got {number!r}")
             return result
@@ -217,7 +218,7 @@ class Document:
             if all(map(dataclasses.is_dataclass, arguments)):
                 return self._read_named(arguments, value, key)
             others = [a for a in arguments if a is not type(None)]
-            several = [a for a in others if typing.get_origin(a) in (tuple, dict)]
+            several = [a for a in others if _is(a, tuple, dict)]
             fits = several if isinstance(value, list | dict) else [a for a in others if a not in several]
             return self.read((fits or others)[0], value, key)
         if origin is typing.Literal:
@@ -232,8 +233,8 @@ class Document:
         if origin is dict:
             if typing.get_origin(arguments[1]) in (typing.Union, types.UnionType):
                 return self._read_by_name(typing.get_args(arguments[1]), value, key)
-            value = self.read_mapping(value, key, of="names")
-            return {str(name): self.read(arguments[1], v, (*key, str(name))) for name, v in value.items()}
+            items = self.read_mapping(value, key, of="names").items()
+            return {_name(self, name, key): self.read(arguments[1], v, (*key, str(name))) for name, v in items}
         if dataclasses.is_dataclass(annotation):
             return annotation(**self.read_call(annotation, value, key))
         return self._read_scalar(annotation, value, key)
@@ -269,6 +270,25 @@ class Document:
         if annotation is float and not math.isfinite(value):
             raise self.error(key, f"should be a finite number, got {value!r}")
         return value
+
+
+def _is(annotation, *origins):
+    """Whether an annotation is one of `dict`, `tuple`, ... of something, with bounds or without."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return typing.get_origin(annotation) in origins
+
+
+def _numbers(value):
+    """What the bounds of an annotation are for: a number, or those of a list or a mapping."""
+    return value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+
+
+def _name(document, name, key):
+    """A key of a mapping of names: a whole number is one too."""
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise document.error(key, f"should have names as keys, got {_kind(name)}{_hint(str, name)}")
+    return str(name)
 
 
 def _satisfies(number, clause):

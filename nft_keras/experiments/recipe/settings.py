@@ -100,6 +100,8 @@ class TrainingSettings(OptimizerSettings):
         constant_ratio: the fraction of the epochs that constant-then-cosine keeps it for; only with that schedule.
         label_smoothing: the share of each training label that all classes get in equal parts, in the loss of every
             method and in the history's losses.
+        class_weight: what the loss of a class's examples is multiplied by, with every method: balanced, in inverse
+            proportion to how many there are in training, or a weight for each class by its name (of others 1).
         augment: what alters every training image at random: crop-and-flip shifts and mirrors it; several are a list
             of names, or a mapping of names to settings, in their order.
         precision: Keras' dtype policy.
@@ -112,6 +114,7 @@ class TrainingSettings(OptimizerSettings):
     schedule: Literal["constant", "cosine", "constant-then-cosine"] = "constant"
     constant_ratio: Annotated[float | None, ">= 0 and <= 1"] = None
     label_smoothing: Annotated[float, ">= 0 and < 1"] = 0.0
+    class_weight: Literal["balanced"] | Annotated[dict[str, float], ">= 0"] | None = None
     augment: Literal["none", "crop-and-flip"] | dict[str, Augmentations] = "none"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None

@@ -24,6 +24,8 @@ class Trial:
         seed: int, of initial weights and shuffling.
         distribute: "none", "mirrored" (over the GPUs of this machine) or "multi-worker" (over those of TF_CONFIG).
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
+        selection_metric: what the best epoch has the lowest of, of `nft_keras.experiments.selection.METRICS`.
+        fingerprint: of the user's files that it is trained on, see `nft_keras.data.io.fingerprint`; None where unknown.
         variant_of: the method in `METHODS` that it is, where the recipe has it under another name, else None.
     """
 
@@ -41,6 +43,8 @@ class Trial:
     distribute: str = "none"
     varied: tuple | None = None
     variant_of: str | None = None
+    selection_metric: str = "error"
+    fingerprint: str | None = None
 
     @property
     def kind(self) -> str:
@@ -75,6 +79,10 @@ class Trial:
         last = self.simplification_epochs
         return last + 1 if self.selection == "after-drop" and last > 1 else 1
 
+    def of_files(self) -> dict[str, str]:
+        """What a result and config.yaml say of the files: {"fingerprint": ...}; {} where it is unknown."""
+        return {"fingerprint": self.fingerprint} if self.fingerprint else {}
+
     def config(self) -> dict[str, Any]:
         """The trial as a recipe of its own, complete."""
         return {
@@ -85,9 +93,11 @@ class Trial:
             "training": plain(self.training),
             "seeds": [self.seed],
             "selection": self.selection,
+            "selection_metric": self.selection_metric,
             "test_every": self.test_every,
             "deterministic": self.deterministic,
             "distribute": self.distribute,
+            **self.of_files(),
             **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
         }
 

@@ -5,10 +5,14 @@ import shlex
 import statistics
 from pathlib import Path
 
+from nft_keras import data
+from nft_keras._registry import RegistrationError
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import reference
 from nft_keras.verdict import MOST_LEFT
+
+FOLD = "dataset.fold="  # what a trial of a recipe with folds varies
 
 
 def write_report(name, results, out, references=()):
@@ -26,8 +30,9 @@ def write_report(name, results, out, references=()):
     folder = Path(out, name)
     write_json(folder / "results.json", results)
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
-    data = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
-    text = "\n\n".join([f"# {name}", tables, *_sections(at_the_drop(results)), *data, *_circumstances(results)])
+    provenances = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
+    sections = [*_own_data(of_own_data(results)), *_sections(at_the_drop(results))]
+    text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return tables
@@ -54,13 +59,12 @@ def table(results):
         results: list of result.json contents.
 
     Returns:
-        str; where a recipe varies a setting, there is a column for it. That of the last epoch is left out where no
-        trial has it, as earlier versions' have not.
+        str; where a recipe varies a setting, there is a column for it; folds are taken together as seeds are. That of
+        the last epoch is left out where no trial has it, as earlier versions' have not.
     """
     groups = {}
     for result in results:
-        key = (result.get("varied", ""), result["classifier"], result["method"])
-        groups.setdefault(key, []).append(result)
+        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result)
     return table_of_groups(groups.values())
 
 
@@ -73,14 +77,18 @@ def table_of_groups(groups, recipes=()):
     """
     head = ["classifier", "method", "test error (%)", "validation error (%)"]
     groups = list(groups)
+    over = _over([run for runs in groups for run in runs])
     with_last = any("last_test_error" in run for runs in groups for run in runs)
-    head += ["seeds", "epochs", "best epoch", *["last epoch: test error (%)"] * with_last, "s per run"]
-    with_variation = any("varied" in runs[0] for runs in groups)
+    head += [over, "epochs", "best epoch", *["last epoch: test error (%)"] * with_last, "s per run"]
+    variations = [
+        varied.pop() if len(varied := {run.get("varied", "") for run in runs}) == 1 else "" for runs in groups
+    ]
+    with_variation = any(variations)
     rows = []
-    for runs, recipe in itertools.zip_longest(groups, recipes):
+    for runs, varied, recipe in itertools.zip_longest(groups, variations, recipes):
         first = runs[0]
         row = [recipe, first["dataset"]] if recipes else []
-        row += [first.get("varied", "")] * with_variation + [first["classifier"], method_title(first["method"])]
+        row += [varied] * with_variation + [first["classifier"], method_title(first["method"])]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
         row += [", ".join(str(run["best_epoch"]) for run in runs)]
@@ -101,11 +109,32 @@ def against_classic(results):
         results: list of result.json contents.
 
     Returns:
-        str: mean +- standard deviation of the differences, in how many seeds the method was better, and the two-sided
-        p of the paired t-test (none for a single seed); "" where no method has a seed in common with CT. A trial with
-        a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the last epoch's
-        classifiers there are difference and p too.
+        str: mean +- standard deviation of the differences, in how many seeds the method was better, and the two-sided p
+        of the paired t-test (none for a single seed, nor over folds); "" where no method has a seed in common with CT.
+        A trial with a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the
+        last epoch's classifiers there are difference and p too.
     """
+    name, pairs = baseline(results), _pairs(results)
+    with_variation = any(varied for varied, *_ in pairs)
+    with_last = any(_have_last(of) for of in pairs.values())
+    over, rows = _over(results), []
+    for (varied, classifier, method), of in pairs.items():
+        errors = _errors(of, "test_error")
+        differences = _differences(errors)
+        better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
+        p = (lambda _: "-") if over != "seeds" else p_value  # folds share training data: the test would find too much
+        row = [classifier, method_title(method), mean_std(differences, "+"), better, p(errors)]
+        last = _errors(of, "last_test_error") if _have_last(of) else ()
+        row += [mean_std(_differences(last), "+") if last else "-", p(last)] * with_last
+        rows.append([varied] * with_variation + row)
+    difference = f"test error - {method_title(name or 'ct')} (points)"
+    head = ["varied"] * with_variation + ["classifier", "method", difference, f"{over} better", "p"]
+    head += [f"last epoch: - {method_title(name or 'ct')} (points)", "last epoch: p"] * with_last
+    return markdown(head, rows) if rows else ""
+
+
+def _pairs(results):
+    """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT."""
     name = baseline(results)
     classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
     pairs = {}
@@ -113,22 +142,65 @@ def against_classic(results):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
         ct = classic.get(own, classic.get(of_recipe))
         if ct is not None:
-            pairs.setdefault((own[0], r["classifier"], r["method"]), []).append((r, ct))
-    with_variation = any(varied for varied, *_ in pairs)
-    with_last = any(_have_last(of) for of in pairs.values())
+            pairs.setdefault((_varied(r), r["classifier"], r["method"]), []).append((r, ct))
+    return pairs
+
+
+def _varied(result):
+    """ "key=value" of what a recipe varies, "" of nothing and of its folds, which are taken together."""
+    varied = result.get("varied", "")
+    return "" if varied.startswith(FOLD) else varied
+
+
+def _over(results):
+    """What means are over."""
+    return "folds and seeds" if any(result.get("varied", "").startswith(FOLD) for result in results) else "seeds"
+
+
+def of_own_data(results):
+    """A Markdown table of the user's own data: balanced accuracy and calibration error on the test part, beside CT's.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str; "" for other data, and for trials of versions that did not keep these numbers.
+    """
+    kept = [r for r in results if _is_own(r["dataset"]) and "test_balanced_accuracy" in r]
+    ct, pairs, groups = method_title(baseline(kept) or "ct"), _pairs(kept), {}
+    for result in kept:
+        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result)
+    with_variation = any(varied for varied, *_ in groups)
     rows = []
-    for (varied, classifier, method), of in pairs.items():
-        errors = _errors(of, "test_error")
-        differences = _differences(errors)
-        better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-        row = [classifier, method_title(method), mean_std(differences, "+"), better, p_value(errors)]
-        last = _errors(of, "last_test_error") if _have_last(of) else ()
-        row += [mean_std(_differences(last), "+") if last else "-", p_value(last)] * with_last
-        rows.append([varied] * with_variation + row)
-    difference = f"test error - {method_title(name or 'ct')} (points)"
-    head = ["varied"] * with_variation + ["classifier", "method", difference, "seeds better", "p"]
-    head += [f"last epoch: - {method_title(name or 'ct')} (points)", "last epoch: p"] * with_last
-    return markdown(head, rows) if rows else ""
+    for (varied, classifier, method), of in groups.items():
+        rows.append([varied] * with_variation + [classifier, method_title(method)])
+        beside = pairs.get((varied, classifier, method), [])
+        for name in ("test_balanced_accuracy", "test_calibration_error"):
+            rows[-1].append(mean_std([result[name] for result in of]))
+            rows[-1].append(mean_std(_differences(_errors(beside, name)), "+") if beside else "-")
+    head = ["varied"] * with_variation + ["classifier", "method", "balanced accuracy (%)", f"- {ct} (points)"]
+    return markdown([*head, "calibration error (points)", f"- {ct} (points)"], rows) if rows else ""
+
+
+def _is_own(dataset):
+    """Whether a data set is of files of the user's."""
+    try:
+        spec = data.find(dataset)
+    except RegistrationError:
+        return False
+    return bool(spec and spec.files)
+
+
+def _own_data(table):
+    """The lines of a report about the test part of data of the user's own."""
+    if not table:
+        return []
+    meaning = (
+        "Of the best epoch's classifier on the test part. Balanced accuracy: the mean over the classes of the share of "
+        "right ones in each. Calibration error: how far apart the probability of the predicted class and the share of "
+        "right ones are. Class by class, with the confusion matrix and the worst examples: `test/` in a trial's folder."
+    )
+    return ["## Class by class", table, meaning]
 
 
 def baseline(results):
@@ -152,7 +224,7 @@ def at_the_drop(results):
     """
     groups = {}
     for result in (r for r in results if "drop" in r):
-        groups.setdefault((result.get("varied", ""), result["classifier"], result["method"]), []).append(result["drop"])
+        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result["drop"])
     with_variation = any(varied for varied, *_ in groups)
     rows = []
     for (varied, classifier, method), drops in groups.items():

@@ -107,10 +107,29 @@ class Queue:
         failed = (trial for trial in self.latest() if trial.state == self.states.FAIL)
         return [trial for trial in failed if trial.user_attrs.get("failed", {}).get("mend")]
 
+    def complete(self, trial, value, rank):
+        """Notes what a point gave.
+
+        Args:
+            trial: its Optuna trial.
+            value: float, the lower the better.
+            rank: what points are sorted by, a tuple of floats.
+        """
+        trial.set_user_attr("rank", list(rank))
+        self.study.tell(trial, value)
+
+    def ranked(self):
+        """`latest`, the best first, the first of equals before others, and those without a value last."""
+
+        def key(trial):
+            complete = trial.state == self.states.COMPLETE
+            return (not complete, trial.user_attrs.get("rank", [trial.value]) if complete else [])
+
+        return sorted(self.latest(), key=key)
+
     def best(self):
-        """The Optuna trial of the point with the lowest value, the first of equals; None if there is none."""
-        complete = [trial for trial in self.latest() if trial.state == self.states.COMPLETE]
-        return min(complete, key=lambda trial: trial.value, default=None)
+        """The Optuna trial of the best point; None if there is none."""
+        return next((trial for trial in self.ranked() if trial.state == self.states.COMPLETE), None)
 
     def _alone(self):
         return one_at_a_time(self._lock("queue"))

@@ -1,4 +1,4 @@
-"""A sweep over a recipe's settings: each point trained once, the best by validation error trained for every seed."""
+"""A sweep over a recipe's settings: each point trained once, the best on the validation part trained for every seed."""
 
 import dataclasses
 import hashlib
@@ -16,10 +16,10 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import markdown, write_report
 from nft_keras.experiments.runs import Run, check_free, finished
+from nft_keras.experiments.selection import METRICS, rank
 from nft_keras.experiments.sweep.queue import Queue
 
 PAUSE = 1.0
-ENDS = ("validation error (%)", "state", "folder")
 ADVICE = "choose another --out, or move it away"
 
 
@@ -39,7 +39,9 @@ class Search:
     def __init__(self, space, storage, out, load, sampler="grid", pruner="none", number=0):
         self.space, self.out, self.folder = space, Path(out), folder_of(space, out)
         self._storage, self._load, self._pruner, self._seeds = storage, load, pruner, {}
-        complete = [first_point(space), space.lists, sampler, pruner]
+        first = first_point(space)
+        self.metric = first["selection_metric"]
+        complete = [first, space.lists, sampler, pruner]
         self._name = f"{space.recipe} {space.classifier} {space.method} {_digest(complete)}"
         points = space.points() if sampler == "grid" else None
         by_optuna = _optuna_s(sampler, pruner)
@@ -93,14 +95,14 @@ class Search:
             return self.points.fail(attempt, str(error), mend=False)
         pruned = False
 
-        def report(epoch, valid_error):
+        def report(epoch, value):
             nonlocal pruned
             if self._pruner != "none" and epoch >= trial.first_eligible:
-                attempt.report(valid_error, epoch)
+                attempt.report(value, epoch)
                 pruned = attempt.should_prune()
 
         for row in _rows(self.folder / trial.folder):
-            report(int(row["epoch"]), float(row["valid_error"]))
+            report(int(row["epoch"]), float(row[f"valid_{self.metric}"]))
         self._try(self.points, attempt, trial, self.folder, report, lambda: pruned)
 
     def _try_seed(self, attempt):
@@ -112,12 +114,12 @@ class Search:
             _copy(self.folder / same.folder, self.out / trial.folder, trial)
         self._try(self.seeds(), attempt, trial, self.out)
 
-    def _try(self, queue, attempt, trial, out, report=lambda epoch, valid_error: None, pruned=lambda: False):
-        """Runs a trial unless its result is there, and tells Optuna the validation error."""
+    def _try(self, queue, attempt, trial, out, report=lambda epoch, value: None, pruned=lambda: False):
+        """Runs a trial unless its result is there, and tells Optuna what came out."""
         from nft_keras.experiments.train.callbacks import TrainingError
 
         def progress(logs):
-            report(logs["epoch"], logs["val_error"])
+            report(logs["epoch"], logs[f"val_{self.metric}"])
             if pruned():
                 raise _Pruned
 
@@ -139,7 +141,7 @@ class Search:
             queue.fail(attempt, reason, mend=True)
             self._say(queue, attempt, f"failed: {reason}")
         else:
-            queue.study.tell(attempt, result["valid_error"])
+            queue.complete(attempt, result[f"valid_{self.metric}"], rank(self.metric, result))
             epochs = f"best epoch {result['best_epoch']}/{result['epochs']}"
             self._say(queue, attempt, f"valid {result['valid_error']:.2f} %  {epochs}  {result['seconds']:.0f} s")
 
@@ -237,12 +239,14 @@ def write_tables(searches, others, out):
     """
     recipe = searches[0].space.recipe
     keys = list(dict.fromkeys(key for search in searches for key in search.space.lists))
-    parts, rows, chosen = [f"# Sweep of {recipe}, chosen by validation error"], [], []
+    metric = METRICS[searches[0].metric]
+    ends = (metric, "state", "folder")
+    parts, rows, chosen = [f"# Sweep of {recipe}, chosen by {metric.removesuffix(' (%)')}"], [], []
     for search in searches:
-        head = [*search.space.lists, *ENDS]
+        head = [*search.space.lists, *ends]
         cell = {"classifier": search.space.classifier, "method": search.space.method}
         shown = f"{search.space.classifier} {method_title(search.space.method)}"
-        table = sorted(_table(search), key=lambda row: (row[-3] == "", row[-3] and float(row[-3])))
+        table = list(_table(search))
         rows += [cell | dict(zip(head, row, strict=True)) for row in table]
         parts += [f"## {shown}", markdown(head, table)]
         trials = search.chosen()
@@ -254,15 +258,15 @@ def write_tables(searches, others, out):
             others = [*others, *trials]
     with atomic_write(Path(out, recipe, "sweep.md")) as path:
         path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    write_csv(Path(out, recipe, "sweep.csv"), rows, ["classifier", "method", *keys, *ENDS])
+    write_csv(Path(out, recipe, "sweep.csv"), rows, ["classifier", "method", *keys, *ends])
     results = finished(others, out)
     references = References(Path(out, recipe), others).entries
     return "\n\n".join([*([write_report(recipe, results, out, references)] if results else []), *chosen])
 
 
 def _table(search):
-    """A row of texts for each point that was taken up."""
-    for trial in search.points.latest():
+    """A row of texts for each point that was taken up, the best first."""
+    for trial in search.points.ranked():
         point, state = trial.user_attrs["point"], trial.state.name.lower()
         failed = trial.user_attrs.get("failed")
         value = f"{trial.value:.4f}" if state == "complete" else ""

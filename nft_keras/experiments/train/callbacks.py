@@ -11,33 +11,36 @@ from nft_keras.base import SimplifyingModel
 from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
 from nft_keras.experiments.files import atomic_write, write_figure
 from nft_keras.experiments.runs import flatten
+from nft_keras.experiments.selection import rank, rounded
 
 EXAMPLES = 6
 
 
 class BestClassifier(keras.callbacks.Callback):
-    """Keeps the classifier of the epoch with the lowest validation error (the first of equals) as a file of its own.
+    """Keeps the classifier of the best epoch (`nft_keras.experiments.selection`; of equals the first) as its own file.
 
     Args:
         folder: `pathlib.Path`, for the files, one for each epoch that was the best when it ended.
         first_epoch: int, the first epoch (from 1) that may be chosen.
+        metric: of `nft_keras.experiments.selection.METRICS`.
 
     Attributes:
         epoch: int, the best epoch so far; None before.
-        valid_error: float, its validation error in percent.
+        valid: {"valid_error": float in percent, "valid_loss": ...}, what the epoch is chosen by and those two.
     """
 
-    def __init__(self, folder, first_epoch):
+    def __init__(self, folder, first_epoch, metric="error"):
         super().__init__()
-        self.folder = folder
-        self.first_epoch = first_epoch
-        self.epoch = self.valid_error = None
+        self.folder, self.first_epoch, self.metric = folder, first_epoch, metric
+        self.epoch, self.valid = None, {}
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the classifier if it is the best so far."""
-        valid_error = round(logs["val_error"], 4)
-        if epoch + 1 >= self.first_epoch and (self.epoch is None or valid_error < self.valid_error):
-            self.epoch, self.valid_error = epoch + 1, valid_error
+        names = dict.fromkeys(("error", "loss", self.metric))
+        valid = {f"valid_{name}": rounded(name, logs[f"val_{name}"]) for name in names}
+        better = self.epoch is None or rank(self.metric, valid) < rank(self.metric, self.valid)
+        if epoch + 1 >= self.first_epoch and better:
+            self.epoch, self.valid = epoch + 1, valid
             with atomic_write(self.path) as temporary:
                 self.model.classifier.save(temporary)
 
@@ -77,6 +80,7 @@ class History(keras.callbacks.Callback):
     Args:
         path: `pathlib.Path` of the file.
         finished: int, the epochs that a training that is taken up again had finished; their rows stay.
+        also: {column: name in the logs}, columns beside `COLUMNS`.
     """
 
     COLUMNS = {
@@ -93,13 +97,13 @@ class History(keras.callbacks.Callback):
         "eta": "eta",
     }
 
-    def __init__(self, path, finished=0):
+    def __init__(self, path, finished=0, also=None):
         super().__init__()
-        self.path, self.finished = path, finished
+        self.path, self.finished, self.columns = path, finished, {**self.COLUMNS, **(also or {})}
 
     def on_train_begin(self, logs=None):
         """Writes the header, and the rows of finished epochs again."""
-        rows = [["epoch", "phase", *self.COLUMNS, "seconds"]]
+        rows = [["epoch", "phase", *self.columns, "seconds"]]
         if self.finished:
             with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))[: 1 + self.finished]
@@ -113,7 +117,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Appends the epoch's row."""
         phase = "simplified" if self.model.simplifying else "classic"
-        values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.COLUMNS.values()]
+        values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.columns.values()]
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
 

@@ -50,7 +50,9 @@ class Checkpoint(keras.callbacks.Callback):
         except FileNotFoundError:
             return
         self.epoch, self.spent = state["epoch"], state["seconds"]
-        self.best.epoch, self.best.valid_error = state["best_epoch"], state["valid_error"]
+        self.best.epoch = state["best_epoch"]
+        # Earlier versions kept no more than the error.
+        self.best.valid = state["valid"] if "valid" in state else {"valid_error": state["valid_error"]}
         if self.epoch >= self.drop_after:
             model.drop()
         self.unfreeze.come_to(model, self.epoch)
@@ -65,7 +67,7 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "epoch": epoch + 1,
             "best_epoch": self.best.epoch,
-            "valid_error": self.best.valid_error,
+            "valid": self.best.valid,
             "random": [variable.numpy().tolist() for variable in _random_states(self.model)],
             "seconds": self.spent + time.monotonic() - self.began,
         }

@@ -1,7 +1,10 @@
-"""The loss that classifiers are trained with."""
+"""The loss that classifiers are trained with, its weights, and a metric that their best epoch may be chosen by."""
 
 import keras
+import numpy as np
 from keras import ops
+
+from nft_keras._checks import suggest
 
 
 def crossentropy(label_smoothing):
@@ -16,6 +19,35 @@ def crossentropy(label_smoothing):
     if label_smoothing:
         return SmoothedCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def class_weights(setting, dataset):
+    """What the loss of each class's examples is multiplied by.
+
+    Args:
+        setting: `class_weight` of `TrainingSettings`.
+        dataset: the `nft_keras.data.Dataset`.
+
+    Returns:
+        {class index: float} as `fit` takes it, or None.
+
+    Raises:
+        ValueError: for the name of a class that there is not.
+    """
+    if setting is None:
+        return None
+    weights, names = dict.fromkeys(range(dataset.num_classes), 1.0), dataset.class_names
+    if setting == "balanced":
+        from sklearn.utils.class_weight import compute_class_weight
+
+        present = np.unique(dataset.train.y)
+        balanced = compute_class_weight("balanced", classes=present, y=dataset.train.y)
+        return weights | dict(zip(present.tolist(), balanced.tolist(), strict=True))
+    for name in setting:
+        if name not in names:
+            there_are = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") + suggest(name, names)
+            raise ValueError(f"training.class_weight: there is no class {name!r}; there are {there_are}")
+    return weights | {names.index(name): weight for name, weight in setting.items()}
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -36,3 +68,29 @@ class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
         """The loss of each example, (batch,); y_true: class indices (batch,)."""
         indices = ops.cast(ops.reshape(y_true, (-1,)), "int32")
         return super().call(ops.one_hot(indices, y_pred.shape[-1]), y_pred)
+
+
+class BalancedError(keras.metrics.Metric):
+    """The mean over the classes of the error in each, in percent; a class without examples does not count.
+
+    Args:
+        num_classes: int.
+    """
+
+    def __init__(self, num_classes, name="balanced_error"):
+        super().__init__(name=name, dtype="float32")
+        self.wrong, self.number = (self.add_variable((num_classes,), "zeros", name=of) for of in ("wrong", "number"))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Takes a minibatch: class indices (batch,) and logits (batch, num_classes); weights do not count."""
+        y_true = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        of_class = ops.one_hot(y_true, y_pred.shape[-1], dtype="float32")
+        wrong = ops.cast(ops.not_equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y_true), "float32")
+        self.number.assign(self.number + ops.sum(of_class, 0))
+        self.wrong.assign(self.wrong + ops.sum(of_class * wrong[:, None], 0))
+
+    def result(self):
+        """The balanced error so far."""
+        there = ops.cast(self.number > 0, "float32")
+        of_classes = self.wrong / ops.maximum(self.number, 1.0)
+        return 100.0 * ops.sum(of_classes) / ops.maximum(ops.sum(there), 1.0)

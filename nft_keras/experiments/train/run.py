@@ -12,6 +12,7 @@ from nft_keras.data import DataError
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.methods import METHODS, method_title
+from nft_keras.experiments.recipe.own_files import Fingerprints
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import plain
@@ -80,11 +81,13 @@ def trials_of(recipes, options):
     Raises:
         RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
     """
-    found = []
+    found, fingerprints = [], Fingerprints(options.data_dir)
     for path in recipes:
         chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
         text = Path(find_recipe(path)).read_text(encoding="utf-8")
-        found.append((path, text, chosen, load_recipe(path, options.overrides)))
+        of_recipe = load_recipe(path, options.overrides)
+        chosen, of_recipe = (list(map(fingerprints.of, trials)) for trials in (chosen, of_recipe))
+        found.append((path, text, chosen, of_recipe))
     owners = {}
     for path, _, chosen, _ in found:
         for trial in chosen:
@@ -232,7 +235,8 @@ def _refer(references, trial, dataset, screen, session):
 def _networks(trial):
     """What of a trial decides whether its networks take the data, as a text."""
     of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
-    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, trial.training.augment))
+    of_training = trial.training.augment, trial.training.class_weight
+    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, of_training))
 
 
 def _run_together(trials, screen, session, references):

@@ -1,6 +1,7 @@
 """One trial: builds what it names, trains it, keeps the best epoch's classifier and says how good it is."""
 
 import contextlib
+import dataclasses
 import math
 import shutil
 import time
@@ -15,7 +16,9 @@ from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import augmentation
+from nft_keras.experiments.classifier_file import probabilities_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
+from nft_keras.experiments.evaluation import Evaluation
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.settings import ratio_of
@@ -25,7 +28,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import crossentropy
+from nft_keras.experiments.train.losses import BalancedError, class_weights, crossentropy
 from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
@@ -62,9 +65,11 @@ def run_trial(trial, dataset, out, progress):
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
 
     Returns:
-        The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent,
-        best_epoch (gamma, from 1), last_test_error and last_valid_error (of the last epoch's classifier), epochs,
-        seconds, provenance, environment (see `environment.describe`); varied ("key=value") if the recipe varies a
+        The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
+        (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1),
+        test_balanced_accuracy in percent and test_calibration_error in points (see `Evaluation.summary`),
+        last_test_error and last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint
+        (of the user's own files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
         setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
 
     Raises:
@@ -89,10 +94,12 @@ def _run(trial, dataset, folder, progress, began):
 def finish(trial, dataset, folder, best, last_test_error, seconds):
     """Evaluates the classifier.keras of a trial that was trained, and writes what is still missing in its folder.
 
+    In `test/` there is what a user looks at, see `nft_keras.experiments.evaluation`.
+
     Args:
         trial, dataset: as for `run_trial`.
         folder: `pathlib.Path` of the trial.
-        best: (epoch, validation error) of that classifier.
+        best: (epoch, `BestClassifier.valid`) of that classifier.
         last_test_error: float, the test error after the last epoch, in percent.
         seconds: function that returns how long the trial took.
 
@@ -101,22 +108,26 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     """
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
-    run = Run(folder, {}, {})
+    run, test = Run(folder, {}, {}), _evaluate(folder / "classifier.keras", dataset)
+    test.write(folder / "test")
     result = {
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,
         "method": trial.method,
         **is_a(trial.variant_of),
         "seed": trial.seed,
-        "test_error": _evaluate(folder / "classifier.keras", dataset.test),
-        "valid_error": best[1],
+        "test_error": test.summary["error"],
+        **best[1],
         "best_epoch": best[0],
+        "test_balanced_accuracy": test.summary["balanced_accuracy"],
+        "test_calibration_error": test.summary["calibration_error"],
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
         **({"drop": drop} if (drop := run.at_the_drop()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
+        **trial.of_files(),
         "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
     }
@@ -129,15 +140,15 @@ def _train(trial, dataset, folder, strategy, progress, began):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
-        (best epoch, its validation error), the test error after the last epoch, and the seconds that earlier processes
-        took.
+        (best epoch, its numbers on the validation part), the test error after the last epoch, and the seconds that
+        earlier processes took.
     """
     _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(folder / "backup", first_epoch=trial.first_eligible)
+    best = monitor.BestClassifier(folder / "backup", trial.first_eligible, trial.selection_metric)
     unfreeze = unfreezing(trial)
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs, unfreeze=unfreeze)
     checkpoint.restore(model)
@@ -159,7 +170,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         *monitor.pictures(trial, model, dataset, folder),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
-        monitor.History(folder / "history.csv", checkpoint.epoch),
+        monitor.History(folder / "history.csv", checkpoint.epoch, history_also(trial)),
         monitor.TensorBoard(folder / "tensorboard"),
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
@@ -172,6 +183,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
     model.fit(
         train,
         validation_data=valid,
+        class_weight=class_weights(trial.training.class_weight, dataset),
         epochs=trial.training.epochs,
         initial_epoch=checkpoint.epoch,
         shuffle=False,
@@ -182,7 +194,18 @@ def _train(trial, dataset, folder, strategy, progress, began):
     with atomic_write(folder / "classifier.keras") as temporary:
         shutil.copyfile(best.path, temporary)
     # Not the callbacks, which would keep both networks and their optimizers.
-    return (best.epoch, best.valid_error), last_test_error, checkpoint.spent
+    return (best.epoch, best.valid), last_test_error, checkpoint.spent
+
+
+def metrics(trial, dataset):
+    """What a trial's training logs beside losses."""
+    return [error, *([BalancedError(dataset.num_classes)] if trial.selection_metric == "balanced_error" else [])]
+
+
+def history_also(trial):
+    """The columns of a trial's history that others do not have, {column: name in the logs}."""
+    balanced = trial.selection_metric == "balanced_error"
+    return {"valid_balanced_error": "val_balanced_error"} if balanced else {}
 
 
 def _check_shares(trial, dataset, folder, strategy):
@@ -198,7 +221,9 @@ def _check_shares(trial, dataset, folder, strategy):
         )
     state = folder / "backup" / "state.json"
     text = state.read_text(encoding="utf-8") if state.exists() else ""
-    if not distribute.same_everywhere(strategy, repr(trial.config()), text):
+    # Copies of a large file on several machines may have several times of their last change.
+    settings = repr(dataclasses.replace(trial, fingerprint=None).config())
+    if not distribute.same_everywhere(strategy, settings, text):
         raise monitor.TrainingError(
             "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
             "options, and an output folder that all of them see"
@@ -216,8 +241,13 @@ def check_fits(trial, dataset):
         Lines on what is large of the networks, a list of str.
 
     Raises:
-        DataError: if an example has not the shape that the trial's networks or its augmentation take.
+        DataError: if an example has not the shape that the trial's networks or its augmentation take, or class_weight
+            names a class that there is not.
     """
+    try:
+        class_weights(trial.training.class_weight, dataset)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     try:
         if trial.training.augmentations and len(dataset.input_shape) != 3:
             raise ValueError(f"{' and '.join(trial.training.augmentations)} takes images")
@@ -271,7 +301,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model.compile(
             optimizer=training.build(),
             loss=crossentropy(training.label_smoothing),
-            metrics=[error],
+            metrics=metrics(trial, dataset),
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,
             **compiled,
@@ -292,9 +322,9 @@ def dtype_policy(policy):
         keras.config.set_dtype_policy(before)
 
 
-def _evaluate(path, part):
-    """Error in percent of a saved classifier on a part of the data: of the very file that is deployed."""
+def _evaluate(path, dataset):
+    """The `Evaluation` of a saved classifier on the test part: of the very file that is deployed."""
     keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
-    model = keras.saving.load_model(path)
-    model.compile(metrics=[error], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return round(model.evaluate(batches(part, EVALUATION_BATCH), verbose=0, return_dict=True)["error"], 4)
+    part, probabilities = dataset.test, probabilities_of(keras.saving.load_model(path), dataset.test.x)
+    names = range(len(part)) if part.names is None else part.names.tolist()
+    return Evaluation(dataset.class_names, part.y, probabilities, names)

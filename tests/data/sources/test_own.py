@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
+from PIL import Image
 
 from nft_keras.data import DataError, load
+from tests.data.sources.own import parts
 
 
 @pytest.mark.parametrize("name", ["csv", "npz", "image-folder"])
@@ -9,3 +12,63 @@ def test_a_path_is_needed_and_must_exist(tmp_path, name):
         load(name, tmp_path)
     with pytest.raises(DataError, match=f"no {tmp_path / 'nothing'}; a relative path starts from the data directory"):
         load(name, tmp_path, path="nothing")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """22 examples of two classes as a table, as arrays and as images; each is one number, all different."""
+    kinds = ["a"] * 12 + ["b"] * 10
+    lines = "".join(f"{i},{kind}\n" for i, kind in enumerate(kinds))
+    (tmp_path / "t.csv").write_text(f"number,label\n{lines}")
+    np.savez(tmp_path / "t.npz", x=np.arange(22.0)[:, None], y=kinds)
+    for i, kind in enumerate(kinds):
+        (tmp_path / "images" / kind).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2), 10 * i).save(tmp_path / "images" / kind / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("csv", {"path": "t.csv"}),
+        ("npz", {"path": "t.npz"}),
+        ("image-folder", {"path": "images", "image_size": 2, "channels": 1}),
+        ("digits-back-image", {}),
+    ],
+)
+def test_each_example_is_in_the_test_part_of_one_fold_and_in_no_other_part_of_it(folders, name, options):
+    def examples(part):
+        return [x.tobytes() for x in part.x] if part.names is None else part.names.tolist()
+
+    everything = sorted(each for part in parts(load(name, folders, **options)) for each in examples(part))
+    assert len(set(everything)) == len(everything)
+    tests, counts = [], []
+    for i in (1, 2, 3):
+        dataset = load(name, folders, **options, fold=f"{i}-of-3")
+        assert sorted(each for part in parts(dataset) for each in examples(part)) == everything
+        assert len(dataset.valid) == (297 if name == "digits-back-image" else 4)
+        tests += examples(dataset.test)
+        counts.append(np.bincount(dataset.test.y))
+    assert sorted(tests) == everything
+    assert np.ptp(counts, axis=0).max() <= 1  # class by class in proportion
+
+
+@pytest.mark.parametrize(
+    "fold, message",
+    [
+        ("2", "t.csv: fold should be K-of-N, as 1-of-5, got '2'"),
+        ("4-of-3", "t.csv: fold should be K-of-N, as 1-of-5, got '4-of-3'"),
+        ("0-of-3", "fold should be K-of-N"),
+        ("1-of-11", "t.csv: class b has 10 examples, fewer than 11 folds"),
+    ],
+)
+def test_a_fold_that_cannot_be_is_refused(folders, fold, message):
+    with pytest.raises(DataError, match=message):
+        load("csv", folders, path="t.csv", fold=fold)
+
+
+def test_data_with_a_test_part_are_not_cut_into_folds(folders):
+    x, y = np.zeros((9, 2)), np.arange(9) % 2
+    np.savez(folders / "split.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(DataError, match="split.npz has a test part of its own: it is not cut into folds"):
+        load("npz", folders, path="split.npz", fold="1-of-2")

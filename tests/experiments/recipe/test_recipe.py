@@ -197,6 +197,42 @@ def test_each_variation_changes_one_thing_for_the_methods_it_touches(write):
     assert [t.method_settings.plan.eta_max for t in trials if t.method == "nft"] == [2000, 2000, 7]
 
 
+def test_folds_are_trials_of_their_own_and_their_config_is_a_recipe_for_that_fold_alone(write, tmp_path):
+    trials = load_recipe(write(GOOD + "folds: 2\n"), classifiers=["fc-a"], methods=["ct"], seeds=[0])
+    assert [(t.variation, t.dataset["fold"], str(t.folder)) for t in trials] == [
+        ("dataset.fold=1-of-2", "1-of-2", "good/dataset.fold=1-of-2/fc-a/ct/seed-0"),
+        ("dataset.fold=2-of-2", "2-of-2", "good/dataset.fold=2-of-2/fc-a/ct/seed-0"),
+    ]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(trials[1].config()))
+    assert load_recipe(tmp_path / "config.yaml") == [trials[1]]
+    named = GOOD.replace("{name: digits-back-image, label_noise: 0.1}", "digits-back-image")
+    assert len(load_recipe(write(named + "folds: 3\n"), ["training.epochs=4"])) == 3 * 8
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("folds: 1", ":1: folds: must be >= 2, got 1"),
+        ("folds: five", ":1: folds: should be a whole number, got the text 'five'"),
+        ("folds: 2\nvary: {training.epochs: [3]}", ":1: folds: a recipe varies either folds or what vary says"),
+        (
+            "folds: 2\ndataset: imdb",
+            ":1: folds: imdb has a split of its own; folds are for digits-back-image, csv, npz",
+        ),
+        ("folds: 2\ndataset: two-moons", ":1: folds: two-moons has a split of its own"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(write, text, message):
+    recipe = GOOD.partition("\n")[2] if "dataset" in text else GOOD
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(f"{text}\n{recipe}"))
+
+
+def test_a_recipe_with_folds_is_not_swept(write):
+    with pytest.raises(RecipeError, match="folds: a recipe that varies folds cannot be swept; remove folds"):
+        load_sweep(write(GOOD + "folds: 2\nsweep: {training.epochs: [3, 4]}\n"))
+
+
 def test_what_a_recipe_varies_or_sweeps_is_not_set_beside_it(write):
     assignment = "dataset.label_noise=0.2"
     with pytest.raises(RecipeError, match=f"^--set {assignment}: dataset.label_noise: the recipe varies it; .*vary= "):

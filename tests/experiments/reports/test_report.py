@@ -4,7 +4,14 @@ import math
 import pytest
 import tensorflow as tf
 
-from nft_keras.experiments.reports.tables import against_classic, p_value, table, write_recipe, write_report
+from nft_keras.experiments.reports.tables import (
+    against_classic,
+    of_own_data,
+    p_value,
+    table,
+    write_recipe,
+    write_report,
+)
 from nft_keras.experiments.train import environment
 
 
@@ -69,6 +76,40 @@ def test_a_varied_setting_is_compared_with_its_own_classic_training_or_else_with
         ("methods.nft.plan.eta_max=100", "-1.00"),
         ("dataset.label_noise=0.4", "-5.00"),
     ]
+
+
+def test_folds_are_taken_together_each_beside_classic_training_on_the_same_fold():
+    errors = {"ct": (10.0, 20.0, 30.0), "nft": (9.0, 18.0, 30.0)}
+    results = [
+        result(method, 0, error, varied=f"dataset.fold={i}-of-3", dataset="csv")
+        for method, each in errors.items()
+        for i, error in enumerate(each, 1)
+    ]
+    head = [cell.strip() for cell in table(results).splitlines()[0].strip("| ").split(" | ")]
+    assert head[:5] == ["classifier", "method", "test error (%)", "validation error (%)", "folds and seeds"]
+    assert [row[:5] for row in rows(table(results))] == [
+        ["fc-a", "CT", "20.00 ± 10.00", "1.00 ± 0.00", "3"], ["fc-a", "NFT", "19.00 ± 10.54", "1.00 ± 0.00", "3"],
+    ]  # fmt: skip
+    # Folds share training data: a paired t-test would find too much.
+    assert rows(against_classic(results)) == [["fc-a", "NFT", "-1.00 ± 1.00", "2 of 3", "-"]]
+    assert "folds and seeds better" in against_classic(results)
+
+
+def test_on_data_of_the_user_s_own_methods_are_compared_by_balanced_accuracy_and_calibration(tmp_path):
+    def own(method, seed, accuracy, calibration, dataset="csv"):
+        numbers = {"test_balanced_accuracy": accuracy, "test_calibration_error": calibration, "dataset": dataset}
+        return result(method, seed, 5.0, **numbers)
+
+    numbers = {"ct": [(80.0, 4.0), (90.0, 6.0)], "nft": [(84.0, 3.0), (88.0, 2.0)]}
+    results = [own(method, seed, *of) for method, each in numbers.items() for seed, of in enumerate(each)]
+    assert rows(of_own_data(results)) == [
+        ["fc-a", "CT", "85.00 ± 7.07", "-", "5.00 ± 1.41", "-"],
+        ["fc-a", "NFT", "86.00 ± 2.83", "+1.00 ± 4.24", "2.50 ± 0.71", "-2.50 ± 2.12"],
+    ]
+    write_report("mine", results, tmp_path)
+    assert of_own_data(results) in (tmp_path / "mine" / "report.md").read_text()
+    assert of_own_data([own("ct", 0, 80.0, 4.0, "two-moons"), result("ct", 0, 5.0, dataset="csv")]) == ""
+    assert of_own_data([own("ct", 0, 80.0, 4.0, "of-a-package-that-is-gone")]) == ""
 
 
 def test_the_report_says_what_is_left_at_the_drop_and_whether_the_data_were_easier(tmp_path):

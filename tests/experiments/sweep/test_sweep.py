@@ -184,6 +184,12 @@ def test_only_the_validation_error_chooses(swept):
     assert [float(row["validation error (%)"]) for row in table(recipe)] == [49, 49, 49.5, 49.5, 49.9, 49.9]
 
 
+def test_of_points_with_equal_validation_errors_that_of_the_lower_loss_is_chosen_and_stands_first(recipe):
+    stdout, _ = end(start(recipe, FAKE_TIE="500"))
+    assert "Chosen for fc-a NFT: `--set methods.nft.plan.eta_max=500 methods.nft.auxiliary.filters=2`" in stdout
+    assert [row["methods.nft.plan.eta_max"] for row in table(recipe)] == ["500", "500", "100", "100", "1000", "1000"]
+
+
 def test_two_drivers_that_start_at_once_share_the_points(recipe):
     drivers = [start(recipe, FAKE_SECONDS="0.1") for _ in range(2)]
     for driver in drivers:

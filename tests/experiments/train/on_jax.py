@@ -78,7 +78,8 @@ def outcome(folder):
             {k: v for k, v in row.items() if k not in ("seconds", "loss_reduction")} for row in csv.DictReader(file)
         ]
     result = repeatable(json.loads((folder / "result.json").read_text()))
-    result.pop("drop", None)
+    for name in ("drop", "valid_loss", "test_calibration_error"):  # that of the validation is in the history
+        result.pop(name, None)
     return keras.saving.load_model(folder / "classifier.keras").get_weights(), rows, result
 
 

@@ -1,13 +1,18 @@
 import csv
+import dataclasses
+import warnings
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from sklearn.metrics import balanced_accuracy_score
 
 from nft_keras import data
+from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.train.losses import SmoothedCrossentropy, crossentropy
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.train.losses import BalancedError, SmoothedCrossentropy, class_weights, crossentropy
 from nft_keras.experiments.train.trial import build_classifier, build_method, run_trial
 
 RECIPE = """\
@@ -88,6 +93,94 @@ def test_every_method_trains_on_smoothed_labels(recipe, tmp_path):
         dataset = data.load(**trial.dataset)
         result = run_trial(trial, dataset, tmp_path, lambda logs: None)
         assert best_valid_loss_apart(tmp_path / trial.folder, dataset, result) < 1e-5, trial.method
+
+
+SGD = ["training.optimizer=sgd", "methods.nft.auxiliary_optimizer.optimizer=sgd", "training.label_smoothing=0"]
+
+
+@pytest.mark.parametrize("method", ["ct", "eef", "ft", "nft"])
+def test_weights_of_two_are_twice_the_loss_of_every_method(recipe, tmp_path, method):
+    """With SGD: half the learning rate takes the factor back, and in Eq. 4 twice eta keeps it the same."""
+    heavy = ["training.class_weight={'0': 2, '1': 2, '2': 2}", "training.learning_rate=0.05"]
+    plain = ["training.learning_rate=0.1"]
+    if method == "nft":
+        heavy += ["methods.nft.plan.eta_max=20", "methods.nft.auxiliary_optimizer.learning_rate=0.05"]
+        plain += ["methods.nft.plan.eta_max=10", "methods.nft.auxiliary_optimizer.learning_rate=0.1"]
+    rows = []
+    for name, settings in (("heavy", heavy), ("plain", plain)):
+        (trial,) = load_recipe(recipe, [*SGD, *settings], methods=[method])
+        run_trial(trial, data.load(**trial.dataset), tmp_path / name, lambda logs: None)
+        with open(tmp_path / name / trial.folder / "history.csv", newline="") as file:
+            rows.append(
+                [{k: float(row[k]) for k in ("loss", "valid_loss", "valid_error")} for row in csv.DictReader(file)]
+            )
+    for weighted, unweighted in zip(*rows, strict=True):
+        assert weighted["loss"] == pytest.approx(2 * unweighted["loss"], rel=1e-4)
+        assert weighted["valid_loss"] == pytest.approx(unweighted["valid_loss"], rel=1e-4)  # as Keras' validation
+
+
+def test_a_weight_is_that_of_the_class_by_its_name(recipe):
+    (trial,) = load_recipe(recipe, ["training.class_weight={2: 5, 0: 0.5}"], methods=["ct"])
+    dataset = data.load(**trial.dataset)
+    assert class_weights(trial.training.class_weight, dataset) == {0: 0.5, 1: 1.0, 2: 5.0}
+    y = np.array([0] * 6 + [1] * 3 + [2])
+    uneven = dataclasses.replace(dataset, train=data.Part(np.zeros((10, 5)), y))
+    assert class_weights("balanced", uneven) == pytest.approx({0: 10 / 18, 1: 10 / 9, 2: 10 / 3})
+    assert class_weights(None, dataset) is None
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("{'3': 2}", "training.class_weight: there is no class '3'; there are 0, 1, 2"),
+        ("balance", "training.class_weight: unknown value 'balance'; allowed: balanced; did you mean balanced"),
+        ("{0: -1}", "training.class_weight: must be >= 0, got -1.0"),
+        ("{0: heavy}", "training.class_weight.0: should be a number, got the text 'heavy'"),
+        ("{no: 2}", "training.class_weight: should have names as keys, got false; YAML reads yes, no"),
+        ("[1, 2]", "training.class_weight: unknown value"),
+    ],
+)
+def test_weights_that_are_none_are_refused_in_one_line(recipe, tmp_path, capsys, setting, message):
+    assert run.main([str(recipe), "--out", str(tmp_path / "out"), "--set", f"training.class_weight={setting}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_devices_share_no_minibatch_with_weights(recipe):
+    with pytest.raises(RecipeError, match="distribute: not with training.class_weight; allowed: none"):
+        load_recipe(recipe, ["training.class_weight=balanced", "distribute=mirrored"])
+
+
+def test_the_balanced_error_is_one_minus_scikit_learn_s_balanced_accuracy():
+    rng = np.random.default_rng(0)
+    y, logits = rng.choice(4, 90, p=[0.6, 0.2, 0.2, 0.0]), rng.normal(size=(90, 4)).astype("float32")
+    metric = BalancedError(4)
+    for rows in (slice(0, 50), slice(50, 90)):
+        metric.update_state(y[rows], logits[rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class is predicted that has no example
+        accuracy = balanced_accuracy_score(y, logits.argmax(1))
+    assert float(metric.result()) == pytest.approx(100 * (1 - accuracy), rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["balanced_error", "loss"])
+def test_the_best_epoch_is_the_one_of_the_lowest_selection_metric(recipe, tmp_path, metric):
+    for trial in load_recipe(recipe, [f"selection_metric={metric}", "training.epochs=8"], methods=["ct", "nft"]):
+        dataset = data.load(**trial.dataset)
+        result = run_trial(trial, dataset, tmp_path, lambda logs: None)
+        with open(tmp_path / trial.folder / "history.csv", newline="") as file:
+            rows = [{k: float(v) for k, v in row.items() if k.startswith("valid_")} for row in csv.DictReader(file)]
+        second = "valid_loss" if metric != "loss" else "valid_error"
+        first = 1 if trial.method == "ct" else 3
+        numbers = [(row[f"valid_{metric}"], row[second]) for row in rows[first - 1 :]]
+        assert result["best_epoch"] == first + numbers.index(min(numbers))
+        assert result[f"valid_{metric}"] == pytest.approx(min(numbers)[0], rel=1e-5)
+        classifier = keras.saving.load_model(tmp_path / trial.folder / "classifier.keras")
+        wrong = classifier.predict(dataset.valid.x, verbose=0).argmax(1) != dataset.valid.y
+        if metric == "balanced_error":
+            assert 100 * np.mean([wrong[dataset.valid.y == c].mean() for c in range(3)]) == pytest.approx(
+                result["valid_balanced_error"], abs=1e-3
+            )
 
 
 def best_valid_loss_apart(folder, dataset, result, smoothing=0.2):

@@ -16,12 +16,21 @@ class Saved:
         path.write_text("saved")
 
 
-def test_of_equal_epochs_the_first_is_the_best(tmp_path):
-    best = monitor.BestClassifier(tmp_path, first_epoch=1)
+# Validation error, loss and balanced error of four epochs.
+EPOCHS = [(9.0, 0.1, 30.0), (7.6, 0.4, 20.0), (7.6, 0.3, 20.0), (7.6, 0.3, 25.0)]
+
+
+@pytest.mark.parametrize("metric, epoch", [("error", 3), ("loss", 1), ("balanced_error", 3)])
+def test_of_epochs_with_equal_errors_that_of_the_lower_loss_is_the_best_and_of_equals_the_first(
+    tmp_path, metric, epoch
+):
+    best = monitor.BestClassifier(tmp_path, 1, metric)
     best.set_model(Saved())
-    for epoch, error in enumerate((9.0, 7.6, 7.6)):
-        best.on_epoch_end(epoch, {"val_error": float(np.float32(error))})  # 7.6 as Keras' metrics have it, below 7.6
-    assert (best.epoch, best.valid_error) == (2, 7.6)
+    for index, numbers in enumerate(EPOCHS):
+        numbers = map(float, np.float32(numbers))  # as Keras' metrics have them: 7.6 is a little below 7.6
+        best.on_epoch_end(index, dict(zip(("val_error", "val_loss", "val_balanced_error"), numbers, strict=True)))
+    assert best.epoch == epoch
+    assert best.valid["valid_error"] == EPOCHS[epoch - 1][0] and best.valid["valid_loss"] == EPOCHS[epoch - 1][1]
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,9 @@ def test_tensorboard_has_a_run_for_each_trial_with_what_its_method_has_to_show(i
 def test_results_are_a_list_with_the_promised_keys(images):
     results = json.loads((images / "results.json").read_text())
     keys = (
-        "dataset classifier method seed test_error valid_error best_epoch last_test_error last_valid_error epochs "
-        "drop seconds provenance environment"
+        "dataset classifier method seed test_error valid_error valid_loss best_epoch "
+        "test_balanced_accuracy test_calibration_error last_test_error last_valid_error epochs drop seconds "
+        "provenance environment"
     ).split()
     assert [list(r) for r in results] == [[key for key in keys if key != "drop"], keys]
     assert set(results[1]["drop"]) == {"relative_perturbation", "harder_epochs", "simplified_epochs"}
@@ -122,10 +123,12 @@ def test_the_best_epoch_has_the_lowest_validation_error_after_the_drop(images):
         folder = images / "cnn-a" / method / "seed-0"
         rows = list(csv.DictReader((folder / "history.csv").open()))
         assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5]
-        eligible = {int(row["epoch"]): float(row["valid_error"]) for row in rows if int(row["epoch"]) >= first}
+        eligible = [row for row in rows if int(row["epoch"]) >= first]
+        best = min(eligible, key=lambda row: (float(row["valid_error"]), float(row["valid_loss"])))
         result = json.loads((folder / "result.json").read_text())
-        assert result["best_epoch"] == min(eligible, key=eligible.get)
-        assert result["valid_error"] == pytest.approx(min(eligible.values()), abs=1e-3)
+        assert result["best_epoch"] == int(best["epoch"])
+        assert result["valid_error"] == pytest.approx(float(best["valid_error"]), abs=1e-3)
+        assert result["valid_loss"] == pytest.approx(float(best["valid_loss"]), rel=1e-5)
 
 
 @pytest.mark.xdist_group("run")

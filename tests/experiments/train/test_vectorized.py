@@ -45,7 +45,7 @@ def test_replicas_train_on_smoothed_labels(trained):
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
 def test_replicas_have_the_files_that_reports_read(trained):
-    names = ["classifier.keras", "config.yaml", "history.csv", "preprocessing.json", "result.json"]
+    names = ["classifier.keras", "config.yaml", "history.csv", "preprocessing.json", "result.json", "test"]
     assert trained["files"] == names
 
 
@@ -71,6 +71,7 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
     [
         ("jax", [], "eef does not train in one compiled program with others, ct, ft, nft do; leave it out"),
         ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
+        ("jax", ["--methods", "ct", "--set", "training.class_weight=balanced"], "class_weight is not supported; leave"),
         ("jax", ["--methods", "ct", "--set", "distribute=mirrored"], "not with distribute: mirrored; give none"),
     ],
 )

@@ -29,6 +29,8 @@ def check(trials):
         if trial.training.augmentations:
             names = " and ".join(trial.training.augmentations)
             raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
+        if trial.training.class_weight is not None:
+            raise RecipeError("--vectorize: training.class_weight is not supported; leave it out")
         if isinstance(trial.classifier_settings, BackboneSettings) and trial.classifier_settings.trainable_from:
             raise RecipeError("--vectorize: a backbone with trainable_from is not supported; leave one of them out")
         if trial.distribute != "none":

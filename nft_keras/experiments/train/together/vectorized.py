@@ -24,6 +24,7 @@ from nft_keras.experiments.train.trial import (
     build_method,
     dtype_policy,
     finish,
+    history_also,
     learning_rate,
 )
 
@@ -59,7 +60,7 @@ def run_group(trials, datasets, out, progress):
             continue
         with atomic_write(replica.folder / "classifier.keras") as temporary:
             shutil.copyfile(replica.best.path, temporary)
-        best = (replica.best.epoch, replica.best.valid_error)
+        best = (replica.best.epoch, replica.best.valid)
         each = (time.monotonic() - began) / len(trials)
         last = replica.last_test_error
         results.append(finish(replica.trial, dataset, replica.folder, best, last, lambda each=each: each))
@@ -75,8 +76,9 @@ class _Replica:
         self.eta, self.max_steps = _Number(), _Number()
         shutil.rmtree(folder / "backup", ignore_errors=True)
         write_yaml(folder / "config.yaml", trial.config())
-        self.best = monitor.BestClassifier(folder / "backup", trial.first_eligible)
-        self.callbacks = [monitor.StopAtNaN(trial), self.best, monitor.History(folder / "history.csv")]
+        self.best = monitor.BestClassifier(folder / "backup", trial.first_eligible, trial.selection_metric)
+        history = monitor.History(folder / "history.csv", also=history_also(trial))
+        self.callbacks = [monitor.StopAtNaN(trial), self.best, history]
 
     def begin(self, plan, classifier):
         """Gives the replica its plan, and a function that returns its classifier as it is when it is called."""

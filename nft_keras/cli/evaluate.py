@@ -1,0 +1,80 @@
+"""The command line: python -m nft_keras evaluate FOLDER INPUT tests a trial's classifier on labelled data."""
+
+import argparse
+import os
+from pathlib import Path
+
+from nft_keras.cli.options import Parser, run_command
+from nft_keras.data import DataError
+from nft_keras.data.features import preprocessing
+from nft_keras.data.features.inputs import read_labelled
+from nft_keras.experiments.classifier_file import ExportError, probabilities
+from nft_keras.experiments.evaluation import Evaluation
+from nft_keras.experiments.files import writing_to
+from nft_keras.experiments.runs import read_config
+
+
+def evaluate(folder: str | os.PathLike, path: str | os.PathLike, label: str | None = None) -> Evaluation:
+    """How good a trial's classifier is on labelled examples, prepared as its training data were.
+
+    Args:
+        folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
+        path: what `predict` takes, with labels: a table with a column of them; a folder with a folder of images for
+            each class; an .npz file with y.
+        label: the column; None: that of the training data, else "label".
+
+    Returns:
+        An `Evaluation`; `print` it, or `write` it to a folder.
+
+    Raises:
+        DataError: if the input cannot be used, naming file and line, or preprocessing.json is missing or damaged.
+        ExportError: if there is no classifier, or it is damaged.
+
+    Example:
+
+            evaluation = evaluate("runs/mine/fc-a/nft/seed-0", "labelled.csv")
+            evaluation.summary["balanced_accuracy"]
+            evaluation.write("looked-at")
+    """
+    how, class_names = preprocessing.load(folder)
+    label = label or _label(folder)
+    inputs, y = read_labelled(how, Path(path), class_names, label)
+    return Evaluation(class_names, y, probabilities(folder, how, class_names, inputs.x), inputs.names)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser."""
+    p = Parser(prog="nft-keras evaluate", description="Say how good a trial's classifier is on labelled data.")
+    p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument(
+        "input", type=Path, metavar="INPUT", help="a table with labels, a folder of images for each class, an .npz file"
+    )
+    p.add_argument("--label", metavar="NAME", help="the column of labels (default: that of the training data)")
+    p.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the confusion matrix, the classes and the worst examples go"
+    )
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints how good the classifier is, and writes the rest."""
+    return run_command((DataError, ExportError), _evaluate, parser().parse_args(arguments))
+
+
+def _evaluate(options):
+    if options.out and os.path.lexists(options.out):
+        raise DataError(f"{options.out} is there already; remove it, or choose another --out")
+    evaluation = evaluate(options.classifier, options.input, options.label)
+    print(evaluation)
+    if options.out:
+        with writing_to(options.out):
+            evaluation.write(options.out)
+        print(f"written to {options.out}")
+
+
+def _label(folder):
+    """The column of labels in a trial's training data."""
+    try:
+        return read_config(Path(folder, "config.yaml"))["dataset"].get("label") or "label"
+    except (ValueError, KeyError):  # there need be no more than classifier and preprocessing
+        return "label"

@@ -1,0 +1,150 @@
+"""What a user looks at after training: how good a classifier is on labelled examples, class by class, and where not."""
+
+import csv
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
+
+BINS = 15  # of the calibration error
+MOST_WORST = 50
+_MOST_NAMED, _MOST_COUNTED = 40, 20  # classes of a picture that has their names, and of one that has numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A classifier's probabilities of labelled examples, and what they say of it.
+
+    Attributes:
+        class_names: tuple of str.
+        y: int array (n,), the labels.
+        probabilities: float array (n, classes).
+        names: what the examples are called, n lines, files or numbers.
+    """
+
+    class_names: tuple[str, ...]
+    y: np.ndarray
+    probabilities: np.ndarray
+    names: Sequence[Any]
+
+    @functools.cached_property
+    def predicted(self) -> np.ndarray:
+        """int array (n,), the most probable classes."""
+        return self.probabilities.argmax(1)
+
+    @functools.cached_property
+    def confusion(self) -> np.ndarray:
+        """int array (classes, classes): how many examples of a row's class were taken for a column's."""
+        from sklearn.metrics import confusion_matrix
+
+        return confusion_matrix(self.y, self.predicted, labels=range(len(self.class_names)))
+
+    @functools.cached_property
+    def classes(self) -> list[dict[str, Any]]:
+        """A dict for each class: class, precision, recall and f1 in percent, and examples, the number of its own.
+
+        A class that was never predicted has a precision of 0, one without examples a recall of 0.
+        """
+        from sklearn.metrics import precision_recall_fscore_support
+
+        labels = range(len(self.class_names))
+        measured = precision_recall_fscore_support(self.y, self.predicted, labels=labels, zero_division=0)
+        keys = ("precision", "recall", "f1")
+        return [
+            {"class": name, **{key: _percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
+            for i, (name, n) in enumerate(zip(self.class_names, measured[3].tolist(), strict=True))
+        ]
+
+    @functools.cached_property
+    def summary(self) -> dict[str, float]:
+        """Numbers of all examples together.
+
+        examples, their number; error and balanced_accuracy (the mean recall of the classes that have examples) in
+        percent; calibration_error, the expected calibration error in points: how far apart the probability of the
+        predicted class and the share of right ones are, in the mean over 15 bins of that probability, by their sizes.
+        """
+        right, sure = self.predicted == self.y, self.probabilities.max(1)
+        bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+        recalls = [of["recall"] for of in self.classes if of["examples"]]
+        return {
+            "examples": len(self.y),
+            "error": _percent(np.mean(~right)),
+            "balanced_accuracy": round(float(np.mean(recalls)), 4),
+            "calibration_error": _percent(np.abs(np.bincount(bins, right - sure)).sum() / len(self.y)),
+        }
+
+    @functools.cached_property
+    def worst(self) -> list[dict[str, Any]]:
+        """The wrong ones whose label has the lowest probability, 50 at most.
+
+        A dict for each: input, its name; label; predicted; probability, that of the label; of_predicted, that of what
+        was predicted.
+        """
+        of_label = self.probabilities[np.arange(len(self.y)), self.y]
+        wrong = np.flatnonzero(self.predicted != self.y)
+        rows = wrong[np.argsort(of_label[wrong], kind="stable")][:MOST_WORST]
+        return [
+            {
+                "input": self.names[i],
+                "label": self.class_names[self.y[i]],
+                "predicted": self.class_names[self.predicted[i]],
+                "probability": float(f"{of_label[i]:.4g}"),
+                "of_predicted": float(f"{self.probabilities[i].max():.4g}"),
+            }
+            for i in rows.tolist()
+        ]
+
+    def write(self, folder: str | os.PathLike) -> None:
+        """Writes summary.json, classes.csv, confusion.csv and .png, and worst.csv.
+
+        Args:
+            folder: made if it is not there.
+        """
+        folder = Path(folder)
+        counts = zip(self.class_names, self.confusion.tolist(), strict=True)
+        write_json(folder / "summary.json", self.summary)
+        write_csv(folder / "classes.csv", self.classes)
+        with atomic_write(folder / "confusion.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["class", *self.class_names], *([name, *row] for name, row in counts)])
+        write_csv(folder / "worst.csv", self.worst, ["input", "label", "predicted", "probability", "of_predicted"])
+        write_figure(self.picture(), folder / "confusion.png")
+
+    def picture(self) -> Any:
+        """The confusion matrix as a Matplotlib Figure: a row is shaded by the shares of its class."""
+        from matplotlib.figure import Figure
+
+        n = len(self.class_names)
+        side = min(2.5 + 0.45 * n, 14)
+        figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+        axes = figure.subplots()
+        shares = self.confusion / np.maximum(self.confusion.sum(1, keepdims=True), 1)
+        figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), label="share of the class")
+        axes.set(xlabel="predicted", ylabel="label")
+        if n <= _MOST_NAMED:
+            names = [name if len(name) <= 20 else f"{name[:19]}…" for name in self.class_names]
+            axes.set_xticks(range(n), names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
+            axes.set_yticks(range(n), names, parse_math=False)
+        for (i, j), count in np.ndenumerate(self.confusion) if n <= _MOST_COUNTED else ():
+            axes.text(j, i, count, ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+        return figure
+
+    def __str__(self) -> str:
+        from nft_keras.experiments.reports.tables import markdown
+
+        rows = [
+            [str(of[key]) if key in ("class", "examples") else f"{of[key]:.2f}" for key in of] for of in self.classes
+        ]
+        head = ["class", "precision (%)", "recall (%)", "F1 (%)", "examples"]
+        said = "{examples:,} examples: error {error:.2f} %, balanced accuracy {balanced_accuracy:.2f} %, calibration"
+        said += " error {calibration_error:.2f} points"
+        return f"{said.format(**self.summary)}\n\n{markdown(head, rows)}"
+
+
+def _percent(fraction):
+    return round(100 * float(fraction), 4)

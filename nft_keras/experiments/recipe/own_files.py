@@ -1,0 +1,37 @@
+"""The user's own files that trials are trained on, and whether they have changed."""
+
+import dataclasses
+import os
+
+from nft_keras import data
+from nft_keras.data.io.fingerprint import fingerprint
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.recipe.trial import Trial
+
+
+class Fingerprints:
+    """The fingerprints of the files that trials are trained on, each file read once.
+
+    Args:
+        data_dir: the directory of the data sets, None for the default.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike | None = None) -> None:
+        self.data_dir, self._known = data_dir, {}
+
+    def of(self, trial: Trial) -> Trial:
+        """The trial with the `fingerprint` of its files; as it is if its data set is of no file of the user's.
+
+        Raises:
+            RecipeError: if the recipe is for other files.
+        """
+        files = tuple(data.own_files(**trial.dataset, data_dir=self.data_dir))
+        if files not in self._known:
+            self._known[files] = fingerprint(files) if files else None
+        now = self._known[files]
+        if None not in (trial.fingerprint, now) and trial.fingerprint != now:
+            were = f"{now} now, {trial.fingerprint} in the recipe"
+            raise RecipeError(
+                f"{files[0]} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
+            )
+        return dataclasses.replace(trial, fingerprint=now) if now else trial

@@ -1,0 +1,55 @@
+import os
+
+import pytest
+
+from nft_keras.data.io import fingerprint as module
+from nft_keras.data.io.fingerprint import fingerprint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures in two classes."""
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "pictures"
+
+
+def changed(folder, change):
+    """Whether a change to a folder changes its fingerprint."""
+    before = fingerprint([folder])
+    change()
+    return fingerprint([folder]) != before
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_files_that_change_come_or_go_or_get_another_name_are_noticed(folder, monkeypatch, many):
+    monkeypatch.setattr(module, "_MOST_FILES", 1 if many else 100)
+    assert fingerprint([folder]).partition(":")[0] == ("size-and-time" if many else "content")
+    assert not changed(folder, lambda: None)
+    assert changed(folder, lambda: (folder / "a" / "1.png").write_bytes(b"a/2.png and more"))
+    assert changed(folder, lambda: (folder / "a" / "1.png").rename(folder / "b" / "2.png"))
+    assert changed(folder, lambda: (folder / "b" / "2.png").unlink())
+    assert not changed(folder, lambda: (folder / ".DS_Store").write_bytes(b"of a file manager"))
+
+
+def test_a_few_files_are_known_by_their_content_and_many_bytes_by_size_and_time(folder, monkeypatch):
+    file = folder / "a" / "1.png"
+    assert not changed(folder, lambda: os.utime(file, (1, 1)))
+    assert changed(folder, lambda: file.write_bytes(b"A/1.png"))
+    monkeypatch.setattr(module, "_MOST_BYTES", 3)
+    monkeypatch.setattr(module.Path, "read_bytes", None)  # nothing is read
+    assert changed(folder, lambda: os.utime(file, (2, 2)))
+
+
+def test_a_file_is_known_wherever_it_lies_and_one_that_is_not_there_is_unknown(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).write_text("a,y\n1,2\n")
+    assert fingerprint([tmp_path / "one"]) == fingerprint([tmp_path / "other"])
+    assert fingerprint([tmp_path / "none"]) is None
+
+
+def test_a_link_that_leads_back_up_ends(folder):
+    (folder / "a" / "up").symlink_to(folder)
+    assert fingerprint([folder])

@@ -1,0 +1,86 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nft_keras.experiments.evaluation import Evaluation
+
+# Four examples of a, three of b, one of c; what was predicted: a a b a, b a b, a.
+Y = np.array([0, 0, 0, 0, 1, 1, 1, 2])
+P = np.array(
+    [
+        [0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1],
+        [0.2, 0.7, 0.1], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3], [0.6, 0.2, 0.2],
+    ]
+)  # fmt: skip
+
+
+@pytest.fixture
+def evaluation():
+    return Evaluation(("a", "b, really", "c"), Y, P, [f"{i}.png" for i in range(8)])
+
+
+def test_the_confusion_matrix_counts_labels_in_rows_and_predictions_in_columns(evaluation):
+    assert evaluation.confusion.tolist() == [[3, 1, 0], [1, 2, 0], [1, 0, 0]]
+
+
+def test_a_class_has_its_precision_recall_and_f1(evaluation):
+    a, b, c = evaluation.classes
+    assert a == {"class": "a", "precision": 60.0, "recall": 75.0, "f1": pytest.approx(66.6667), "examples": 4}
+    assert b == {"class": "b, really", "f1": 66.6667, "precision": 66.6667, "recall": 66.6667, "examples": 3}
+    assert c == {"class": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 1}
+
+
+def test_the_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(evaluation):
+    assert evaluation.summary["balanced_accuracy"] == pytest.approx(100 * (3 / 4 + 2 / 3 + 0) / 3, abs=1e-3)
+    without = Evaluation(evaluation.class_names, Y[:7], P[:7], range(7))
+    assert without.summary["balanced_accuracy"] == pytest.approx(100 * (3 / 4 + 2 / 3) / 2, abs=1e-3)
+    assert (evaluation.summary["error"], evaluation.summary["examples"]) == (37.5, 8)
+
+
+def test_the_calibration_error_compares_the_share_of_right_ones_with_their_probability(evaluation):
+    # Bins of 1/15: 0.4 alone; 0.5 alone; 0.6 three times, one of which is right; 0.7; 0.8; 0.9, which is wrong.
+    expected = abs(1 - 0.4) + abs(1 - 0.5) + abs(1 - 3 * 0.6) + abs(1 - 0.7) + abs(1 - 0.8) + abs(0 - 0.9)
+    assert evaluation.summary["calibration_error"] == pytest.approx(100 * expected / 8, abs=1e-3)
+    rng, n = np.random.default_rng(0), 40_000
+    sure = rng.uniform(0.5, 1, n)
+    right = rng.random(n) < sure
+    calibrated = Evaluation(("a", "b"), np.where(right, 0, 1), np.stack([sure, 1 - sure], 1), range(n))
+    assert calibrated.summary["calibration_error"] < 1
+
+
+def test_the_worst_are_the_wrong_ones_by_name_the_least_probable_label_first(evaluation):
+    assert [(row["input"], row["label"], row["predicted"]) for row in evaluation.worst] == [
+        ("5.png", "b, really", "a"), ("7.png", "c", "a"), ("2.png", "a", "b, really"),
+    ]  # fmt: skip
+    assert evaluation.worst[0]["probability"] == 0.05 and evaluation.worst[0]["of_predicted"] == 0.9
+
+
+def test_everything_is_written(evaluation, tmp_path):
+    evaluation.write(tmp_path / "test")
+    tables = {path.stem: list(csv.reader(path.open(newline=""))) for path in (tmp_path / "test").glob("*.csv")}
+    assert tables["confusion"] == [
+        ["class", "a", "b, really", "c"], ["a", "3", "1", "0"], ["b, really", "1", "2", "0"], ["c", "1", "0", "0"],
+    ]  # fmt: skip
+    assert tables["classes"][1] == ["a", "60.0", "75.0", "66.6667", "4"]
+    assert tables["worst"][1] == ["5.png", "b, really", "a", "0.05", "0.9"]
+    assert json.loads((tmp_path / "test" / "summary.json").read_text()) == evaluation.summary
+    assert Image.open(tmp_path / "test" / "confusion.png").size[0] > 300
+
+
+@pytest.mark.parametrize("n", [2, 25, 60])
+def test_the_picture_has_a_cell_for_each_pair_of_classes_however_many(n):
+    y = np.arange(n)
+    names = tuple(f"$class {i} of a long name" for i in y)
+    figure = Evaluation(names, y, np.eye(n), y).picture()
+    (image,) = figure.axes[0].images
+    np.testing.assert_array_equal(image.get_array(), np.eye(n))
+    figure.canvas.draw() if hasattr(figure.canvas, "draw") else None
+
+
+def test_a_class_that_is_called_class_does_not_hide_the_head_of_its_table(tmp_path):
+    Evaluation(("class", "b"), Y[:7], P[:7, :2], range(7)).write(tmp_path)
+    rows = list(csv.reader((tmp_path / "confusion.csv").open(newline="")))
+    assert rows == [["class", "class", "b"], ["class", "3", "1"], ["b", "1", "2"]]
