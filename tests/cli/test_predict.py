@@ -165,12 +165,12 @@ def test_bad_rows_are_left_out_and_counted_in_one_line(trials, tmp_path, capsys)
     trial = str(trials[0]["numbers"])
     (tmp_path / "good.csv").write_text('width,"height, in m",name\n1000,1,a\n1001,0,e\n')
     bad = tmp_path / "bad.csv"
-    bad.write_text('width,"height, in m",name\n1000,1,a\n,1,b\n1000,2\n1e200,1,d\n1001,0,e\n')
+    bad.write_text('width,"height, in m",name\n1000,1,a\nx,1,b\n1000,2\n1e200,1,d\n1001,0,e\n')
     assert main([trial, str(bad)]) == 2
     capsys.readouterr()
     assert main([trial, str(bad), "--skip-bad", "--id", "name"]) == 0
     out, error = capsys.readouterr()
-    assert error.startswith(f"skipped 3 of 5: {bad}:3: column 'width' should be a finite number, got ''")
+    assert error.startswith(f"skipped 3 of 5: {bad}:4: 2 cells, the header has 3 columns")
     assert error.endswith(" (and 2 more)\n") and error.count("\n") == 1
     rows = list(csv.reader(out.splitlines()))[1:]
     assert [row[:2] for row in rows] == [["2", "a"], ["6", "e"]]

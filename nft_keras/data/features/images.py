@@ -110,10 +110,12 @@ class Images:
     def layers(self, any_size=True):
         """Keras layers that prepare pixels 0 to 255 (batch, height, width, channels), and the shape of their input.
 
-        They resize as Pillow does but for its rounding to whole numbers; not any_size: images of the size.
+        They resize as Pillow does but for its rounding to whole numbers; not any_size, or padded or cropped: images of
+        the size.
         """
         from keras import layers
 
+        any_size = any_size and self.resize == "stretch"
         resized = [layers.Resizing(self.height, self.width, antialias=True)] if any_size else []
         shape = (None, None, self.channels) if any_size else self.input_shape
         return [*resized, layers.Rescaling(1 / 255)], shape

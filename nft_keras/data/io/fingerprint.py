@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
         found = [(file, *entry) for path in paths for file, *entry in _files(path)]
         whole = len(found) <= _MOST_FILES and sum(status.st_size for _, _, status in found) <= _MOST_BYTES
         for file, name, status in found:
-            of_file = hashlib.sha256(Path(file).read_bytes()).hexdigest() if whole else status.st_mtime_ns
+            read = whole and stat.S_ISREG(status.st_mode)  # of a pipe there would be no end
+            of_file = hashlib.sha256(Path(file).read_bytes()).hexdigest() if read else status.st_mtime_ns
             digest.update(f"{os.fsencode(name)!r} {status.st_size} {of_file}\n".encode())
     except OSError:
         return None

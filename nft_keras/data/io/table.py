@@ -234,6 +234,8 @@ def column(path, header, name):
 
 
 def _first_bytes(path):
+    if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait
+        raise DataError(f"{path} is not a file")
     try:
         with open(path, "rb") as file:
             return file.read(8)
