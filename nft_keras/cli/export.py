@@ -48,8 +48,8 @@ def export(
         format: "keras", "tf_saved_model", "litert" or "onnx".
         out: the file, or for "tf_saved_model" the folder, to write; default in `folder / "export"`.
         with_preprocessing: whether it takes numbers or pixels 0 to 255 as they are, which its first layers scale, and
-            images of any size for "keras" and "tf_saved_model" (that are not padded or cropped); and whether beside it OUT.json has the names of the
-            classes, in the order of the outputs, and what the inputs are.
+            images of any size for "keras" and "tf_saved_model" (where they are not padded or cropped); and whether
+            beside it OUT.json has the names of the classes, in the order of the outputs, and what the inputs are.
 
     Returns:
         `pathlib.Path` of what was written.

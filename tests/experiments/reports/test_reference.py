@@ -95,7 +95,7 @@ def test_a_run_prints_and_keeps_the_reference_and_computes_it_once(recipe, tmp_p
     line, error = reference.line(entry), entry["test_error"]
     what = "Reference: logistic regression (scikit-learn) on the same features"
     assert line.startswith(f"{what}: test error {error:.2f} %, validation error ")
-    assert line in capsys.readouterr().out and f"\n\n{line}\n\nData: " in (tmp_path / "out/small/report.md").read_text()
+    assert line in capsys.readouterr().out and f"\n\n{line}\n\n" in (tmp_path / "out/small/report.md").read_text()
     monkeypatch.setattr(reference, "logistic_regression", None)
     assert run.main(arguments) == 0 and line in capsys.readouterr().out
 
