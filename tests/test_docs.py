@@ -306,10 +306,11 @@ def test_the_page_of_own_data_leads_from_a_table_to_predictions(tmp_path, monkey
     assert said.strip() in expected
     run(f"{train} --seeds 0 --set training.epochs=4")
     assert len(list(tmp_path.rglob("result.json"))) == 2
-    for command in rest:
-        out, _ = both(command)
-    header, *rows = out.splitlines()
+    printed = {command.split()[3]: both(command)[0] for command in rest}
+    assert list(printed) == ["predict", "evaluate", "export"] and "178 examples: error" in printed["evaluate"]
+    header, *rows = printed["predict"].splitlines()
     assert header.startswith("input,class,probability,") and len(rows) == 5
+    assert Path("looked-at/confusion.png").exists() and Path(printed["export"].strip()).exists()
     for line in "\n".join(blocks("guides/own-data.md", "yaml")).splitlines():
         if line.startswith("dataset: "):
             Path("line.yaml").write_text(f"{line}\nclassifiers: [fc-a]\nmethods: [ct]\n")

@@ -249,6 +249,42 @@ def own_files(name: str, data_dir: str | os.PathLike | None = None, **options: A
     return [path for path in (data_dir / os.path.expanduser(each) for each in named) if os.path.lexists(path)]
 
 
+def located(data_dir: str | os.PathLike, path: str) -> Path:
+    """A `pathlib.Path` that is there.
+
+    Args:
+        data_dir: the directory that a relative `path` starts from.
+        path: str.
+
+    Raises:
+        DataError: if it is not there.
+    """
+    path = Path(data_dir) / os.path.expanduser(path)
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not exists:
+        raise DataError(f"no {path}; a relative path starts from the data directory (--data-dir)")
+    return path
+
+
+def check_files(name: str, data_dir: str | os.PathLike | None = None, **options: Any) -> None:
+    """Refuses a data set of files of the user's own that are not there; without Keras.
+
+    Args:
+        name: a key of `SPECS`.
+        data_dir, **options: as for `load`.
+
+    Raises:
+        DataError: naming one that is missing.
+    """
+    spec = find(name)
+    for option in spec.files if spec else ():
+        if options.get(option) and option != "labels":  # a table that may lie in the folder of the pictures
+            located(data_dir or default_data_dir(), options[option])
+
+
 def load(
     name: str,
     data_dir: str | os.PathLike | None = None,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nft_keras.data import DataError, Dataset, Part
+from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.preprocessing import of_arrays
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
 # numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
 _LONGEST_HEADER = 10_000

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from nft_keras.data import DataError, Dataset, Part
+from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.images import Images, hidden, leave_out, only_pictures
 from nft_keras.data.io.table import column, read_rows
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, located, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
 
 def image_folder(

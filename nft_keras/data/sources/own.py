@@ -1,10 +1,8 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
-import os
 import re
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -25,26 +23,6 @@ PART_NAMES = {
 def part_of(name):
     """The part, one of `PARTS`, that a file, folder or array of this name holds, whatever its case; None if none."""
     return next((part for part, names in PART_NAMES.items() if name.strip().casefold() in names), None)
-
-
-def located(data_dir, path):
-    """A `pathlib.Path` that is there.
-
-    Args:
-        data_dir: the directory that a relative `path` starts from.
-        path: str.
-
-    Raises:
-        DataError: if it is not there.
-    """
-    path = Path(data_dir) / os.path.expanduser(path)
-    try:
-        exists = path.exists()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not exists:
-        raise DataError(f"no {path}; a relative path starts from the data directory (--data-dir)")
-    return path
 
 
 def classes(where, labels):

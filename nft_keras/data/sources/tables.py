@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 import numpy as np
 
 from nft_keras._checks import listed
-from nft_keras.data import DataError, Dataset, Part
+from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import KINDS, Category, Columns, Text
 from nft_keras.data.features.kinds import kind_of, numbers_rows
 from nft_keras.data.io.table import Form, column, read_table
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, located, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, part_of
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
 # So many different numbers are no names of classes.

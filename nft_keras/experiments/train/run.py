@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
-from nft_keras.data import DataError
+from nft_keras.data import DataError, check_files
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.methods import METHODS, method_title
@@ -80,12 +80,15 @@ def trials_of(recipes, options):
 
     Raises:
         RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
+        DataError: if a file of the user's is not there.
     """
     found, fingerprints = [], Fingerprints(options.data_dir)
     for path in recipes:
         chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
         text = Path(find_recipe(path)).read_text(encoding="utf-8")
         of_recipe = load_recipe(path, options.overrides)
+        for dataset in {str(trial.dataset): trial.dataset for trial in chosen}.values():
+            check_files(**dataset, data_dir=options.data_dir)
         chosen, of_recipe = (list(map(fingerprints.of, trials)) for trials in (chosen, of_recipe))
         found.append((path, text, chosen, of_recipe))
     owners = {}
