@@ -361,9 +361,8 @@ def _allowed(annotation):
         return " or ".join(_allowed(a) for a in arguments if a is not type(None))
     if origin is typing.Literal:
         return ", ".join(f"`{a}`" for a in arguments)
-    if origin is dict:
-        names = ", ".join(f"`{choice.name}`" for choice in typing.get_args(arguments[1]))
-        return f"a list or mapping of {names}"
+    if origin is dict and typing.get_origin(arguments[1]) in (typing.Union, types.UnionType):
+        return f"list or mapping of {', '.join(f'`{choice.name}`' for choice in typing.get_args(arguments[1]))}"
     if origin is tuple:
         return f"list of {_allowed(arguments[0])}"
     if origin is dict:
