@@ -159,6 +159,7 @@ def _run(trials, of_recipe, session):
             else:
                 to_run.append(trial)
         if to_run:
+            screen.note("starting TensorFlow ...")
             import_tensorflow_quietly()
             if session.cluster:
                 session.cluster.watch()

@@ -1,5 +1,6 @@
 """What a person sees while trials run: one live line per trial on a terminal, a line now and then elsewhere."""
 
+import statistics
 import time
 
 from rich.console import Console
@@ -20,6 +21,7 @@ class Screen:
 
     def __init__(self, trials):
         self.number, self.total = 0, len(trials)
+        self.coming, self.took = [_kind(trial) for trial in trials], {}  # and the seconds of those that are done
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
 
@@ -44,7 +46,7 @@ class Screen:
 
     def trial(self, trial):
         """Begins a trial; returns the function that is called with the logs of each epoch."""
-        self.number += 1
+        self._begin(trial)
         epochs = trial.training.epochs
         title = self._title(trial)
         self.note(f"{title}  starting")
@@ -61,33 +63,61 @@ class Screen:
             left = {True: altered, False: epochs - epoch - altered}
             left = sum(count * latest.get(phase, now - before) for phase, count in left.items())
             before = now
-            eta = f", eta {logs['eta']:.4g}" if "eta" in logs else ""
-            phase = f"simplified{eta}" if logs["simplifying"] else "classic"
-            line = (
-                f"{title}  epoch {epoch}/{epochs}  {phase}  error {logs['error']:.2f} %  "
-                f"valid {logs['val_error']:.2f} %  {_clock(left)} left"
-            )
+            weight = f", \u03b7 {logs['eta']:.4g}" if "eta" in logs else ""
+            phase = f"simplified{weight}" if logs["simplifying"] else "classic"
+            train = f"train {logs['error']:.2f} %  "
+            outcome = f"valid {logs['val_error']:.2f} %  {_clock(left)} left"
+            in_all = f", {_clock(left + more)} in all" if (more := self._seconds_to_come()) else ""
+            whole = f"epoch {epoch}/{epochs}  {phase}  {train}{outcome}{in_all}"
             if self.live:
-                self.note(line)
+                shorter = (whole, f"{epoch}/{epochs}  {phase}  {outcome}{in_all}", f"{epoch}/{epochs}  {outcome}")
+                self.note(_fitting(title, shorter, self.console.width))
             elif epoch in {round(epochs * quarter / 4) for quarter in (1, 2, 3)} or now - said > _OFTEN:
-                self.say(line)
+                self.say(f"{title}  {whole}")
                 said = now
 
         return show
 
     def finished(self, trial, result, announced=True):
         """Prints the line of a finished trial, one that `trial` began if it is announced."""
-        self.number += not announced
+        if not announced:
+            self._begin(trial)
+        self.took.setdefault(_kind(trial), []).append(result["seconds"])
         self.say(f"{self._title(trial)}  {_outcome(result)}  {_clock(result['seconds'])}")
 
     def finished_before(self, trial, result):
         """Prints the line of a trial that is not run again."""
-        self.number += 1
+        self._begin(trial)
+        self.took.setdefault(_kind(trial), []).append(result["seconds"])
         self.say(f"{self._title(trial)}  {_outcome(result)}  finished before")
+
+    def _begin(self, trial):
+        self.number += 1
+        if _kind(trial) in self.coming:
+            self.coming.remove(_kind(trial))
+
+    def _seconds_to_come(self):
+        """What the trials to come will take, by those of their kind that are done; 0 where that is not known."""
+        if not all(kind in self.took for kind in self.coming):
+            return 0
+        return sum(statistics.mean(self.took[kind]) for kind in self.coming)
 
     def _title(self, trial):
         varied = f" {trial.variation}" if trial.varied else ""
         return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
+
+
+def _kind(trial):
+    """What makes two trials take equally long."""
+    return trial.classifier, trial.method
+
+
+def _fitting(title, texts, width):
+    """A line of a title and the first of some texts that leaves room for most of it; what is too long of it is cut."""
+    least = min(len(title), 24)
+    text = next((text for text in texts if least + 2 + len(text) <= width), texts[-1])
+    room = max(width - len(text) - 2, 1)
+    return f"{title if len(title) <= room else f'{title[: room - 1]}…'}  {text}"
 
 
 def _outcome(result):

@@ -1,5 +1,8 @@
 import time
 
+import pytest
+from rich.console import Console
+
 from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.screen import Screen
@@ -31,6 +34,37 @@ def test_the_time_that_is_left_counts_altered_and_other_epochs_by_what_each_take
     left = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines()]
     # 199 + 50 epochs of 70 s; 198 of 170 s and 50 of 70 s; 49 of 100 s; 48 of 80 s
     assert left == ["4:50:30 left", "10:19:20 left", "1:21:40 left", "1:04:00 left"]
+
+
+def test_the_time_of_all_trials_is_known_once_one_of_each_kind_is_done(capsys, monkeypatch):
+    trials = load_recipe("two-moons", methods=["ct"], seeds=[0, 1, 2])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    result = {"test_error": 1.0, "valid_error": 2.0, "best_epoch": 3, "epochs": 250, "seconds": 500.0}
+    with Screen(trials) as screen:
+        for trial in trials[:2]:
+            show = screen.trial(trial)
+            now += 100.0
+            show({"epoch": 62, "simplifying": False, "error": 1.0, "val_error": 2.0})
+            screen.finished(trial, result)
+    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "goes on" not in line]
+    assert lines == ["5:13:20 left", "8:20", "5:13:20 left, 5:21:40 in all", "8:20"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_live_line_fits_and_keeps_what_matters(width, monkeypatch):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(Console, "width", width)
+    shown = []
+    monkeypatch.setattr(Screen, "note", lambda self, text: shown.append(text))
+    with Screen([trial] * 12) as screen:
+        show = screen.trial(trial)
+        show({"epoch": 111, "simplifying": True, "error": 11.111, "val_error": 12.345, "eta": 1234.5678})
+    assert len(shown[-1]) <= width and shown[-1].startswith("[1/12] fc-a NFT") and "111/250" in shown[-1]
+    assert "valid 12.35 %" in shown[-1] and shown[-1].endswith(" left")
+    assert (width < 80) or "simplified, \u03b7 1235" in shown[-1]
+    assert (width < 120) or "train 11.11 %" in shown[-1]
 
 
 def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys):
