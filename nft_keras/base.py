@@ -133,6 +133,11 @@ class SimplifyingModel(keras_internals.Model):
         return self._aside.plan
 
     @property
+    def output_names(self) -> list[str]:
+        """Names of the classifier's outputs, by which `compile` may be given losses and metrics."""
+        return self.classifier.output_names
+
+    @property
     def place(self) -> WholeInput:
         """Where data are altered, as `alters` says."""
         return self._aside.place

@@ -78,6 +78,9 @@ def compare(
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
     x, y = _as_arrays(x), np.asarray(y)
+    if any(len(each) != len(y) for each in keras.tree.flatten(x)):
+        lengths = ", ".join(str(len(each)) for each in keras.tree.flatten(x))
+        raise ValueError(f"x and y must have as many examples each, got {lengths} and {len(y)}")
     trainings = []
     for seed in seeds:
         weights = None

@@ -120,7 +120,11 @@ class EasyExamplesPlan(Plan):
 
     def choose_among(self, *arrays: Any) -> None:
         """Takes other examples: arrays x, y and, where there are some, sample weights."""
-        n = keras.tree.flatten(arrays)[0].shape[0]
+        n, *others = (each.shape[0] for each in keras.tree.flatten(arrays) if each is not None)
+        if any(other != n for other in others):
+            raise ValueError(
+                f"x, y and weights must have as many examples each, got {', '.join(map(str, (n, *others)))}"
+            )
         if self.n not in (None, n):
             raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
         # A list of inputs would be a minibatch of several things.

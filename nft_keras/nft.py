@@ -170,11 +170,17 @@ class FriendlyModel(TwoNetworks):
         return x if self.auxiliary is None else altered_by(self.auxiliary, x, y, training)
 
     def _cost(self):
+        if self.auxiliary is None:
+            return None
         try:
             f, s = (costs.forward(network) for network in self.networks())
+            before = self.place.cost(self.classifier)
+            # What a compiled pass computes and nothing needs is left out of it.
+            seen = f if before and keras.backend.backend() == "torch" else before
+            simplified = costs.simplified_step(self.phases, f, s, before, seen)
         except ValueError as error:
-            return self.auxiliary and f"What an epoch on simplified data costs cannot be counted: {error}"
-        classic, simplified = costs.classic_step(f), costs.simplified_step(self.phases, f, s)
+            return f"What an epoch on simplified data costs cannot be counted: {error}"
+        classic = costs.classic_step(f)
         return (
             f"An epoch on simplified data takes {simplified / classic:.1f} times the operations of a classic one: "
             f"{simplified:,} to {classic:,} per example."

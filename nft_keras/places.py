@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from nft_keras import backend
+from nft_keras import backend, costs
 from nft_keras._checks import suggest
 from nft_keras.backend import keras_internals
 
@@ -111,6 +111,10 @@ class WholeInput:
         """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
         return self.inputs
 
+    def cost(self, classifier: keras.Model) -> int:
+        """Operations per example of finding out what the data at this place are: none."""
+        return 0
+
     def of(self, model: keras.Model, x: Any) -> Any:
         """The data at this place as they are, before they are altered: a float tensor (batch, ...), or a list of some.
 
@@ -211,6 +215,12 @@ class LayerOutput(WholeInput):
         """None."""
         return {}
 
+    def cost(self, classifier: keras.Model) -> int:
+        """Operations per example up to the layer; raises as `costs.forward` does."""
+        if keras_internals.calls(classifier) is None or self.layer not in classifier.layers:
+            raise ValueError(f"the layer {self.layer.name!r} is no layer of a functional model's own")
+        return costs.forward(keras.Model(classifier.inputs, self.layer.output))
+
     def of(self, model: keras.Model, x: Any) -> Any:
         """The layer's output for x in inference mode, cut off from gradients."""
         seen = []
@@ -241,7 +251,11 @@ class LayerOutput(WholeInput):
     def altered(self, x: Any, original: Any, data: Any) -> Iterator[Any]:
         """Gives x, to whose output of the layer the change is now added."""
         delta = data - original
-        with keras_internals.replaced_output(self.layer, lambda output: output + ops.cast(delta, output.dtype)):
+
+        def changed(output):
+            return keras_internals.with_mask(output + ops.cast(delta, output.dtype), keras_internals.mask_of(output))
+
+        with keras_internals.replaced_output(self.layer, changed):
             yield x
 
 

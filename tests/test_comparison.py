@@ -240,6 +240,11 @@ def test_what_cannot_be_compared_is_named(methods, arguments, message):
         compare(methods, X, Y, **{**DATA, "epochs": 1, **arguments})
 
 
+def test_x_and_y_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="as many examples each, got 40 and 39"):
+        compare({"CT": ct}, X, Y[:39], **DATA)
+
+
 def test_a_dataset_is_refused():
     with pytest.raises(ValueError, match="x and y must be arrays, got a _TensorSliceDataset"):
         compare({"CT": ct}, tf.data.Dataset.from_tensor_slices((X, Y)), None, **DATA)

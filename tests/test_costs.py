@@ -1,6 +1,7 @@
 """Operations counted from networks, and what `summary` says of them."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -93,6 +94,38 @@ def test_summary_shows_both_networks_and_what_a_simplified_epoch_costs(phases, s
     model.drop_auxiliary()
     text = said(model)
     assert '"the_classifier"' in text and "mlp" not in text and "operations" not in text
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_where_a_layer_s_output_is_altered_the_passes_up_to_it_count(phases):
+    classifier = network(layers.Dense(5, name="here"), layers.Dense(3), shape=(6,))
+    before, f, s = 2 * 30, 2 * (30 + 15), 2 * 2 * 5 * 8
+    seen = f if keras.backend.backend() == "torch" else before
+    simplified = 3 * s + 3 * f + seen if phases == "joint" else 4 * s + 5 * f + 2 * seen - before
+    text = said(FriendlyModel(classifier, mlp(5, 8), phases=phases, alters="here"))
+    assert f"{simplified:,} to {3 * f} per example." in text
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch counts what it computes")
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_altering_a_layer_s_output_takes_as_many_operations_more_as_pytorch_counts(phases):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, y = np.ones((16, 6), "float32"), np.zeros(16, int)
+    loss, counted = keras.losses.SparseCategoricalCrossentropy(from_logits=True), []
+    for alters in (None, "here"):
+        classifier = network(layers.Dense(6, name="here"), layers.Dense(6), shape=(6,))
+        model = FriendlyModel(classifier, mlp(6, 8), phases=phases, alters=alters)
+        model.compile("sgd", auxiliary_optimizer="sgd", loss=loss)
+        model.train_on_batch(x, y)
+        model.simplifying = True
+        with FlopCounterMode(display=False) as operations:
+            model.train_on_batch(x, y)
+        counted.append(operations.get_total_flops() / 16)
+    f, s, before = 2 * 2 * 36, 2 * 2 * 6 * 8, 2 * 36
+    more = [costs.simplified_step(phases, f, s, *of) for of in ((), (before, f))]
+    # The first layer's gradient to x, which all counts have, is needed by theta alone; where joint, no more by anybody.
+    assert counted[1] - counted[0] == more[1] - more[0] - (before if phases == "joint" else 0)
 
 
 def test_summary_says_no_number_where_it_cannot_count():

@@ -16,6 +16,7 @@ ROOMS = {
     "comparison": "experiments",
     "data": "data",
     "base": "base",
+    "costs": "base",
     "metrics": "base",
     "places": "base",
     "backend": "backend",

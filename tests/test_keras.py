@@ -598,12 +598,42 @@ def test_a_stateful_classifier_of_fixed_minibatches_trains(phases):
     assert history["perturbation"][1] > 0 and np.isnan(history["loss_reduction"][1])
 
 
+@pytest.mark.parametrize("form", [dict, list])
+@pytest.mark.parametrize("method", ["NFT", "EEF"])
+def test_losses_and_metrics_are_given_by_the_names_of_outputs(method, form):
+    x, histories = keras.Input((FEATURES,)), []
+    y = {"a": X[:, :1], "b": -X[:, 1:2]}
+    for wrapped in (False, True):
+        outputs = {name: layers.Dense(1, name=name, kernel_initializer="ones")(x) for name in y}
+        model, plan, of_auxiliary = keras.Model(x, outputs if form is dict else list(outputs.values())), [], {}
+        if wrapped and method == "NFT":
+            model, plan = FriendlyModel(model, mlp(FEATURES, 8)), [DevelopmentalPlan(1.0, 0)]
+            of_auxiliary = {"auxiliary_optimizer": "sgd"}
+        elif wrapped:
+            model, plan = EasyExamplesFirst(model), [EasyExamplesPlan(simplification_epochs=0)]
+        metrics, weights = {"a": ["mae"], "b": ["mse"]}, {"a": 0.1, "b": 3.0}
+        model.compile("sgd", loss={"a": "mse", "b": "mae"}, metrics=metrics, loss_weights=weights, **of_auxiliary)
+        labels = y if form is dict else list(y.values())
+        histories.append(model.fit(X, labels, epochs=2, shuffle=False, verbose=0, callbacks=plan).history)
+    ours = {name: values for name, values in histories[1].items() if name in histories[0]}
+    assert set(histories[0]) == set(ours) == {"loss", "a_loss", "b_loss", "a_mae", "b_mse"}
+    for name, values in histories[0].items():
+        close(values, ours[name], name)
+
+
 def test_a_classifier_of_fixed_minibatches_is_compared_on_one():
     x = keras.Input((FEATURES,), batch_size=12)
     model = FriendlyModel(keras.Model(x, layers.Dense(CLASSES)(x)), mlp(FEATURES, 8))
     model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
     history = model.fit(X, Y, batch_size=12, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)]).history
     assert np.isfinite(history["loss_reduction"][1]) and history["loss_reduction"][1] != 0
+
+
+def test_easy_examples_of_arrays_of_different_lengths_are_refused():
+    model = EasyExamplesFirst(classifier())
+    model.compile("sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match=f"as many examples each, got {N}, {N - 1}"):
+        model.fit(X, Y[:-1], verbose=0, callbacks=[EasyExamplesPlan(simplification_epochs=3)])
 
 
 def test_a_classifier_of_several_outputs_is_refused_by_friendly_training():

@@ -379,6 +379,43 @@ def test_a_layer_without_a_name_of_its_own_is_found_again_where_its_name_is_anot
         np.testing.assert_allclose(*simplified, atol=1e-6)
 
 
+@keras.saving.register_keras_serializable("test_places")
+class Masking(layers.Layer):
+    """An Embedding that says itself what is padding."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = layers.Embedding(TOKENS, WIDTH, mask_zero=True)
+
+    def call(self, x):
+        return self.embedding(x)
+
+
+def nested_embedding():
+    inside = [keras.Input((LENGTH,), dtype="int32"), layers.Embedding(TOKENS, WIDTH, mask_zero=True)]
+    return keras.Sequential(inside, name="here")
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda: layers.Embedding(TOKENS, WIDTH, mask_zero=True, name="here"), nested_embedding, Masking]
+)
+def test_an_altered_output_keeps_its_mask(layer):
+    tokens, y = texts()
+    tokens = np.where(np.arange(LENGTH) <= np.arange(len(tokens))[:, None] % LENGTH, tokens, 0)
+    same = keras.Sequential([keras.Input((LENGTH, WIDTH)), layers.Identity()])
+    given, losses = keras.Input((LENGTH,), dtype="int32"), []
+    for friend in (False, True):
+        made = layer() if layer is not Masking else Masking(name="here")
+        classifier = keras.Model(given, layers.Dense(CLASSES)(layers.GlobalAveragePooling1D()(made(given))))
+        start(classifier)
+        model = FriendlyModel(classifier, same, alters="here") if friend else classifier
+        model.compile("sgd", loss=LOSS, **({"auxiliary_optimizer": "sgd"} if friend else {}))
+        plan = [DevelopmentalPlan(0.0, 3, first_simplified_epoch=1)] if friend else []
+        how = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
+        losses.append(model.fit(tokens, y, callbacks=plan, **how).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
 def whole_numbers():
     numbers = keras.Input((LENGTH,), dtype="int32")
     h = layers.Lambda(lambda x: x + 1, name="shift", dtype="int32")(numbers)
