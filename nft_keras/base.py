@@ -220,8 +220,7 @@ class SimplifyingModel(keras_internals.Model):
         # Keras multiplies weights by masks, on PyTorch in place.
         sample_weight = keras.tree.map_structure(lambda w: w if w is None else ops.copy(w), sample_weight)
         with keras_internals.without_logs_of_outputs(self):
-            loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
-        return backend.weighted(loss, any_tensor(x)) if training else loss
+            return self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
     def test_step(self, *arguments: Any) -> Any:
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
@@ -290,7 +289,8 @@ class SimplifyingModel(keras_internals.Model):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
         self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
         # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
-        given["shuffle"] = given["shuffle"] and not (is_dataset(given["x"]) or isinstance(given["x"], GeneratorType))
+        if is_dataset(given["x"]) or isinstance(given["x"], GeneratorType):
+            given["shuffle"] = False
         self._build_optimizers()
 
     def export(self, *args: Any, **kwargs: Any) -> None:
@@ -385,6 +385,7 @@ def rows_of(arrays: Any, rows: Any) -> Any:
         if hasattr(array, "dense_shape"):
             array = ops.convert_to_tensor(array, sparse=False)
         array = array.to_numpy() if hasattr(array, "to_numpy") else array
+        array = array.tocsr() if hasattr(array, "tocsr") else array  # not all of scipy's have rows
         return array[rows].toarray() if hasattr(array, "toarray") else array[rows]
 
     return keras.tree.map_structure(of, arrays)

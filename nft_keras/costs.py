@@ -17,6 +17,7 @@ _AT_OUTPUTS = (
     *(layers.SeparableConv1D, layers.SeparableConv2D),
 )
 _AT_INPUTS = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_OF_PRODUCTS = (layers.Attention, layers.AdditiveAttention, layers.Dot)  # without kernels
 _OF_SEQUENCES = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 
 
@@ -64,10 +65,13 @@ def simplified_step(phases: str, f: int, s: int, before: int = 0, seen: int = 0)
 
 def _of_layer(layer):
     """Operations of one call of a layer; 0 of one without kernels."""
-    kernels = [weight for weight in layer.weights if len(weight.shape) > 1]
+    if isinstance(layer, _OF_PRODUCTS):
+        raise ValueError(f"the operations of the layer {layer.name!r}, a {type(layer).__name__}, cannot be counted")
+    kernels = [weight for weight in layer.weights if len(weight.shape) > 1 and weight.name != "bias"]
     if not kernels or isinstance(layer, layers.Embedding):
         return 0
     plain = not getattr(layer, "lora_enabled", False) and not getattr(layer, "quantization_mode", None)
+    plain = plain and _home_of_call(layer).startswith("keras.")
     if isinstance(layer, _AT_INPUTS) and plain:
         places = _places(layer, layer.input.shape)
     elif isinstance(layer, _AT_OUTPUTS) and plain:
@@ -81,6 +85,11 @@ def _of_layer(layer):
             f"the operations of the layer {layer.name!r} depend on the size of its input, which is not fixed"
         )
     return 2 * sum(math.prod(kernel.shape) for kernel in kernels) * math.prod(places)
+
+
+def _home_of_call(layer):
+    """The module of the class that says what the layer computes."""
+    return next(cls.__module__ for cls in type(layer).__mro__ if "call" in vars(cls))
 
 
 def _places(layer, shape):

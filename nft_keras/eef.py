@@ -55,6 +55,8 @@ class EasyExamplesFirst(SimplifyingModel):
         super()._prepare_fit(given)
         plan = next(each for each in as_list(given["callbacks"]) if isinstance(each, EasyExamplesPlan))
         plan.class_weight = given["class_weight"]
+        if given["shuffle"] not in (True, False):
+            raise ValueError(f"the plan shuffles examples: shuffle must be True or False, got {given['shuffle']!r}")
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
             return

@@ -35,12 +35,25 @@ class RelativePerturbation(keras.metrics.Metric):
         self.sums = [
             self.add_variable((), "zeros", name=of) for of in ("squared_change", "elements", "squares", "number")
         ]
+        # Far from the mean, squares in float32 have no digits left for the variance.
+        self.center = self.add_variable((), "zeros", name="center")
+
+    def around(self, x: Any) -> None:
+        """Says where elements lie, by some of them: x (batch, ...), or a list of several tensors."""
+        means = [ops.mean(ops.cast(each, "float32")) for each in keras.tree.flatten(x)]
+        self.center.assign(sum(means) / len(means))
+
+    def reset_state(self) -> None:
+        """Forgets what it was given, but for where elements lie."""
+        for total in self.sums:
+            total.assign(ops.zeros_like(total))
 
     def update_state(self, altered: Any, x: Any) -> None:
         """Takes a minibatch x (batch, ...), or a list of several tensors, and its altered form."""
         for changed, original in zip(keras.tree.flatten(altered), keras.tree.flatten(x), strict=True):
             x = ops.cast(original, "float32")
             delta = ops.cast(changed, "float32") - x
+            x = x - self.center
             values = (ops.sum(ops.square(delta)), ops.sum(x), ops.sum(ops.square(x)), math.prod(ops.shape(x)))
             for total, value in zip(self.sums, values, strict=True):
                 total.assign(total + ops.cast(value, "float32"))

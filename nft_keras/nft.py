@@ -181,7 +181,7 @@ class FriendlyModel(TwoNetworks):
         except ValueError as error:
             return f"What an epoch on simplified data costs cannot be counted: {error}"
         classic = costs.classic_step(f)
-        return (
+        return classic and (
             f"An epoch on simplified data takes {simplified / classic:.1f} times the operations of a classic one: "
             f"{simplified:,} to {classic:,} per example."
         )
@@ -256,7 +256,8 @@ class FriendlyModel(TwoNetworks):
             penalty = penalty / ops.cast(elements, "float32")
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
         on_theta = (self.eta * penalty + sum(self.auxiliary.losses)) / backend.num_replicas()
-        return loss + backend.weighted(on_theta, any_tensor(x)), (original, simplified, y_pred, loss)
+        on_theta = ops.cast(backend.weighted(on_theta, any_tensor(x)), loss.dtype)
+        return loss + on_theta, (original, simplified, y_pred, loss)
 
     def _update_both(self, x, y, sample_weight):
         """theta and w from one forward pass: the penalty does not depend on w, so one gradient of Eq. 4 serves both."""
@@ -290,6 +291,9 @@ class FriendlyModel(TwoNetworks):
         pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both.
         """
         if self.auxiliary is None:
+            for metric in self.metrics:
+                if metric.name == "loss_reduction":  # of a plan that is over
+                    metric.variable.assign(0.0)
             return super()._prepare_fit(given)
         self._check_fit(given)
         if self.phases == "epoch" and given["validation_split"] and given["validation_data"] is None:
@@ -304,6 +308,9 @@ class FriendlyModel(TwoNetworks):
         # phase and then, before w is updated, the comparison.
         callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
         given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
+
+    def _look_at(self, original):
+        self._relative_perturbation.around(original)
 
     def _check_fit(self, given):
         callbacks = as_list(given["callbacks"])

@@ -281,7 +281,7 @@ def number_of_examples(x: Any) -> Any:
 
 def any_tensor(x: Any) -> Any:
     """A tensor (batch, ...) of a minibatch x as `fit` has it."""
-    return keras.tree.flatten(x)[0]
+    return next(each for each in keras.tree.flatten(x) if each is not None)
 
 
 def _input_of(layer):

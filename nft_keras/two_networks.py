@@ -105,10 +105,14 @@ class TwoNetworks(SimplifyingModel):
                 self(x, training=False)
             original = self.place.of(self, x)
             self.classify(x, original, self.simplify(x, y))
+        self._look_at(original)
         self.built = True
         self._check_apart()
         if not self.auxiliary.trainable_variables:
             warn("the auxiliary network has no trainable weights: it alters the data and does not learn")
+
+    def _look_at(self, original):
+        """What is to be known of a few of the data that are altered."""
 
     def _check_apart(self):
         shared = set(map(id, self.auxiliary.trainable_variables))

@@ -128,6 +128,24 @@ def test_altering_a_layer_s_output_takes_as_many_operations_more_as_pytorch_coun
     assert counted[1] - counted[0] == more[1] - more[0] - (before if phases == "joint" else 0)
 
 
+def test_biases_of_a_gru_are_no_kernels():
+    assert costs.forward(network(layers.GRU(3), shape=(7, 4))) == 2 * 7 * 3 * (3 * 4 + 3 * 3)
+
+
+def test_a_classifier_without_kernels_has_a_summary_without_costs():
+    x = keras.Input((6,))
+    assert "operations" not in said(FriendlyModel(keras.Model(x, layers.Softmax()(x)), mlp(6, 8)))
+
+
+def test_products_without_kernels_and_layers_of_one_s_own_are_not_counted():
+    x = keras.Input((5, 4))
+    with pytest.raises(ValueError, match="an Attention|a Attention"):
+        costs.forward(keras.Model(x, layers.Attention()([x, x])))
+    own = type("OwnDense", (layers.Dense,), {"call": lambda self, x: x})
+    with pytest.raises(ValueError, match="a OwnDense, cannot be counted"):
+        costs.forward(network(own(4), shape=(4,)))
+
+
 def test_summary_says_no_number_where_it_cannot_count():
     classifier = Own()
     classifier(keras.ops.zeros((1, 6)))

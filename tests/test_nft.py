@@ -466,3 +466,22 @@ def test_with_several_outputs_their_losses_make_up_the_loss_in_simplified_epochs
     parts = np.add(history["a_loss"], history["b_loss"])
     assert max(history["perturbation"]) > 0
     np.testing.assert_allclose(history["loss"], parts, rtol=1e-5)
+
+
+def test_the_relative_perturbation_of_data_far_from_zero_is_that_of_their_variance():
+    x = (1e4 + np.random.default_rng(0).normal(size=(48, 6))).astype("float32")
+    inputs = keras.Input((6,))
+    further = keras.Model(inputs, layers.Rescaling(1.0, offset=0.5)(inputs))
+    model = FriendlyModel(keras.Model(inputs, layers.Dense(CLASSES)(inputs)), further)
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    plan = DevelopmentalPlan(1.0, 3, first_simplified_epoch=1)
+    history = model.fit(x, np.arange(48) % CLASSES, epochs=2, batch_size=16, verbose=0, callbacks=[plan]).history
+    assert history["relative_perturbation"][0] == pytest.approx(0.25 / x.astype("float64").var(), rel=0.01)
+
+
+def test_after_the_plan_no_loss_reduction_is_logged_of_it():
+    model = FriendlyModel(dense(CLASSES), dense(FEATURES))
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = examples()
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    assert model.fit(x, y, epochs=2, verbose=0).history["loss_reduction"] == [0, 0]
