@@ -46,7 +46,7 @@ class RelativePerturbation(keras.metrics.Metric):
     def reset_state(self) -> None:
         """Forgets what it was given, but for where elements lie."""
         for total in self.sums:
-            total.assign(ops.zeros_like(total))
+            total.assign(ops.zeros(total.shape, total.dtype))
 
     def update_state(self, altered: Any, x: Any) -> None:
         """Takes a minibatch x (batch, ...), or a list of several tensors, and its altered form."""
