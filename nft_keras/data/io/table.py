@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -289,6 +290,10 @@ def _of_text(path, form, text, words, skipped):
             return _parsed(file, form, header, decimal, text, words)
 
     frame = parsed(form.decimal or ".")
+    # pandas parses a long file piece by piece: a column that is of numbers in some pieces only is read again as text.
+    if mixed := [name for name in frame.columns if frame[name].dtype == object and name not in text]:
+        words = (*words, *mixed)
+        frame = parsed(form.decimal or ".")
     if form.decimal is None and form.separator != "," and _has_decimal_commas(frame, (*text, *words)):
         frame = parsed(",")
     if len(frame) != len(lines):
@@ -310,11 +315,13 @@ def _parsed(file, form, header, decimal, text, words):
     import pandas as pd
 
     names = [name or f"\0{i}" for i, name in enumerate(header)]
-    return pd.read_csv(
-        file, sep=form.separator, decimal=decimal, header=0, names=names, index_col=False, low_memory=False,
-        dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
-        na_values={name: list(MISSING) for name in names if name not in text}, skipinitialspace=True,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        return pd.read_csv(
+            file, sep=form.separator, decimal=decimal, header=0, names=names, index_col=False, skipinitialspace=True,
+            dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
+            na_values={name: list(MISSING) for name in names if name not in text},
+        )  # fmt: skip
 
 
 def _has_decimal_commas(frame, without):

@@ -88,7 +88,7 @@ def csv_file(
         tables[which] = _read(files[which], form, kinds, own)
         labels.append(_labels(tables[which], label))
     parsed = [{name: KINDS[kind].parse(table, name) for name, kind in kinds.items()} for table in tables.values()]
-    values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds}
+    values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds} if len(parsed) > 1 else parsed[0]
     names, ys = classes(where, labels)
     groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
     cut = in_groups(where, groups) if group else None

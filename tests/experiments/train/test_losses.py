@@ -137,7 +137,7 @@ def test_a_weight_is_that_of_the_class_by_its_name(recipe):
         ("{0: -1}", "training.class_weight: must be >= 0, got -1.0"),
         ("{0: heavy}", "training.class_weight.0: should be a number, got the text 'heavy'"),
         ("{no: 2}", "training.class_weight: should have names as keys, got false; YAML reads yes, no"),
-        ("[1, 2]", "training.class_weight: unknown value"),
+        ("[1, 2]", "training.class_weight: should be a mapping of names, got [1, 2]"),
     ],
 )
 def test_weights_that_are_none_are_refused_in_one_line(recipe, tmp_path, capsys, setting, message):
