@@ -174,10 +174,7 @@ class FriendlyModel(TwoNetworks):
             return None
         try:
             f, s = (costs.forward(network) for network in self.networks())
-            before = self.place.cost(self.classifier)
-            # What a compiled pass computes and nothing needs is left out of it.
-            seen = f if before and keras.backend.backend() == "torch" else before
-            simplified = costs.simplified_step(self.phases, f, s, before, seen)
+            simplified = costs.simplified_step(self.phases, f, s, *self.place.cost(self.classifier))
         except ValueError as error:
             return f"What an epoch on simplified data costs cannot be counted: {error}"
         classic = costs.classic_step(f)

@@ -13,7 +13,7 @@ from nft_keras.backend import keras_internals
 
 _NUMBERS_OF_WORDS = (
     "{} goes to the Embedding {!r} as numbers of words, which cannot be altered a little: name the layer whose output "
-    "is altered by alters"
+    "is altered by alters, or give floats if it does not go there"
 )
 
 
@@ -111,9 +111,9 @@ class WholeInput:
         """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
         return self.inputs
 
-    def cost(self, classifier: keras.Model) -> int:
-        """Operations per example of finding out what the data at this place are: none."""
-        return 0
+    def cost(self, classifier: keras.Model) -> tuple[int, int]:
+        """Operations per example up to this place, and of finding out what the data are there: none."""
+        return 0, 0
 
     def of(self, model: keras.Model, x: Any) -> Any:
         """The data at this place as they are, before they are altered: a float tensor (batch, ...), or a list of some.
@@ -129,7 +129,9 @@ class WholeInput:
 
     def _as_floats(self, x):
         """x as floats, but for numbers of words, to which a little cannot be added."""
-        if self.embeddings and not keras.tree.is_nested(x):
+        # Which of several inputs goes to an Embedding a functional classifier says itself, see `check`.
+        said = len(self.inputs) > 1
+        if self.embeddings and not said and not keras.tree.is_nested(x):
             dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(x, sparse=False).dtype)
             if "int" in dtype and dtype != "uint8":
                 raise ValueError(_NUMBERS_OF_WORDS.format(f"x, of {dtype},", self.embeddings[0].name))
@@ -215,11 +217,16 @@ class LayerOutput(WholeInput):
         """None."""
         return {}
 
-    def cost(self, classifier: keras.Model) -> int:
-        """Operations per example up to the layer; raises as `costs.forward` does."""
+    def cost(self, classifier: keras.Model) -> tuple[int, int]:
+        """As for other places: what a compiled pass computes and nothing needs is left out of it.
+
+        Raises:
+            ValueError: as `costs.forward`.
+        """
         if keras_internals.calls(classifier) is None or self.layer not in classifier.layers:
             raise ValueError(f"the layer {self.layer.name!r} is no layer of a functional model's own")
-        return costs.forward(keras.Model(classifier.inputs, self.layer.output))
+        before = costs.forward(keras.Model(classifier.inputs, self.layer.output))
+        return before, costs.forward(classifier) if keras.backend.backend() == "torch" else before
 
     def of(self, model: keras.Model, x: Any) -> Any:
         """The layer's output for x in inference mode, cut off from gradients."""

@@ -106,6 +106,17 @@ def test_where_a_layer_s_output_is_altered_the_passes_up_to_it_count(phases):
     assert f"{simplified:,} to {3 * f} per example." in text
 
 
+def test_an_embedding_takes_no_operations_and_still_a_pass_where_nothing_is_compiled():
+    classifier = network(
+        layers.Embedding(9, 4, name="here"), layers.Flatten(), layers.Dense(3), shape=(5,), dtype="int32"
+    )
+    f, s = 2 * 5 * 4 * 3, 2 * 5 * 4 * 4
+    x = keras.Input((5, 4))
+    text = said(FriendlyModel(classifier, keras.Model(x, layers.Dense(4)(x)), alters="here"))
+    more = 2 * f if keras.backend.backend() == "torch" else 0
+    assert f"{4 * s + 5 * f + more:,} to {3 * f} per example." in text
+
+
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch counts what it computes")
 @pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
 def test_altering_a_layer_s_output_takes_as_many_operations_more_as_pytorch_counts(phases):

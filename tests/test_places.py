@@ -416,6 +416,15 @@ def test_an_altered_output_keeps_its_mask(layer):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+def test_an_input_of_whole_numbers_is_altered_where_the_words_are_another():
+    numbers, words = keras.Input((6,), name="numbers"), keras.Input((LENGTH,), dtype="int32", name="words")
+    h = layers.Concatenate()([numbers, layers.Flatten()(layers.Embedding(TOKENS, WIDTH)(words))])
+    classifier = keras.Model({"numbers": numbers, "words": words}, layers.Dense(CLASSES)(h))
+    tokens, y = texts()
+    x = {"numbers": np.arange(EXAMPLES * 6).reshape(EXAMPLES, 6) % 7, "words": tokens}
+    assert fit(friendly(classifier, mlp(6, 8), alters="numbers"), x, y)["perturbation"][1] > 0
+
+
 def whole_numbers():
     numbers = keras.Input((LENGTH,), dtype="int32")
     h = layers.Lambda(lambda x: x + 1, name="shift", dtype="int32")(numbers)

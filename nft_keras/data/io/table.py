@@ -325,7 +325,11 @@ def _parsed(file, form, header, decimal, text, words):
 
 
 def _has_decimal_commas(frame, without):
-    """Whether cells of a column that is no column of numbers are all numbers with a comma for a point."""
+    """Whether cells of a column that is no column of numbers are all numbers with a comma for a point, and none has a
+    point.
+    """
+    if any(frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 != 0).any() for name in frame.columns):
+        return False
     for name in frame.columns:
         cells = frame[name].dropna()
         if name not in without and cells.dtype.kind not in "biuf" and len(cells):

@@ -168,9 +168,10 @@ def _labels(table, name):
     different = set(labels.tolist())
     if all(re.fullmatch(r"-?\d{1,18}(\.0*)?", label) for label in different):
         labels = np.array([int(label.partition(".")[0]) for label in labels])
-    elif all(map(_is_number, different)) or len(different) > _MOST_NUMBERS > len(labels):
-        labels = None
-    if labels is None or (labels.dtype.kind == "i" and len(different) > max(_MOST_NUMBERS, len(labels) / 20)):
+        quantity = len(different) > max(_MOST_NUMBERS, len(labels) / 5)
+    else:
+        quantity = all(map(_is_number, different))
+    if quantity:
         raise DataError(
             f"{table.path}: column {name!r} has {len(different):,} different numbers in {len(table.lines):,} rows: a "
             "quantity, and no class; a class is a name or a whole number (a class for each range of it would do)"

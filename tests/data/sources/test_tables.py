@@ -182,6 +182,18 @@ def test_a_table_is_read_as_it_is_written(mixed, form):
     assert len(lines) == 120 and dataset.preprocessing.transform(inputs).shape == (120, dataset.train.x.shape[1])
 
 
+def test_codes_with_commas_are_words_where_numbers_have_points(tmp_path):
+    rows = "".join(f"{i % 9}.5;{i % 3},{i % 2};{i % 2}\n" for i in range(40))
+    write(tmp_path / "t.csv", "size;code;label\n" + rows)
+    of = load("csv", tmp_path, path="t.csv").preprocessing.of
+    assert {name: encoder.kind for name, encoder in of.items()} == {"size": "number", "code": "category"}
+
+
+def test_many_classes_may_be_numbers_where_each_has_examples(tmp_path):
+    write(tmp_path / "t.csv", "a,label\n" + "".join(f"{i % 7}.5,{i % 200}\n" for i in range(1400)))
+    assert len(load("csv", tmp_path, path="t.csv").class_names) == 200
+
+
 def test_a_spreadsheet_is_read_or_its_package_named(mixed, monkeypatch):
     folder, frame = mixed
     frame.drop(columns="note").to_excel(folder / "t.xlsx", index=False)
