@@ -96,3 +96,19 @@ def test_wrong_words_are_said_in_one_line(words, said, capsys):
         cli.main(words.split())
     line = capsys.readouterr().err
     assert line.startswith(said) and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []], ids=["a dry run", "a run"])
+def test_a_missing_file_is_said_before_tensorflow_starts_and_nothing_is_left_behind(tmp_path, options):
+    (tmp_path / "r.yaml").write_text(
+        "dataset: {name: csv, train: a.csv, test: b.csv}\nclassifiers: [fc-a]\nmethods: [ct]\ntraining: {epochs: 1}\n"
+    )
+    (tmp_path / "a.csv").write_text("a,label\n1,0\n")
+    command = [sys.executable, "-X", "importtime", "-m", "nft_keras", "run", "r.yaml", "--data-dir", ".", *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time")]
+    assert done.returncode == 2 and said == ["no b.csv; a relative path starts from the data directory (--data-dir)"]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "nft_keras.data" in imported and not imported & {"tensorflow", "keras"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "r.yaml"]
