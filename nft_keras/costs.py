@@ -17,7 +17,8 @@ _AT_OUTPUTS = (
     *(layers.SeparableConv1D, layers.SeparableConv2D),
 )
 _AT_INPUTS = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-_OF_PRODUCTS = (layers.Attention, layers.AdditiveAttention, layers.Dot)  # without kernels
+# Layers and operations that multiply tensors without a kernel.
+_PRODUCTS = ("AdditiveAttention", "Attention", "Dot", "Einsum", "Inner", "Matmul", "Outer", "Tensordot")
 _OF_SEQUENCES = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 
 
@@ -33,11 +34,17 @@ def by_layer(network: keras.Model) -> list[int]:
             f"the operations of a {type(network).__name__} cannot be counted: it is not a functional model"
         )
     counts = []
-    for layer, times in calls.items():
-        if isinstance(layer, keras.Model):
-            counts += [times * count for count in by_layer(layer)]
-        elif count := _of_layer(layer):
-            counts.append(times * count)
+    for operation, given, gives in calls:
+        if isinstance(operation, keras.Model):
+            counts += by_layer(operation)
+            own = [tensor.shape for tensor in operation.inputs]
+            if [shape[1:] for shape in own] != [shape[1:] for shape in given]:
+                raise ValueError(f"the network {operation.name!r}, made for {own}, is called on {given}")
+        elif type(operation).__name__ in _PRODUCTS:
+            kind = type(operation).__name__
+            raise ValueError(f"the operations of {operation.name!r}, a {kind}, cannot be counted")
+        elif isinstance(operation, layers.Layer) and (count := _of_layer(operation, given, gives)):
+            counts.append(count)
     return counts
 
 
@@ -63,21 +70,19 @@ def simplified_step(phases: str, f: int, s: int, before: int = 0, seen: int = 0)
     return 4 * s + 5 * f + 2 * seen - before
 
 
-def _of_layer(layer):
-    """Operations of one call of a layer; 0 of one without kernels."""
-    if isinstance(layer, _OF_PRODUCTS):
-        raise ValueError(f"the operations of the layer {layer.name!r}, a {type(layer).__name__}, cannot be counted")
+def _of_layer(layer, given, gives):
+    """Operations of a call of a layer, with the shapes that it is given and gives; 0 of one without kernels."""
     kernels = [weight for weight in layer.weights if len(weight.shape) > 1 and weight.name != "bias"]
     if not kernels or isinstance(layer, layers.Embedding):
         return 0
     plain = not getattr(layer, "lora_enabled", False) and not getattr(layer, "quantization_mode", None)
     plain = plain and _home_of_call(layer).startswith("keras.")
     if isinstance(layer, _AT_INPUTS) and plain:
-        places = _places(layer, layer.input.shape)
+        places = _places(layer, given[0])
     elif isinstance(layer, _AT_OUTPUTS) and plain:
-        places = _places(layer, layer.output.shape)
+        places = _places(layer, gives[0])
     elif isinstance(layer, _OF_SEQUENCES):
-        places = keras.tree.flatten(layer.input)[0].shape[1:2]
+        places = given[0][1:2]
     else:
         raise ValueError(f"the operations of the layer {layer.name!r}, a {type(layer).__name__}, cannot be counted")
     if None in places:

@@ -1,6 +1,5 @@
 """Every use of what Keras or TensorFlow do not promise; each has a test that says when it has changed."""
 
-import collections
 import contextlib
 import contextvars
 import functools
@@ -141,12 +140,16 @@ def replaced_output(layer, function):
 
 
 def calls(network):
-    """{layer: how often the network calls it}, in order, of a functional model or a built Sequential; else None."""
+    """[(operation, shapes of its inputs, shapes of its outputs)] for every call in a functional model or a built
+    Sequential, in order; else None."""
     nodes = getattr(getattr(network, "_functional", None) or network, "_nodes_by_depth", None)
     if nodes is None:
         return None
-    called = [node.operation for depth in sorted(nodes, reverse=True) for node in nodes[depth]]
-    return collections.Counter(layer for layer in called if isinstance(layer, keras.Layer))
+    in_order = [node for depth in sorted(nodes, reverse=True) for node in nodes[depth]]
+    return [
+        (node.operation, *([tensor.shape for tensor in tensors] for tensors in (node.input_tensors, node.outputs)))
+        for node in in_order
+    ]
 
 
 def is_rematerialized(layer):

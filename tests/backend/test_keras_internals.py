@@ -208,12 +208,13 @@ def test_keras_calls_what_a_layer_s_call_is_and_goes_on_with_what_it_returns():
     np.testing.assert_allclose(model(np.ones((2, 3))), 3)
 
 
-def test_a_network_says_how_often_it_calls_each_of_its_layers():
+def test_a_network_says_what_it_calls_and_on_what_shapes():
     x, shared = keras.Input((3,)), layers.Dense(3)
     network = keras.Model(x, layers.ReLU()(shared(shared(x))))
-    counted = {type(layer).__name__: n for layer, n in keras_internals.calls(network).items()}
-    assert counted == {"InputLayer": 1, "Dense": 2, "ReLU": 1}, USE
-    assert keras_internals.calls(keras.Sequential([keras.Input((3,)), shared]))[shared] == 1, USE
+    called = [(type(layer).__name__, *shapes) for layer, *shapes in keras_internals.calls(network)]
+    row = [(None, 3)]
+    assert called == [("InputLayer", [], row), ("Dense", row, row), ("Dense", row, row), ("ReLU", row, row)], USE
+    assert keras_internals.calls(keras.Sequential([keras.Input((3,)), shared]))[1] == (shared, row, row), USE
     assert keras_internals.calls(keras.Sequential([shared])) is None, USE
 
 
