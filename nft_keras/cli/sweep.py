@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nft_keras.backend import BackendError, import_tensorflow_quietly
 from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
-from nft_keras.data import DataError
+from nft_keras.data import DataError, check_files
 from nft_keras.experiments.recipe.own_files import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -68,6 +68,8 @@ def _sweep(options, arguments):
     for space in spaces:
         for point in points[space]:
             space.trials(point)
+    for trial in _trials(spaces):
+        check_files(**trial.dataset, data_dir=options.data_dir)
     if options.dry_run:
         return _print(points, options)
     from nft_keras.experiments.sweep import queue

@@ -98,13 +98,14 @@ def test_wrong_words_are_said_in_one_line(words, said, capsys):
     assert line.startswith(said) and line.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [["--dry-run"], []], ids=["a dry run", "a run"])
-def test_a_missing_file_is_said_before_tensorflow_starts_and_nothing_is_left_behind(tmp_path, options):
+@pytest.mark.parametrize("words", ["run r.yaml --dry-run", "run r.yaml", "sweep r.yaml --dry-run", "sweep r.yaml"])
+def test_a_missing_file_is_said_before_tensorflow_starts_and_nothing_is_left_behind(tmp_path, words):
     (tmp_path / "r.yaml").write_text(
         "dataset: {name: csv, train: a.csv, test: b.csv}\nclassifiers: [fc-a]\nmethods: [ct]\ntraining: {epochs: 1}\n"
+        "sweep: {training.learning_rate: [0.1, 0.01]}\n"
     )
     (tmp_path / "a.csv").write_text("a,label\n1,0\n")
-    command = [sys.executable, "-X", "importtime", "-m", "nft_keras", "run", "r.yaml", "--data-dir", ".", *options]
+    command = [sys.executable, "-X", "importtime", "-m", "nft_keras", *words.split(), "--data-dir", "."]
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     said = [line for line in done.stderr.splitlines() if not line.startswith("import time")]

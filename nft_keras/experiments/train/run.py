@@ -80,16 +80,17 @@ def trials_of(recipes, options):
 
     Raises:
         RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
-        DataError: if a file of the user's is not there.
+        DataError: if a file of the user's, which a trial that is not finished needs, is not there.
     """
     found, fingerprints = [], Fingerprints(options.data_dir)
     for path in recipes:
         chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
         text = Path(find_recipe(path)).read_text(encoding="utf-8")
         of_recipe = load_recipe(path, options.overrides)
-        for dataset in {str(trial.dataset): trial.dataset for trial in chosen}.values():
-            check_files(**dataset, data_dir=options.data_dir)
         chosen, of_recipe = (list(map(fingerprints.of, trials)) for trials in (chosen, of_recipe))
+        for trial in chosen:
+            if options.fresh or not finished([trial], options.out):
+                check_files(**trial.dataset, data_dir=options.data_dir)
         found.append((path, text, chosen, of_recipe))
     owners = {}
     for path, _, chosen, _ in found:

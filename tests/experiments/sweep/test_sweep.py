@@ -433,7 +433,7 @@ def test_a_lock_keeps_a_point_whose_heart_stopped_and_what_stands_in_for_one_doe
     if not locks:
         monkeypatch.setattr(fcntl, "flock", flock)
     monkeypatch.setattr(queue, "GRACE", 0)
-    with warnings.catch_warnings(record=True) as warned, points().taken():
+    with warnings.catch_warnings(record=True, action="always") as warned, points().taken():
         here = points()
         for _ in range(3):
             here._put_back()
