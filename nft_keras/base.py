@@ -8,6 +8,7 @@ from types import GeneratorType
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from nft_keras import backend
@@ -299,7 +300,10 @@ class SimplifyingModel(keras_internals.Model):
 
     def _take_plan(self, callbacks, initial_epoch):
         """Keeps the plan among the callbacks of `fit`, None without one, and tells it of the others."""
-        self._aside.plan = plan = next((callback for callback in callbacks if isinstance(callback, Plan)), None)
+        plans = [callback for callback in callbacks if isinstance(callback, Plan)]
+        if len(plans) > 1:
+            raise ValueError(f"fit follows one plan, got {', '.join(type(each).__name__ for each in plans)}")
+        self._aside.plan = plan = plans[0] if plans else None
         if plan is not None:
             plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
 
@@ -371,6 +375,30 @@ def too_early(callback: keras.callbacks.Callback, last: int) -> str | None:
     return None
 
 
+def with_rows(arrays: Any) -> Any:
+    """Arrays in any structure as those of NumPy and SciPy, of which rows can be taken by numbers and slices.
+
+    Args:
+        arrays: arrays as `fit` takes them, sparse ones, tensors and pandas' tables among them; None stays None.
+    """
+
+    def of(array):
+        if hasattr(array, "to_numpy"):
+            return array.to_numpy()
+        if hasattr(array, "tocsr"):  # not all of scipy's have rows
+            return array.tocsr()
+        if type(array).__name__ in ("SparseTensor", "BCOO") and len(array.shape) == 2:  # TensorFlow's, JAX's
+            import scipy.sparse
+
+            values = array.values if hasattr(array, "values") else array.data
+            return scipy.sparse.csr_array((np.asarray(values), np.asarray(array.indices).T), shape=tuple(array.shape))
+        if ops.is_tensor(array):
+            return ops.convert_to_numpy(array)
+        return np.asarray(array) if hasattr(array, "__array__") else array
+
+    return keras.tree.map_structure(of, arrays, none_is_leaf=False)
+
+
 def rows_of(arrays: Any, rows: Any) -> Any:
     """Rows of arrays in any structure, dense: those of sparse ones and of pandas' tables become arrays.
 
@@ -380,15 +408,9 @@ def rows_of(arrays: Any, rows: Any) -> Any:
     """
 
     def of(array):
-        if array is None:
-            return None
-        if hasattr(array, "dense_shape"):
-            array = ops.convert_to_tensor(array, sparse=False)
-        array = array.to_numpy() if hasattr(array, "to_numpy") else array
-        array = array.tocsr() if hasattr(array, "tocsr") else array  # not all of scipy's have rows
         return array[rows].toarray() if hasattr(array, "toarray") else array[rows]
 
-    return keras.tree.map_structure(of, arrays)
+    return keras.tree.map_structure(of, with_rows(arrays), none_is_leaf=False)
 
 
 def squared_norms(altered: Any, x: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from nft_keras._checks import number
 from nft_keras.base import Plan, is_dataset, rows_of
 from nft_keras.eef import EasyExamplesPlan
 
@@ -78,9 +79,12 @@ def compare(
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
     x, y = _as_arrays(x), np.asarray(y)
-    if any(len(each) != len(y) for each in keras.tree.flatten(x)):
-        lengths = ", ".join(str(len(each)) for each in keras.tree.flatten(x))
-        raise ValueError(f"x and y must have as many examples each, got {lengths} and {len(y)}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+    if not isinstance(test_data, (tuple, list)) or len(test_data) != 2:
+        raise ValueError(f"test_data must be (x, y), got a {type(test_data).__name__}")
+    _same_length("x and y", x, y)
+    _same_length("x and y of test_data", _as_arrays(test_data[0]), np.asarray(test_data[1]))
     trainings = []
     for seed in seeds:
         weights = None
@@ -255,6 +259,12 @@ def _as_arrays(x):
     if not all(hasattr(each, "shape") for each in keras.tree.flatten(x)):  # a list of numbers
         return of(x)
     return keras.tree.map_structure(of, tuple(x) if isinstance(x, list) else x)  # as Keras' own `fit` makes it
+
+
+def _same_length(what, x, y):
+    lengths = [len(each) for each in keras.tree.flatten(x)]
+    if not len(y) or set(lengths) != {len(y)}:
+        raise ValueError(f"{what} must have as many examples each, got {', '.join(map(str, lengths))} and {len(y)}")
 
 
 def _error(model, x, y):

@@ -1,7 +1,6 @@
 """Easy Examples First: the classifier sees the examples of lowest loss only, and more of them every epoch."""
 
 import math
-import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
 from nft_keras.places import any_tensor
 
 if TYPE_CHECKING:
@@ -60,11 +59,15 @@ class EasyExamplesFirst(SimplifyingModel):
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
             return
-        if is_dataset(given["x"]) or isinstance(given["x"], (keras.utils.PyDataset, types.GeneratorType)):
+        arrays = [each for each in keras.tree.flatten((given["x"], given["y"])) if each is not None]
+        other = next((each for each in arrays if not hasattr(each, "shape") or hasattr(each, "row_splits")), None)
+        if other is not None:
             raise ValueError(
-                "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got a "
-                f"{type(given['x']).__name__} that is not the plan's"
+                "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got "
+                f"{type(other).__name__}"
             )
+        if not all(each.shape[0] for each in arrays):
+            raise ValueError("the plan chooses among examples: x and y have none")
         if given["validation_split"] and given["validation_data"] is None:
             keras_internals.split_for_validation(given)
         plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
@@ -122,6 +125,7 @@ class EasyExamplesPlan(Plan):
 
     def choose_among(self, *arrays: Any) -> None:
         """Takes other examples: arrays x, y and, where there are some, sample weights."""
+        arrays = with_rows(arrays)
         n, *others = (each.shape[0] for each in keras.tree.flatten(arrays) if each is not None)
         if any(other != n for other in others):
             raise ValueError(
@@ -182,7 +186,7 @@ class EasyExamplesPlan(Plan):
 
     def made(self, x: Any) -> bool:
         """Whether what `fit` is given are the plan's minibatches, or made of them."""
-        return x is self._made or (is_dataset(x) and keras_internals.is_made_of(x, self._made))
+        return x is self._made or (hasattr(x, "element_spec") and keras_internals.is_made_of(x, self._made))
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan."""
@@ -245,7 +249,7 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
         return model.unlogged_loss(None, y, y_pred, *weight)
 
     data = (y, y_pred, [mask for mask in masks if mask is not None])
-    return ops.vectorized_map(of_one, (data,) if sample_weight is None else (data, sample_weight))
+    return backend.of_each(of_one, (data,) if sample_weight is None else (data, sample_weight))
 
 
 class _Minibatches(keras.utils.PyDataset):

@@ -334,6 +334,11 @@ class FriendlyModel(TwoNetworks):
     ) -> Any:
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
+        if self.auxiliary is not None:
+            if not all(network.built for network in self.networks()):
+                self._build_networks(x, y)
+                self._build_optimizers()
+            keras_internals.build_metrics(self, (x, y, sample_weight))
         if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
             return super().train_on_batch(**batch, return_dict=return_dict)
         of_theta = self._auxiliary_training().train_on_batch(**batch, return_dict=True)
@@ -497,9 +502,9 @@ class DevelopmentalPlan(Plan):
         gamma = epoch + 1
         if gamma > self.simplification_epochs:
             self.model.drop_auxiliary()
-        elif self.active(gamma) and self.model.auxiliary is None:
+        elif self.model.auxiliary is None and any(map(self.active, range(gamma, self.simplification_epochs + 1))):
             raise ValueError(
-                f"epoch {gamma} of the plan simplifies the data (simplification_epochs={self.simplification_epochs}), "
+                f"the plan simplifies the data up to epoch {self.simplification_epochs}, and this is epoch {gamma}, "
                 "but the auxiliary network was dropped already: pass initial_epoch to go on where training stopped, "
                 "or build a new FriendlyModel"
             )

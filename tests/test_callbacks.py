@@ -39,8 +39,9 @@ def friendly(x):
 
 
 def fit(model, x, y, *callbacks, epochs=5, plan=None, **kwargs):
-    plan = plan or DevelopmentalPlan(eta_max=1.0, simplification_epochs=4)
-    return model.fit(x, y, epochs=epochs, callbacks=[*callbacks, plan], verbose=0, **kwargs).history
+    if not any(isinstance(callback, DevelopmentalPlan) for callback in callbacks):
+        callbacks = [*callbacks, plan or DevelopmentalPlan(eta_max=1.0, simplification_epochs=4)]
+    return model.fit(x, y, epochs=epochs, callbacks=[*callbacks], verbose=0, **kwargs).history
 
 
 def shown(figure, rows):

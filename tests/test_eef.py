@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nft_keras import EasyExamplesFirst, EasyExamplesPlan, PerturbationPlan
+from nft_keras import EasyExamplesFirst, EasyExamplesPlan
 from tests.algorithm_1 import cross_entropy
 from tests.test_ft import friendly_training
 from tests.test_nft import CLASSES, dense, examples
@@ -87,9 +87,9 @@ def test_a_plan_of_no_epochs_keeps_everything(easy):
     with pytest.raises(ValueError, match=r"first_fraction must be in \(0, 1\], got 0"):
         easy(x, y, first_fraction=0, simplification_epochs=3)
     with pytest.raises(ValueError, match="needs an EasyExamplesFirst, got a FriendlyTraining"):
-        friendly_training().fit(
-            x, y, callbacks=[PerturbationPlan(1, 2), easy(x, y, first_fraction=1, simplification_epochs=3)]
-        )
+        plan = easy(x, y, first_fraction=1, simplification_epochs=3)
+        plan.set_model(friendly_training())
+        plan.on_train_begin()
 
 
 def test_forgetting_the_plan_is_an_error_that_says_so(easy):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import tensorflow as tf
 from keras import layers
 
 from nft_keras import (
@@ -430,6 +431,7 @@ def losses():
             X,
             binary[:, None],
         ),
+        "a hinge": ([keras.Input((FEATURES,)), layers.Dense(1)], "hinge", X, binary[:, None]),
         "an own class": ([keras.Input((FEATURES,)), layers.Dense(1)], Weighted(50.0), X, binary[:, None]),
         "a label per step": (sequence, CROSS_ENTROPY, X[..., None], steps),
     }
@@ -471,13 +473,61 @@ def test_a_plan_of_easy_examples_takes_the_arrays_of_fit():
         np.testing.assert_array_equal(a, b)
 
 
-def test_minibatches_that_are_not_the_plan_s_are_refused():
+NO_ARRAYS = {
+    "generator": lambda: (((X, Y) for _ in range(3)),),
+    "list_iterator": lambda: (iter([(X, Y)]),),
+    "TensorSliceDataset": lambda: (tf.data.Dataset.from_tensor_slices((X, Y)),),
+    "float": lambda: (X.tolist(), Y),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ARRAYS)
+def test_minibatches_that_are_not_the_plan_s_are_refused(kind):
     model = EasyExamplesFirst(classifier())
     model.compile("sgd", CROSS_ENTROPY)
-    with pytest.raises(
-        ValueError, match=r"give fit arrays x and y, or plan.minibatches\(batch_size\), got a generator"
-    ):
-        model.fit(((X, Y) for _ in range(3)), verbose=0, callbacks=[EasyExamplesPlan((X, Y), None, 0.5, 3)])
+    said = rf"give fit arrays x and y, or plan.minibatches\(batch_size\), got _?{kind}"
+    with pytest.raises(ValueError, match=said):
+        model.fit(*NO_ARRAYS[kind](), verbose=0, callbacks=[EasyExamplesPlan((X, Y), None, 0.5, 3)])
+
+
+def test_a_fit_follows_one_plan():
+    model = FriendlyModel(classifier(), mlp(FEATURES, 8))
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match="fit follows one plan, got DevelopmentalPlan, DevelopmentalPlan"):
+        model.fit(X, Y, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3), DevelopmentalPlan(2.0, 5)])
+
+
+class Interrupted(keras.utils.PyDataset):
+    """Minibatches; the one of a number, counted over the passes after the first two, is never had."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.passes, self.fetched = at, 0, 0
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        if self.passes > 2:
+            self.fetched += 1
+            if self.fetched == self.at:
+                raise KeyboardInterrupt
+        return X[12 * i : 12 * i + 12], Y[12 * i : 12 * i + 12]
+
+    def on_epoch_begin(self):
+        self.passes += 1
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 5])
+def test_an_interruption_before_a_step_leaves_both_networks(at):
+    model = FriendlyModel(classifier(), mlp(FEATURES, 8))
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=CROSS_ENTROPY)
+    data = Interrupted(at)
+    with pytest.raises(BaseException, match="KeyboardInterrupt|^$"):
+        model.fit(data, epochs=4, shuffle=False, verbose=0, callbacks=[DevelopmentalPlan(1.0, 4)])
+    assert data.fetched == at
+    for network in (model.classifier, model.auxiliary):
+        assert np.isfinite(network.predict(X, verbose=0)).all()
 
 
 def test_labels_of_several_classes_are_refused_by_friendly_training():
@@ -501,7 +551,13 @@ WITH_PLAN = {
     "FT": lambda network: (FriendlyTraining(network, 1.0, 0.9), PerturbationPlan(4, 3)),
     "EEF": lambda network: (EasyExamplesFirst(network), EasyExamplesPlan(simplification_epochs=3)),
 }
-FORMS = {"a sparse matrix": scipy.sparse.csr_matrix, "a table": pd.DataFrame}
+FORMS = {
+    "a sparse matrix": scipy.sparse.csr_matrix,
+    "a table": pd.DataFrame,
+    "a tensor": keras.ops.convert_to_tensor,
+    "a tensor of TensorFlow's": tf.constant,
+    "a sparse tensor of TensorFlow's": tf.sparse.from_dense,
+}
 
 
 @pytest.mark.parametrize("method", WITH_PLAN)
@@ -522,6 +578,21 @@ def two_outputs():
     x = keras.Input((FEATURES,))
     network = keras.Model(x, {"a": layers.Dense(CLASSES, name="a")(x), "b": layers.Dense(1, name="b")(x)})
     return network, {"a": Y, "b": 3 * X[:, :1]}, {"a": CROSS_ENTROPY, "b": "mse"}
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_the_first_minibatch_may_come_without_fit(phases, built):
+    network, y, losses = two_outputs()
+    auxiliary = mlp(FEATURES, 8) if built else keras.Sequential([layers.Dense(FEATURES)])
+    model = FriendlyModel(network, auxiliary, phases=phases)
+    model.compile("sgd", auxiliary_optimizer="sgd", loss=losses)
+    model.simplifying = True
+    for _ in range(2):
+        before = [] if not auxiliary.built else auxiliary.get_weights()
+        logs = model.train_on_batch(X, y, return_dict=True)
+        assert logs["a_loss"] + logs["b_loss"] == pytest.approx(logs["loss"], rel=1e-4)
+    assert any((a != b).any() for a, b in zip(before, auxiliary.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])

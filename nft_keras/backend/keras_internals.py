@@ -54,6 +54,12 @@ elif backend_name() == "jax":
     class Model(keras.Model):
         """`keras.Model` whose training state has variables that are not the model's own, on one device or several."""
 
+        def _get_jax_state(self, **kwargs):
+            # Keras takes the values from the variables, and gives them back at the end of an epoch: an interruption
+            # before its first step would leave none, or those that another model's step was given.
+            self._jax_state = None
+            return super()._get_jax_state(**{**kwargs, "purge_model_variables": False})
+
         def test_step(self, state, data):
             return super().test_step(state, shared(data))
 
@@ -214,6 +220,16 @@ def layer_with_seed(layer, images, seed):
     # Some layers stop at a minibatch without examples, which EEF has.
     altered = tf.cond(tf.shape(images)[0] > 0, lambda: layer(images, training=True), lambda: images)
     return tf.ensure_shape(altered, images.shape)
+
+
+def build_metrics(model, data):
+    """Gives what `compile` was given its variables, as Keras does before the first step of `fit`.
+
+    Args:
+        model: compiled `keras.Model`.
+        data: a minibatch (x, y, sample_weight).
+    """
+    model._symbolic_build(data_batch=data)
 
 
 def split_for_validation(given):

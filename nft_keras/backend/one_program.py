@@ -30,6 +30,9 @@ def while_loop(condition, body, values, data):
     return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
 
 
+of_each = keras.ops.vectorized_map
+
+
 def scope(model):
     """Where variables that belong to the model are created."""
     return contextlib.nullcontext()

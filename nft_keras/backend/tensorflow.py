@@ -79,6 +79,9 @@ def unfinished_rows(unfinished, fixed_shapes):
     )
 
 
+of_each = keras.ops.vectorized_map
+
+
 def compiled(model, function):
     """A compiled function of arrays that reads the model's weights of the moment of its call."""
     return tf.function(function, reduce_retracing=True)

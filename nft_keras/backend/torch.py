@@ -64,6 +64,17 @@ def compiled(model, function):
     return on_tensors
 
 
+def of_each(function, rows):
+    """What a function of one row returns of every row of tensors, one by one where it asks what is in them."""
+    try:
+        return keras.ops.vectorized_map(function, rows)
+    except RuntimeError as error:
+        if "data-dependent control flow" not in str(error):
+            raise
+    one_by_one = zip(*map(torch.unbind, keras.tree.flatten(rows)), strict=True)
+    return torch.stack([function(keras.tree.pack_sequence_as(rows, row)) for row in one_by_one])
+
+
 def unfinished_rows(unfinished, fixed_shapes):
     """Functions that take the unfinished rows out of a tensor, and put what became of them back.
 

@@ -28,6 +28,7 @@ def small(**compiled):
         ("_get_metrics_result_or_logs", ["self", "logs"]),
         ("_make_function", ["self", "step_function"]),
         ("_flatten_metrics_in_order", ["self", "logs"]),
+        ("_symbolic_build", ["self", "iterator", "data_batch"]),
     ],
 )
 def test_keras_model_has_the_methods_that_we_extend(name, parameters):
@@ -35,6 +36,15 @@ def test_keras_model_has_the_methods_that_we_extend(name, parameters):
     assert method is not None, f"keras.Model.{name} is gone; {USE}"
     there = list(inspect.signature(method).parameters)
     assert there == parameters, f"keras.Model.{name} takes {there} now; {USE}"
+
+
+def test_keras_takes_the_state_of_a_step_on_jax_from_a_method_that_we_extend():
+    from keras.src.backend.jax.trainer import JAXTrainer
+
+    groups = ("trainable", "non_trainable", "optimizer", "metrics", "purge_model")
+    there = list(inspect.signature(JAXTrainer._get_jax_state).parameters)
+    assert there == ["self", *(f"{name}_variables" for name in groups)], f"_get_jax_state takes {there} now; {USE}"
+    assert "_jax_state" in inspect.getsource(JAXTrainer.jax_state_sync), f"_jax_state is gone; {USE}"
 
 
 def test_keras_makes_a_train_function_where_there_is_none():
