@@ -1,6 +1,8 @@
 """`python -m nft_keras data`: what data sets there are and what they look like."""
 
 import argparse
+import collections
+import math
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
@@ -93,12 +95,16 @@ def _show(name, data_dir, out):
             axes.scatter(*part.x[part.y == label].T, s=12, label=class_name)
         axes.legend()
     else:
-        part, grid = dataset.train[: _ROWS * _COLUMNS], figure.subplots(_ROWS, _COLUMNS).ravel()
+        part = dataset.train[: _ROWS * _COLUMNS]
+        rows = math.ceil(len(part) / _COLUMNS)
+        figure.set_figheight(1.25 * rows + 0.5)
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()
         for axes, x, y in zip(grid, part.x, part.y, strict=False):
-            axes.imshow(x.squeeze(), cmap="gray", vmin=0, vmax=255 if x.dtype == "uint8" else 1)
-            axes.set_title(dataset.class_names[y], fontsize=9, y=-0.27)
+            most = 255 if x.dtype == "uint8" else 1
+            axes.imshow(x.squeeze().clip(0, most), cmap="gray", vmin=0, vmax=most)
+            axes.set_title(dataset.class_names[y], fontsize=9, pad=3, parse_math=False)
     try:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
@@ -113,8 +119,11 @@ def _print_columns(dataset):
         rows.append((name, encoder.kind, f"{len(encoder.parts):,}", encoder.describe()))
     for row in aligned(rows):
         print("  ".join(row).rstrip())
-    sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-    print(f"{dataset.provenance}; {sizes} examples of {', '.join(dataset.class_names)}")
+    train, valid, test = (f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
+    counts = collections.Counter(dataset.train.y.tolist())
+    classes = ", ".join(f"{name} {counts[i]:,}" for i, name in enumerate(dataset.class_names))
+    print(dataset.provenance)
+    print(f"{train} training, {valid} validation and {test} test examples; of the training: {classes}")
 
 
 def _check_drawable(name, shape):

@@ -126,7 +126,8 @@ def _behind(classifier, layers, shape):
     inputs = x = keras.Input(shape)
     for layer in layers:
         x = layer(x)
-    return keras.Model(inputs, classifier(x), name="classifier_with_preprocessing")
+    # Keras' Resizing would have the classifier in training mode behind it.
+    return keras.Model(inputs, classifier(x, training=False), name="classifier_with_preprocessing")
 
 
 def _write(classifier, format, path):

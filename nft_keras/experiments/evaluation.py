@@ -58,7 +58,7 @@ class Evaluation:
         keys = ("precision", "recall", "f1")
         return [
             {"class": name, **{key: _percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
-            for i, (name, n) in enumerate(zip(self.class_names, measured[3].tolist(), strict=True))
+            for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
         ]
 
     @functools.cached_property

@@ -64,7 +64,8 @@ def test_show_lists_what_becomes_of_the_columns_of_a_table(tmp_path, capsys):
     assert kinds["hue"] == ("category", 2, "2: blue, red".split()) and kinds["day"][:2] == ("date", 5)
     assert said[0].endswith("t.csv: left out, the number of the row: column id")
     assert said[1].endswith("t.csv: left out, the same in all of the training part: column same")
-    assert lines[3].endswith("t.csv, 40 rows: 1 number, 1 category, 1 date; 9 features; 24/8/8 examples of 0, 1")
+    assert lines[3].endswith("t.csv, 40 rows: 1 number, 1 category, 1 date; 9 features")
+    assert lines[4] == "24 training, 8 validation and 8 test examples; of the training: 0 12, 1 12"
 
 
 @pytest.mark.parametrize(

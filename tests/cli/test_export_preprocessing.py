@@ -5,10 +5,13 @@ import json
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from nft_keras import data
-from nft_keras.cli.export import FORMATS, ExportError, export, main
+from nft_keras.cli.export import FORMATS, ExportError, _behind, export, main
 from nft_keras.cli.predict import predict
+from nft_keras.data.features.columns import Columns, Number
+from nft_keras.data.features.images import Images
 from tests.cli.test_export import RUNTIMES
 from tests.cli.test_predict import loaded, probabilities
 
@@ -56,6 +59,21 @@ def test_images_of_any_size_are_resized_as_those_of_the_training(trials, tmp_pat
     images = np.stack([np.asarray(Image.open(test / row["input"])) for row in rows]).astype("float32")
     assert images.shape[1:] == (9, 7, 3)
     np.testing.assert_allclose(softmax(RUNTIMES[name](path, images)), probabilities(rows), atol=5e-3)
+
+
+def test_behind_its_preprocessing_a_classifier_is_as_in_deployment():
+    inside = [layers.Flatten(), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(2)]
+    model = _behind(keras.Sequential([keras.Input((8, 8, 3)), *inside]), *Images(8, 8, 3).layers())
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 9, 7, 3)).astype("float32")
+    before = model.get_weights()
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(pixels)), model.predict(pixels, verbose=0), atol=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_numbers_that_float32_does_not_tell_apart_are_told(capsys):
+    Columns({"time": Number(("value",), 1.7e9, 1.7e9, 1000.0), "size": Number(("value",), 5.0, 5.0, 0.1)}).layers()
+    said = capsys.readouterr().err
+    assert said.startswith("column 'time': numbers of 1.7e+09 ± 1000 lose digits") and said.count("\n") == 1
 
 
 def test_a_classifier_of_texts_is_exported_without(trials, tmp_path, capsys):

@@ -7,6 +7,8 @@ same in all of the training part.
 
 import dataclasses
 import math
+import re
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -14,12 +16,21 @@ import numpy as np
 from nft_keras._checks import listed
 from nft_keras.data import DataError
 from nft_keras.data.features.texts import TfIdf, lines_of
-from nft_keras.data.io.table import CellError, Form, column, is_table, read_table, usable
+from nft_keras.data.io.table import CellError, Form, column, is_table, is_utf8, read_table, usable
 
 TRUE, FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 # How a column may write its dates, and what pandas calls it.
-DATES = {r"\d{4}-\d\d-\d\d([ T].+)?": "ISO8601", r"\d{4}/\d\d?/\d\d?": "%Y/%m/%d", r"\d\d?\.\d\d?\.\d{4}": "%d.%m.%Y"}
+DATES = {
+    r"\d{4}-\d\d-\d\d([ T].+)?": "ISO8601",
+    r"\d{4}/\d\d?/\d\d?": "%Y/%m/%d",
+    r"\d\d?\.\d\d?\.\d{4}": "%d.%m.%Y",
+    r"\d\d?\.\d\d?\.\d{4} \d\d?:\d\d": "%d.%m.%Y %H:%M",
+    r"\d\d?\.\d\d?\.\d{4} \d\d?:\d\d:\d\d": "%d.%m.%Y %H:%M:%S",
+}
+A_DATE = "a date as 2024-05-31, 2024/05/31 or 31.05.2024"
 _LARGEST = np.finfo("float32").max
+# So many deviations from 0, float32 does not tell a thousandth of one.
+_IN_FLOAT32 = 1e-3 / np.finfo("float32").eps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +145,8 @@ class Date(Number):
             cells = cells.astype(object).map(str, na_action="ignore")
             times = pd.to_datetime(cells, format=date_format(cells) or "ISO8601", utc=True, errors="coerce")
             wrong = times.isna().to_numpy() & cells.notna().to_numpy()
-            _refuse(table, name, wrong, "a date as 2024-05-31, 2024/05/31 or 31.05.2024")
-        return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64")
+            _refuse(table, name, wrong, A_DATE)
+        return ((times - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64")
 
     def describe(self):
         """As `Number.describe`."""
@@ -147,8 +158,9 @@ class Date(Number):
         import pandas as pd
 
         missing = np.isnan(values)
-        times = pd.to_datetime(np.where(missing, 0.0, values), unit="D")
-        turns = {"year": (times.dayofyear - 1) / 365.25, "week": times.dayofweek / 7, "day": values % 1}
+        seconds = np.round(86400 * np.where(missing, 0.0, values)).astype("int64")
+        times = pd.DatetimeIndex(seconds.astype("datetime64[s]"))
+        turns = {"year": (times.day_of_year - 1) / 365.25, "week": times.day_of_week / 7, "day": values % 1}
         found = super()._all(values)
         for name, turn in turns.items():
             angle = 2 * np.pi * np.where(missing, 0.0, turn)
@@ -180,7 +192,7 @@ class Category:
         cells = table.frame[name]
         if cells.dtype.kind in "biuf":
             cells = cells.map(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value), "ignore")
-        return cells.astype(object).where(cells.notna(), None).to_numpy()
+        return np.array([None if cell != cell else whole_number(cell) for cell in cells.astype(object)], dtype=object)
 
     @classmethod
     def fit(cls, values, most=100):
@@ -289,7 +301,9 @@ class Columns:
             lines, texts = lines_of(path)
             return lines, {name: np.array(texts, dtype=object) for name in self.of}
         words = self.names("category", "boolean", "date")
-        table = read_table(path, self.form, self.names("text"), words, skipped)
+        # New files need not be encoded as those of the training were.
+        form = dataclasses.replace(self.form, encoding=None) if self.form.encoding and is_utf8(path) else self.form
+        table = read_table(path, form, self.names("text"), words, skipped)
         for name in self.of:
             column(path, table.frame.columns, name)
 
@@ -299,7 +313,20 @@ class Columns:
             return values
 
         table, values = usable(table, parsed, skipped)
+        self._say_unseen(path, values)
         return list(table.lines), values
+
+    def _say_unseen(self, path, values):
+        """Says on stderr which categories of new rows are none of the training part's."""
+        for name in self.names("category"):
+            known = {None, *self.of[name].levels}
+            if unseen := [value for value in values[name] if value not in known]:
+                of = f"{len(unseen):,} of {len(values[name]):,} rows"
+                print(
+                    f"{path}: column {name!r}: {of} have none of the {len(known) - 1} categories of the training part: "
+                    f"{listed(sorted(set(unseen))[:5])}",
+                    file=sys.stderr,
+                )
 
     def check(self, table, values):
         """Refuses numbers that are not finite once they are standardised, naming line and column."""
@@ -332,8 +359,11 @@ class Columns:
             if not isinstance(encoder, Number) or encoder.parts != ("value",):
                 raise DataError(
                     f"no layer makes the inputs of column {name!r}, a {encoder.kind}, which is more than a number: the "
-                    "classifier is exported without its preprocessing"
+                    "classifier can be exported without its preprocessing, and not with it"
                 )
+            if abs(encoder.mean) > _IN_FLOAT32 * encoder.scale:
+                what = f"numbers of {encoder.mean:g} ± {encoder.scale:g} lose digits in float32, the exported inputs"
+                print(f"column {name!r}: {what}: subtract {encoder.mean:g} before training", file=sys.stderr)
         # Of a Normalization layer ONNX would want mean and variance as inputs.
         centred = layers.Rescaling(1.0, [-encoder.mean for encoder in self.of.values()])
         return [centred, layers.Rescaling([1 / encoder.scale for encoder in self.of.values()])], self.input_shape
@@ -378,6 +408,11 @@ def present(table, name):
     values = numbers(table, name)
     _refuse(table, name, np.isnan(values), "a finite number")
     return values
+
+
+def whole_number(word):
+    """A word as it is, a whole number without a point: a table that lacks one of them writes 1 as 1.0."""
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", word)
 
 
 def date_format(cells):

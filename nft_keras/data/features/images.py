@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -63,12 +64,10 @@ class Images:
         """
         if not path.is_dir():
             return [path.name], [path]
-        found = (file for file in sorted(path.rglob("*")) if file.is_file())
-        found = [file for file in found if not any(map(hidden, file.relative_to(path).parts))]
-        files = only_pictures(found, path)
+        files = only_pictures(files_below(path), path)
         if not files:
             raise DataError(f"{path} holds no images")
-        return [os.fsencode(file.relative_to(path).as_posix()).decode("utf-8", "replace") for file in files], files
+        return [readable(file.relative_to(path)) for file in files], files
 
     def transform(self, files, root=None):
         """Reads images: PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM, with at most 8 bits per channel.
@@ -172,6 +171,23 @@ class Images:
 def hidden(name):
     """Whether a name is that of what systems leave beside a user's files: it starts with a dot, or is __MACOSX."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def readable(path):
+    """What a relative path is called: with a mark for what of it is no UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
+def files_below(root):
+    """Sorted files in a folder and the folders in it, links followed, without hidden ones; a list of `pathlib.Path`."""
+    found, seen = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        # A link to a folder above would be followed without end.
+        inside = {name: os.path.realpath(os.path.join(folder, name)) for name in folders if not hidden(name)}
+        folders[:] = [name for name, real in inside.items() if real not in seen]
+        seen.update(inside.values())
+        found += [Path(folder, name) for name in files if not hidden(name)]
+    return sorted(file for file in found if file.is_file())
 
 
 def only_pictures(files, root):

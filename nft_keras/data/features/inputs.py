@@ -11,6 +11,7 @@ import scipy.sparse
 
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
+from nft_keras.data.features.columns import whole_number
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.texts import Texts
 from nft_keras.data.features.vectors import Vectors
@@ -84,6 +85,7 @@ def read_labelled(how: Any, path: Path, class_names: tuple[str, ...], label: str
         names, x, labels = _of_arrays(how, path)
         if labels is None:
             raise DataError(f"{path} has no labels: wanted are x and y, or x_test and y_test")
+        labels = labels.tolist()
         inputs = Inputs(names, x)
     elif isinstance(how, Images):
         inputs = read_inputs(how, path)
@@ -94,7 +96,7 @@ def read_labelled(how: Any, path: Path, class_names: tuple[str, ...], label: str
         inputs = read_inputs(how, path, label)
         labels = inputs.beside
     indices = {name: i for i, name in enumerate(class_names)}
-    labels = [_as_class(str(each).strip(), indices) for each in labels]
+    labels = [_as_class(str(each), indices) for each in labels]
     for name, of in zip(inputs.names, labels, strict=True):
         if of not in indices:
             there_are = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
@@ -104,8 +106,9 @@ def read_labelled(how: Any, path: Path, class_names: tuple[str, ...], label: str
 
 
 def _as_class(label, classes):
-    """A label as classes are called: whole numbers without zeros in front, where all labels of a table are such."""
-    return label if label in classes else re.sub(r"^(-?)0+(?=\d+$)", r"\1", label)
+    """A label as classes are called: whole numbers without a point or zeros in front, where all of a table are such."""
+    forms = (label, label.strip(), re.sub(r"^(-?)0+(?=\d+$)", r"\1", whole_number(label.strip())))
+    return next((form for form in forms if form in classes), label.strip())
 
 
 def _of_arrays(how, path):

@@ -1,11 +1,15 @@
 """Of which kind a column of a table is, seen from its cells."""
 
+import re
+
 import numpy as np
 
 from nft_keras.data import DataError
-from nft_keras.data.features.columns import date_format, numbers
+from nft_keras.data.features.columns import A_DATE, date_format, numbers
 
 _PAIRS = (("true", "false"), ("yes", "no"))
+# What people write about numbers: separators of thousands, per cent, currencies.
+_DRESS = r"[,'\s%€$£]"
 _MOST_WORDS = 20  # different ones that are a category however few rows there are
 
 
@@ -35,10 +39,19 @@ def kind_of(table, name):
         return "date"
     if pd.to_numeric(words, errors="coerce").notna().mean() > 0.5:
         _refuse_words_among_numbers(table, name)
+        return "number"
+    if pd.to_numeric(words.str.replace(_DRESS, "", regex=True), errors="coerce").notna().mean() > 0.5:
+        dressed = next(word for word in words if re.search(_DRESS, word))
+        raise DataError(
+            f"{table.path}: column {name!r} has numbers that are written as {dressed!r}: write them without signs and "
+            f"separators of thousands, or say `columns: {{{name}: category}}`"
+        )
     if (different := words.nunique()) > max(_MOST_WORDS, len(table.frame) / 2):
+        like_dates = words.str.fullmatch(r"\d{1,4}[./-]\d\d?[./-]\d{1,4}(\D.*)?").mean() > 0.5
+        hint = f"; {A_DATE} is read as one" if like_dates else ""
         raise DataError(
             f"{table.path}: column {name!r} has {different:,} different values in {len(table.frame):,} rows: say "
-            f"`text: {name}` to read its words, or `drop: [{name}]`, or `columns: {{{name}: category}}`"
+            f"`text: {name}` to read its words, or `drop: ['{name}']`, or `columns: {{{name}: category}}`{hint}"
         )
     return "category"
 

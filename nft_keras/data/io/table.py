@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import sys
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -134,9 +135,9 @@ def read_table(path, form=Form(), text=(), words=(), skipped=None):
     start = _first_bytes(path)
     kind = next((kind for mark, kind in _FORMATS.items() if start.startswith(mark)), None)
     if kind == "parquet":
-        return _whole(path, "read_parquet", text, words, extra="parquet")
+        return _whole(path, _parquet, text, words, extra="parquet")
     if kind and path.suffix.lower() in (".xlsx", ".xlsm") and start.startswith(b"PK"):
-        return _whole(path, "read_excel", text, words, extra="excel", sheet_name=0)
+        return _whole(path, _excel, text, words, extra="excel")
     if kind:
         raise DataError(f"{path} is {kind}, no CSV; save the table as CSV or Parquet")
     return _of_text(path, form, text, words, skipped)
@@ -162,7 +163,8 @@ def read_rows(path, form=Form(), skipped=None):
     csv.field_size_limit(LONGEST_LINE)  # a long text in a cell is no mistake
     try:
         with open_text(path, form.encoding) as file:
-            rows = csv.reader(_lines(path, file), delimiter=form.separator or separator(path, form), strict=True)
+            delimiter = form.separator or separator(path, form)
+            rows = csv.reader(_lines(path, file), delimiter=delimiter, strict=True, skipinitialspace=True)
             try:
                 yield from _rows(path, rows, skipped)
             except csv.Error as error:
@@ -170,8 +172,8 @@ def read_rows(path, form=Form(), skipped=None):
                 raise DataError(f"{path}:{rows.line_num}: {error}{hint}") from error
             except UnicodeError as error:
                 after = f"after line {rows.line_num} ({getattr(error, 'reason', error)})"
-                wanted = form.encoding or "UTF-8"
-                raise DataError(f"{path} is not {wanted} {after}; save it as UTF-8, or say its `encoding`") from error
+                hint = "save it as UTF-8, or say its `encoding` in the recipe"
+                raise DataError(f"{path} is not {form.encoding or 'UTF-8'} {after}; {hint}") from error
     except _DAMAGED as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -182,14 +184,29 @@ def open_text(path, encoding=None):
     Raises:
         DataError: for an encoding that Python does not have.
     """
-    start = _first_bytes(path)
-    opened = gzip.open if start.startswith(b"\x1f\x8b") else open
-    if encoding is None:
-        encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    opened = gzip.open if _first_bytes(path).startswith(b"\x1f\x8b") else open
+    try:
+        with opened(path, "rb") as file:
+            start = file.read(4)
+    except _DAMAGED:  # what is wrong is said when the rows are read
+        start = b""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif encoding is None or start.startswith(b"\xef\xbb\xbf"):
+        encoding = "utf-8-sig"
     try:
         return opened(path, "rt", encoding=encoding, newline="")
     except LookupError:
         raise DataError(f"{path}: encoding should be one of Python's, as utf-8 or latin-1, got {encoding!r}") from None
+
+
+def is_utf8(path):
+    """Whether a text file is UTF-8 from its first byte to its last."""
+    try:
+        with open_text(path) as file:
+            return all(True for _ in iter(lambda: file.read(1 << 20), ""))
+    except (UnicodeError, *_DAMAGED):
+        return False
 
 
 def separator(path, form=Form()):
@@ -294,8 +311,11 @@ def _of_text(path, form, text, words, skipped):
     if mixed := [name for name in frame.columns if frame[name].dtype == object and name not in text]:
         words = (*words, *mixed)
         frame = parsed(form.decimal or ".")
-    if form.decimal is None and form.separator != "," and _has_decimal_commas(frame, (*text, *words)):
+    comma = form.decimal is None and form.separator != "," and _decimal_comma(path, frame, (*text, *words))
+    if comma:
         frame = parsed(",")
+    if comma or form.decimal == ",":
+        _refuse_points(path, frame, lines, (*text, *words))
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
     return _tidy(path, frame, lines, header, text)
@@ -324,27 +344,60 @@ def _parsed(file, form, header, decimal, text, words):
         )  # fmt: skip
 
 
-def _has_decimal_commas(frame, without):
-    """Whether cells of a column that is no column of numbers are all numbers with a comma for a point, and none has a
-    point.
+def _decimal_comma(path, frame, without):
+    """Whether most cells of a column that is no column of numbers are numbers with a comma for a point.
+
+    Raises:
+        DataError: where such a comma may separate thousands, or numbers of another column have a point.
     """
-    if any(frame[name].dtype.kind == "f" and (frame[name].dropna() % 1 != 0).any() for name in frame.columns):
-        return False
     for name in frame.columns:
         cells = frame[name].dropna()
-        if name not in without and cells.dtype.kind not in "biuf" and len(cells):
-            cells = cells.astype(str)
-            if cells.str.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*").all() and cells.str.contains(",", regex=False).any():
-                return True
+        if name in without or cells.dtype.kind in "biuf" or not len(cells):
+            continue
+        cells = cells.astype(str).str.strip()
+        commas = cells[cells.str.fullmatch(r"[+-]?\d+,\d+")]
+        if len(commas) and (len(commas) + cells.str.fullmatch(r"[+-]?\d+").sum()) > len(cells) / 2:
+            return _is_decimal(path, frame, name, commas)
     return False
 
 
-def _whole(path, reader, text, words, extra, **options):
-    """A table that pandas reads by itself, with the package of an extra."""
-    import pandas as pd
+def _is_decimal(path, frame, name, commas):
+    category = f"or `columns: {{{name}: category}}`"
+    if commas.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}").all():
+        raise DataError(
+            f"{path}: column {name!r} has {commas.iloc[0]!r}, with a comma for the point or between thousands: say "
+            f"`decimal: ','`, or write numbers without separators of thousands, {category}"
+        )
+    for other in frame.columns:
+        numbers = frame[other].dropna()
+        if numbers.dtype.kind == "f" and len(fractions := numbers[numbers % 1 != 0]):
+            raise DataError(
+                f"{path}: column {name!r} has a decimal comma, {commas.iloc[0]!r}, column {other!r} a point, "
+                f"{fractions.iloc[0]:g}: write one of them everywhere, {category}"
+            )
+    return True
 
+
+def _refuse_points(path, frame, lines, without):
+    """Refuses a point in a number of a table with decimal commas: it may separate thousands."""
+    for name in frame.columns:
+        cells = frame[name]
+        if name in without or cells.dtype.kind in "biuf":
+            continue
+        cells = cells.astype(object).map(str, na_action="ignore").astype(object).str.strip()
+        points = cells.str.fullmatch(r"[+-]?\d+\.\d*").fillna(False).to_numpy(bool)
+        if points.any():
+            row = int(points.argmax())
+            raise DataError(
+                f"{path}:{lines[row]}: column {name!r} has {cells.iloc[row]!r} where numbers have a decimal comma: "
+                f"write them without separators of thousands, or say `columns: {{{name}: category}}`"
+            )
+
+
+def _whole(path, read, text, words, extra):
+    """A table that pandas reads by itself, with the package of an extra."""
     try:
-        frame = getattr(pd, reader)(path, **options)
+        header, frame = read(path, text)
     except ImportError as error:
         raise DataError(
             f"{path} is no CSV, and pandas needs a package to read it: pip install 'nft_keras[{extra}]', or save the "
@@ -353,7 +406,6 @@ def _whole(path, reader, text, words, extra, **options):
     except Exception as error:  # of a damaged file the readers raise whatever they stumble over
         what = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{path} is no CSV, and cannot be read as what it looks like: {what}") from error
-    header = ["" if str(name).startswith("Unnamed: ") else str(name).strip() for name in frame.columns]
     if not len(frame):
         raise DataError(f"{path} has no rows")
     _refuse_twice(path, header)
@@ -365,13 +417,38 @@ def _whole(path, reader, text, words, extra, **options):
     return _tidy(path, frame, range(first, first + len(frame)), header, text)
 
 
+def _parquet(path, text):
+    """Names of the columns of a Parquet file, and a frame."""
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    if any(name is not None for name in frame.index.names):  # an index with a name is a column
+        frame = frame.reset_index()
+    return [str(name).strip() for name in frame.columns], frame
+
+
+def _excel(path, text):
+    """Names of the columns of the first sheet of an Excel file, and a frame; that there are more is said."""
+    import pandas as pd
+
+    with pd.ExcelFile(path) as file:
+        if len(file.sheet_names) > 1:
+            sheets = f"of {len(file.sheet_names)} sheets the first is read"
+            print(f"{path}: {sheets}, {file.sheet_names[0]}", file=sys.stderr)
+        head = file.parse(0, header=None, nrows=1, dtype=object, na_filter=False)
+        header = ["" if cell is None else str(cell).strip() for cell in (head.iloc[0] if len(head) else ())]
+        missing = {i: list(MISSING) for i, name in enumerate(header) if name not in text}
+        frame = file.parse(0, header=None, skiprows=1, keep_default_na=False, na_values=missing)
+    return header, frame.reindex(columns=range(len(header)))
+
+
 def _as_words(cells):
     """A column as text, whole numbers without a point."""
     import pandas as pd
 
     if pd.api.types.is_float_dtype(cells) and (cells.dropna() % 1 == 0).all():
         cells = cells.astype("Int64")
-    return cells.astype(object).map(str, na_action="ignore")
+    return cells.astype(object).map(str, na_action="ignore").astype(object)
 
 
 def _tidy(path, frame, lines, header, text):

@@ -66,8 +66,7 @@ def _names(path, arrays):
     """{part: (name of x, name of y)}, the training part first."""
     found, others = {}, []
     for name in arrays:
-        axis, _, of = name.lower().partition("_")
-        which = part_of(of) if of else ""
+        axis, which = _meant(name)
         if axis not in ("x", "y") or which is None:
             others.append(name)
         elif (which, axis) in found:
@@ -102,16 +101,24 @@ def new_examples(path):
         DataError: as `npz_file`.
     """
     arrays = _arrays(path)
-    suffix = next((suffix for suffix in ("", "_test") if f"x{suffix}" in arrays), None)
-    if suffix is None:
+    found = {_meant(name): name for name in arrays}
+    which = next((which for which in ("", "test") if ("x", which) in found), None)
+    if which is None:
         raise DataError(f"{path} has no array x, nor x_test; it has {', '.join(arrays) or 'none'}")
-    x = _features(path, f"x{suffix}", _array(path, arrays[f"x{suffix}"]))
-    if f"y{suffix}" not in arrays:
+    of_x, of_y = found["x", which], found.get(("y", which))
+    x = _features(path, of_x, _array(path, arrays[of_x]))
+    if of_y is None:
         return x, None
-    y = _labels(path, f"y{suffix}", _array(path, arrays[f"y{suffix}"]))
+    y = _labels(path, of_y, _array(path, arrays[of_y]))
     if len(x) != len(y):
-        raise DataError(f"{path}: x{suffix} has {len(x)} examples, y{suffix} has {len(y)}")
+        raise DataError(f"{path}: {of_x} has {len(x)} examples, {of_y} has {len(y)}")
     return x, y
+
+
+def _meant(name):
+    """("x" or "y", the part or "" for all) that an array of a name holds; ("x", None) and the like for no part."""
+    axis, _, of = name.lower().partition("_")
+    return axis, part_of(of) if of else ""
 
 
 def _arrays(path):

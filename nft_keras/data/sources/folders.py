@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part, located
-from nft_keras.data.features.images import Images, hidden, leave_out, only_pictures
+from nft_keras.data.features.images import Images, files_below, hidden, leave_out, only_pictures, readable
 from nft_keras.data.io.table import column, read_rows
 from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
@@ -70,8 +71,8 @@ def image_folder(
     preprocessing = Images(*size, channels, resize)
     pictures = [file for pairs in files.values() for file, _ in pairs]
     images = preprocessing.transform(pictures, path)
-    called, ends = np.array([str(file.relative_to(path)) for file in pictures]), np.cumsum([len(y) for y in ys])[:-1]
-    cut = zip(files, np.split(images, ends), ys, np.split(called, ends), strict=True)
+    called, ends = [readable(file.relative_to(path)) for file in pictures], np.cumsum([len(y) for y in ys])[:-1]
+    cut = zip(files, np.split(images, ends), ys, np.split(np.array(called), ends), strict=True)
     parts = {which: Part(*of) for which, *of in cut}
     parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold=fold)
     parts = [parts[which] for which in PARTS]
@@ -118,9 +119,11 @@ def _by_class(root):
     found = {folder: _inside(folder) for folder in folders}
     kept = set(only_pictures([file for files in found.values() for file in files], root))
     for folder, files in found.items():
+        if inner := [file.name for file in files if file.is_dir()]:
+            raise DataError(f"{folder} has folders in it ({listed(inner)}); the pictures of a class lie in one folder")
         if kept.isdisjoint(files):
-            raise DataError(f"{folder} has no pictures, a class without examples")
-    return [(file, folder.name) for folder, files in found.items() for file in files if file in kept]
+            raise DataError(f"{folder} has no pictures, a class without examples; remove it if it is none")
+    return [(file, readable(Path(folder.name))) for folder, files in found.items() for file in files if file in kept]
 
 
 def _table(data_dir, path, name):
@@ -131,8 +134,7 @@ def _table(data_dir, path, name):
 
 def _by_table(path, roots, table, file_column, label_column):
     """{part: (file, label) of every row of a table}, for the parts that have rows."""
-    found = [file for file in sorted(path.rglob("*")) if file.is_file() and file != table]
-    found = only_pictures([f for f in found if not any(map(hidden, f.relative_to(path).parts))], path)
+    found = only_pictures([file for file in files_below(path) if file != table], path)
     by_name = _by_name(found, {path, *roots.values()})
     pairs, missing = {}, []
     for line, name, label in _rows(table, file_column, label_column):

@@ -12,6 +12,8 @@ from nft_keras.data import DataError, split
 
 Fraction = Annotated[float, "> 0 and < 1"]
 PARTS = ("train", "valid", "test")
+# Groups are cut into so many pieces, of which a part has some.
+_PIECES = 20
 # What people call them.
 PART_NAMES = {
     "train": ("train", "training"),
@@ -45,7 +47,7 @@ def classes(where, labels):
     return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
 
 
-def cut_fold(where, part, names, fold, seed):
+def cut_fold(where, part, names, fold, seed, groups=None):
     """Cuts a fold off, the K-th of N test parts in which each example is once, class by class in proportion.
 
     Args:
@@ -54,6 +56,8 @@ def cut_fold(where, part, names, fold, seed):
         names: tuple of str, of the classes.
         fold: str, "K-of-N".
         seed: int; the same for all folds.
+        groups: array, of what rows of one group have in common, where the part's x are numbers of rows; they stay
+            together.
 
     Returns:
         Two `Part`s, the others and the fold.
@@ -61,7 +65,7 @@ def cut_fold(where, part, names, fold, seed):
     Raises:
         DataError: if it is no such text, or a class has fewer examples than there are folds.
     """
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     number, of = map(int, match.groups()) if (match := re.fullmatch(r"(\d{1,4})-of-(\d{1,4})", fold)) else (0, 0)
     if not 1 <= number <= of or of < 2:
@@ -69,12 +73,17 @@ def cut_fold(where, part, names, fold, seed):
     for i, count in enumerate(np.bincount(part.y, minlength=len(names))):
         if count < of:
             raise DataError(f"{where}: class {names[i]} has {count} examples, fewer than {of} folds")
-    folds = StratifiedKFold(of, shuffle=True, random_state=seed).split(part.y, part.y)
+    if groups is None:
+        folds = StratifiedKFold(of, shuffle=True, random_state=seed).split(part.y, part.y)
+    elif (there := len(np.unique(groups[part.x]))) < of:
+        raise DataError(f"{where}: {there} groups cannot be cut into {of} folds")
+    else:
+        folds = StratifiedGroupKFold(of, shuffle=True, random_state=seed).split(part.y, part.y, groups[part.x])
     others, rows = list(folds)[number - 1]
     return part[others], part[rows]
 
 
-def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None, fold=None):
+def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=None, fold=None):
     """Cuts the parts that are not there off the training part, and checks all of them.
 
     They are cut class by class in proportion; where a class has too few examples for that, at random, but for one of
@@ -87,22 +96,21 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None,
         valid_fraction, test_fraction: of the examples in the training part as given.
         seed: int.
         fold: "K-of-N", which of N test parts is cut off, of 1/N of the examples; None: one of test_fraction.
-        cut: function of (`Part`, size, seed) that returns two `Part`s, the first of about `size` examples; None: as
-            above.
+        groups: array (rows,) of what rows of one group have in common, of parts whose x are numbers of rows: they stay
+            together, and sizes are met about. None: as above.
 
     Returns:
         `parts`, with all of `PARTS`.
 
     Raises:
         DataError: if one of them is empty, a class has one example, or the training part has none of one; for a fold of
-            data with a test part or in groups.
+            data with a test part.
     """
     n, train, few = len(parts["train"]), parts["train"], []
     if fold is not None:
-        if "test" in parts or cut:
-            why = "is cut in groups" if cut else "has a test part of its own"
-            raise DataError(f"{where} {why}: it is not cut into folds")
-        train, parts["test"] = cut_fold(where, train, names, fold, seed)
+        if "test" in parts:
+            raise DataError(f"{where} has a test part of its own: it is not cut into folds")
+        train, parts["test"] = cut_fold(where, train, names, fold, seed, groups)
     absent = [which for which in PARTS[:0:-1] if which not in parts]
     counts = np.bincount(train.y, minlength=len(names))
     if absent and (single := [name for name, count in zip(names, counts, strict=True) if count == 1]):
@@ -113,7 +121,10 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None,
         if not 0 < size < len(train):
             raise DataError(f"{where}: {fraction:g} of {n} examples for the {which} part leaves a part empty")
         left = len(train) - size
-        train, parts[which] = cut(train, left, seed) if cut else _by_class(train, left, seed, few)
+        if groups is None:
+            train, parts[which] = _by_class(train, left, seed, few)
+        else:
+            train, parts[which] = _by_group(where, train, size, seed, groups)
     if few:
         fewest = names[int(np.argmin(np.where(counts, counts, n + 1)))]
         why = f"too few examples (of class {fewest}: {min(few)})"
@@ -127,28 +138,28 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, cut=None,
     return parts
 
 
-def in_groups(where, groups):
-    """A way for `complete` to cut parts whose x are numbers of rows: rows of a group stay together.
+def _by_group(where, part, size, seed, groups):
+    """Two `Part`s whose x are numbers of rows, the second of about `size`; rows of a group stay together."""
+    from sklearn.model_selection import StratifiedGroupKFold
 
-    Args:
-        where: the file, for messages.
-        groups: array (rows,), what rows of one group have in common.
-    """
-
-    def cut(part, size, seed):
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        of_part, rest = groups[part.x], len(part) - size
-        folds = max(2, round(len(part) / rest))
-        if (there := len(np.unique(of_part))) < folds:
-            raise DataError(f"{where}: {there} groups cannot be cut so that {rest:,} of {len(part):,} rows are apart")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a class of fewer rows than folds
-            cut_by = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-            first, second = next(cut_by.split(part.x, part.y, of_part))
-        return part[first], part[second]
-
-    return cut
+    of_part = groups[part.x]
+    names, counts = np.unique(of_part, return_counts=True)
+    folds = min(len(names), _PIECES, int(np.bincount(part.y).max()))
+    if folds < 2:
+        largest = f"of the largest, {names[counts.argmax()]}, there are {counts.max():,} rows"
+        what = f"{len(names)} groups cannot be cut so that {size:,} of {len(part):,} rows are apart"
+        raise DataError(f"{where}: {what}; {largest}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class of fewer rows than folds
+        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(part.x, part.y, of_part)
+        pieces = [rows for _, rows in cut if len(rows)]
+    apart = pieces[:1]  # the parts have one piece at least
+    for rows in pieces[1:-1]:
+        so_far = sum(map(len, apart))
+        if abs(so_far + len(rows) - size) < abs(so_far - size):
+            apart.append(rows)
+    apart = np.sort(np.concatenate(apart))
+    return part[np.setdiff1d(np.arange(len(part)), apart)], part[apart]
 
 
 def _by_class(part, size, seed, few):

@@ -10,10 +10,10 @@ import numpy as np
 
 from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part, located
-from nft_keras.data.features.columns import KINDS, Category, Columns, Text
+from nft_keras.data.features.columns import KINDS, Category, Columns, Text, whole_number
 from nft_keras.data.features.kinds import kind_of, numbers_rows
-from nft_keras.data.io.table import Form, column, read_table
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, in_groups, part_of
+from nft_keras.data.io.table import MISSING, Form, column, read_table
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
 # So many different numbers are no names of classes.
@@ -91,8 +91,7 @@ def csv_file(
     values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds} if len(parsed) > 1 else parsed[0]
     names, ys = classes(where, labels)
     groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
-    cut = in_groups(where, groups) if group else None
-    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, cut, fold)
+    rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, groups, fold)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
@@ -163,11 +162,9 @@ def _called(table, line, tables):
 def _labels(table, name):
     """Array of the labels in a column: int where all are whole numbers, else str."""
     labels = _words(table, name)
-    if "" in labels:
-        raise DataError(f"{table.where(labels.tolist().index(''))}: column {name!r} is empty")
     different = set(labels.tolist())
-    if all(re.fullmatch(r"-?\d{1,18}(\.0*)?", label) for label in different):
-        labels = np.array([int(label.partition(".")[0]) for label in labels])
+    if all(re.fullmatch(r"-?\d{1,18}", label) for label in different):
+        labels = labels.astype("int64")
         quantity = len(different) > max(_MOST_NUMBERS, len(labels) / 5)
     else:
         quantity = all(map(_is_number, different))
@@ -180,8 +177,13 @@ def _labels(table, name):
 
 
 def _words(table, name):
-    """Array of str of a column that was read as text."""
-    return table.frame[name].str.strip().to_numpy(dtype=str)
+    """Array of str of a column that was read as text, none of which may be missing."""
+    words = table.frame[name].str.strip().to_numpy(dtype=str)
+    if (missing := np.isin(words, MISSING)).any():
+        row = int(missing.argmax())
+        what = f"holds {str(words[row])!r}, which stands for a missing value" if words[row] else "is empty"
+        raise DataError(f"{table.where(row)}: column {name!r} {what}")
+    return np.array([whole_number(word) for word in words.tolist()])
 
 
 def _is_number(text):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -178,13 +180,31 @@ def test_every_file_that_is_no_image_is_named(images):
         assert name in str(caught.value)
 
 
+def test_links_to_folders_are_followed_and_no_end_is_no_harm(images, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (images / "rose").rename(tmp_path / "elsewhere" / "rose")
+    (images / "rose").symlink_to(tmp_path / "elsewhere" / "rose")
+    how = load("image-folder", tmp_path, path="pictures").preprocessing
+    (images / "rose" / "back").symlink_to(images)
+    names, _ = how.read(images)
+    assert {name.partition("/")[0] for name in names} == {"leaf", "rose", "sky"} and len(set(names)) == len(names)
+
+
+def test_names_that_are_no_utf8_are_shown_with_a_mark(images, tmp_path):
+    odd = os.fsdecode(b"r\xf6te")
+    (images / "rose").rename(images / odd)
+    dataset = load("image-folder", tmp_path, path="pictures")
+    assert "r\ufffdte" in dataset.class_names
+    assert all(str(name).encode() for part in (dataset.train, dataset.valid, dataset.test) for name in part.names)
+
+
 def test_folders_without_classes_are_refused(images, tmp_path):
     with pytest.raises(DataError, match="sky holds files but no folders"):
         load("image-folder", tmp_path, path="pictures/sky")
-    with pytest.raises(DataError, match="examples are of 1"):
+    with pytest.raises(DataError, match="has folders in it .leaf, rose, sky."):
         load("image-folder", tmp_path, path=".")
     (images / "sky" / "deeper").mkdir()
-    with pytest.raises(DataError, match=r"1 of 31 files cannot be read as images: sky/deeper \(Is a directory\)"):
+    with pytest.raises(DataError, match=r"sky has folders in it \(deeper\); the pictures"):
         load("image-folder", tmp_path, path="pictures")
     (images / "night").mkdir()
     with pytest.raises(DataError, match="night has no pictures, a class without examples"):

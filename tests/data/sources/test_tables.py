@@ -1,3 +1,4 @@
+import datetime
 import re
 import subprocess
 import sys
@@ -182,11 +183,145 @@ def test_a_table_is_read_as_it_is_written(mixed, form):
     assert len(lines) == 120 and dataset.preprocessing.transform(inputs).shape == (120, dataset.train.x.shape[1])
 
 
-def test_codes_with_commas_are_words_where_numbers_have_points(tmp_path):
+def test_codes_with_commas_beside_numbers_with_points_are_for_the_user_to_say(tmp_path):
     rows = "".join(f"{i % 9}.5;{i % 3},{i % 2};{i % 2}\n" for i in range(40))
     write(tmp_path / "t.csv", "size;code;label\n" + rows)
-    of = load("csv", tmp_path, path="t.csv").preprocessing.of
+    with pytest.raises(DataError, match="column 'code' has a decimal comma, '0,0', column 'size' a point, 0.5: write"):
+        load("csv", tmp_path, path="t.csv")
+    of = load("csv", tmp_path, path="t.csv", columns={"code": "category"}).preprocessing.of
     assert {name: encoder.kind for name, encoder in of.items()} == {"size": "number", "code": "category"}
+
+
+@pytest.mark.parametrize(
+    "cells, separator, options, said",
+    [
+        (("1,200", "900"), ";", {}, "'1,200', with a comma for the point or between thousands: say `decimal: ','`"),
+        (("1,25", "900"), ";", {}, None),
+        (("0,250", "0,500"), ";", {}, None),
+        (("1.200", "900"), ";", {"decimal": ","}, ":2: column 'a' has '1.200' where numbers have a decimal comma"),
+        (('"1,200"', "900"), ",", {}, "numbers that are written as '1,200': write them without signs and separators"),
+        (("10%", "20%"), ",", {}, "numbers that are written as '10%'"),
+        (("5 €", "7 €"), ",", {}, "numbers that are written as '5 €'"),
+        (("123456789012345678901234", "4"), ",", {}, None),
+    ],
+)
+def test_numbers_are_read_as_they_are_meant_or_refused(tmp_path, cells, separator, options, said):
+    rows = "".join(f"{cells[i % 2]}{separator}{i // 2 % 2}\n" for i in range(40))
+    write(tmp_path / "t.csv", f"a{separator}label\n" + rows)
+    if said:
+        with pytest.raises(DataError, match=re.escape(said)):
+            load("csv", tmp_path, path="t.csv", **options)
+        return
+    encoder = load("csv", tmp_path, path="t.csv", **options).preprocessing.of["a"]
+    wanted = [float(cell.replace(",", ".")) for cell in cells]
+    assert encoder.kind == "number" and encoder.mean == pytest.approx(np.mean(wanted), rel=0.2)
+
+
+def test_a_code_is_the_same_category_with_a_point_and_without(tmp_path, capsys):
+    write(tmp_path / "t.csv", "k,label\n" + "".join(f"{i % 3},{i % 2}\n" for i in range(60)))
+    write(tmp_path / "new.csv", "k\n1.0\n2.\n\n7.0\n")
+    how = load("csv", tmp_path, path="t.csv", columns={"k": "category"}).preprocessing
+    _, values = how.read(tmp_path / "new.csv")
+    np.testing.assert_array_equal(how.transform(values), [[0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    said = "column 'k': 1 of 3 rows have none of the 3 categories of the training part: 7"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["category", "boolean", "date", "number"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "xlsx"])
+def test_a_row_may_have_nothing_in_a_column(tmp_path, kind, ending):
+    cells = {"category": ["x", "y"], "boolean": ["yes", "no"], "date": ["2024-05-31", "2023-01-02"], "number": [1, 2]}
+    frame = pd.DataFrame({"a": range(40), "b": cells[kind] * 20, "label": [0, 0, 1, 1] * 10})
+    frame.loc[3, "b"] = None
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    how = load("csv", tmp_path, path="t.csv").preprocessing
+    assert how.of["b"].kind == kind
+    new = pd.DataFrame({"a": [1.5], "b": [None]})
+    getattr(new, {"csv": "to_csv", "parquet": "to_parquet", "xlsx": "to_excel"}[ending])(
+        tmp_path / f"new.{ending}", index=False
+    )
+    _, values = how.read(tmp_path / f"new.{ending}")
+    x = how.transform(values)
+    frame.iloc[[3]].to_csv(tmp_path / "same.csv", index=False)
+    _, values = how.read(tmp_path / "same.csv")
+    assert x.shape == (1, *how.input_shape) and np.array_equal(how.transform(values)[:, 1:], x[:, 1:])
+
+
+def test_dates_are_of_any_year(tmp_path):
+    dates = ["0001-01-01", "1600-02-29", "2024-05-31", "9999-12-31"]
+    write(tmp_path / "t.csv", "a,label\n" + "".join(f"{dates[i % 4]},{i // 4 % 2}\n" for i in range(80)))
+    dataset = load("csv", tmp_path, path="t.csv", columns={"a": "date"})
+    days = [(datetime.date.fromisoformat(date) - datetime.date(1970, 1, 1)).days for date in dates]
+    encoder = dataset.preprocessing.of["a"]
+    assert sorted(set(np.round(dataset.train.x[:, 0].astype("float64") * encoder.scale + encoder.mean, -4))) == (
+        pytest.approx(sorted(np.round(days, -4)), abs=2e4)
+    )
+
+
+@pytest.mark.parametrize("missing", ["NaN", "?", ""])
+@pytest.mark.parametrize("use", ["label", "group", "split"])
+def test_a_missing_label_group_or_split_is_named(tmp_path, use, missing):
+    rows = [[i % 7, i % 2, i % 20, ("train", "valid", "test")[i % 3]] for i in range(60)]
+    rows[4][("label", "group", "split").index(use) + 1] = missing
+    write(tmp_path / "t.csv", "a,label,group,split\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    drop = [name for name in ("group", "split") if name != use]
+    own = {use: use} if use != "label" else {}
+    said = f"t.csv:6: column '{use}' " + (f"holds '{missing}', which stands" if missing else "is empty")
+    with pytest.raises(DataError, match=re.escape(said)):
+        load("csv", tmp_path, path="t.csv", drop=tuple(drop), **own)
+
+
+@pytest.mark.parametrize("fractions", [(0.3, 0.3), (0.4, 0.1), (0.15, 0.25)])
+def test_groups_are_cut_near_the_fractions(tmp_path, fractions):
+    write(tmp_path / "t.csv", "a,who,label\n" + "".join(f"{i % 7},p{i % 100},{i % 2}\n" for i in range(1000)))
+    valid, test = fractions
+    dataset = load("csv", tmp_path, path="t.csv", group="who", valid_fraction=valid, test_fraction=test)
+    assert [len(part) / 1000 for part in (dataset.valid, dataset.test)] == pytest.approx([valid, test], abs=0.03)
+
+
+def test_folds_keep_groups_together(tmp_path):
+    write(tmp_path / "t.csv", "a,who,label\n" + "".join(f"{i},p{i % 30}.0,{i % 2}\n" for i in range(300)))
+    seen = []
+    for k in range(1, 4):
+        dataset = load("csv", tmp_path, path="t.csv", group="who", columns={"a": "number"}, fold=f"{k}-of-3")
+        in_parts = [{int(line) - 2 for line in part.names} for part in (dataset.train, dataset.valid, dataset.test)]
+        groups = [{row % 30 for row in rows} for rows in in_parts]
+        assert not groups[0] & groups[2] and not groups[0] & groups[1] and not groups[1] & groups[2]
+        seen += sorted(in_parts[2])
+    assert sorted(seen) == list(range(300))
+
+
+def test_of_an_excel_file_words_are_kept_and_what_is_not_read_is_said(tmp_path, capsys):
+    frame = pd.DataFrame({"t": ["NA", "a word"] * 20, "label": [0, 0, 1, 1] * 10})
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as writer:
+        frame.to_excel(writer, sheet_name="first", index=False)
+        frame.to_excel(writer, sheet_name="second", index=False)
+    assert "na" in load("csv", tmp_path, path="t.xlsx", text="t").preprocessing.of["t"].parts
+    assert "t.xlsx: of 2 sheets the first is read, first" in capsys.readouterr().err
+    frame.set_axis(["label", "label"], axis=1).to_excel(tmp_path / "twice.xlsx", index=False)
+    with pytest.raises(DataError, match="two columns are called 'label'"):
+        load("csv", tmp_path, path="twice.xlsx")
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    frame = pd.DataFrame({"size": np.arange(40.0) ** 2, "label": [0, 1] * 20}).set_index("size")
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert list(load("csv", tmp_path, path="t.parquet").preprocessing.of) == ["size"]
+
+
+def test_quotes_after_a_blank_are_quotes(tmp_path):
+    write(tmp_path / "t.csv", "a,b,label\n" + "".join(f'{i % 7}, "x, {i % 2}", {i % 2}\n' for i in range(40)))
+    assert load("csv", tmp_path, path="t.csv").preprocessing.of["b"].levels == ("x, 0", "x, 1")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_new_file_may_be_encoded_otherwise_than_those_of_the_training(tmp_path, encoding):
+    rows = "größe,label\n" + "".join(f"{'grün' if i % 3 else 'weiß'},{i % 2}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(rows, encoding="latin-1")
+    how = load("csv", tmp_path, path="t.csv", encoding="latin-1").preprocessing
+    (tmp_path / "new.csv").write_text("größe\ngrün\n", encoding=encoding)
+    _, values = how.read(tmp_path / "new.csv")
+    np.testing.assert_array_equal(how.transform(values), [[1, 0]])
 
 
 def test_many_classes_may_be_numbers_where_each_has_examples(tmp_path):
