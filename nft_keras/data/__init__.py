@@ -185,17 +185,20 @@ class Part:
             `scipy.sparse.csr_matrix` (n, d) of float32.
         y: int32 array (n,), class indices from 0.
         names: array (n,), what the examples are called, as their lines or files; None: they are numbered.
+        weights: float32 array (n,) of numbers >= 0, what an example's loss is multiplied by in training; None: 1.
     """
 
     x: "np.ndarray | scipy.sparse.csr_matrix"
     y: "np.ndarray"
     names: "np.ndarray | None" = None
+    weights: "np.ndarray | None" = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, rows: "slice | np.ndarray") -> "Part":
-        return Part(self.x[rows], self.y[rows], None if self.names is None else self.names[rows])
+        beside = (None if of_each is None else of_each[rows] for of_each in (self.names, self.weights))
+        return Part(self.x[rows], self.y[rows], *beside)
 
 
 @dataclasses.dataclass(frozen=True)

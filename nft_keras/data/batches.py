@@ -43,7 +43,8 @@ def batches(
             parts is not cut: every part is all of it. None: whole minibatches.
 
     Returns:
-        A `tf.data.Dataset` of (x, y): x float32 (batch, *input_shape), y int32 (batch,).
+        A `tf.data.Dataset` of (x, y), of a part with weights (x, y, weights): x float32 (batch, *input_shape), y int32
+        (batch,), weights float32 (batch,).
 
     Raises:
         ValueError: for `augment` without a seed, or a seed without `epoch`.
@@ -54,7 +55,7 @@ def batches(
         raise ValueError("augment needs a seed, got seed=None")
     n = len(part)
     gather = _sparse_rows(part.x) if scipy.sparse.issparse(part.x) else _dense_rows(part.x)
-    y = tf.constant(part.y)
+    of_each = [tf.constant(values) for values in (part.y, part.weights) if values is not None]
 
     def one_pass(_):
         rows, of_pass = tf.range(n), tf.zeros(2, tf.int32)
@@ -70,26 +71,26 @@ def batches(
         x = gather(rows)
         if augment is not None:
             x = augment(x, tf.random.experimental.stateless_fold_in(of_pass, start // batch_size))
-        return x, tf.gather(y, rows)
+        return x, *(tf.gather(values, rows) for values in of_each)
 
     rows = tf.data.Dataset.range(1).flat_map(one_pass)
     rows = rows.apply(tf.data.experimental.assert_cardinality(math.ceil(n / batch_size)))
     whole = rows.map(examples, AHEAD)
     if parts is not None:
-        cut = whole.flat_map(lambda x, y: _cut(x, y, *parts, at_least_one=seed is not None))
+        cut = whole.flat_map(lambda *minibatch: _cut(minibatch, *parts, at_least_one=seed is not None))
         whole = cut.apply(tf.data.experimental.assert_cardinality(parts[1] * math.ceil(n / batch_size)))
     return untuned(whole.prefetch(AHEAD))
 
 
-def _cut(x, y, first, number, of, at_least_one):
+def _cut(minibatch, first, number, of, at_least_one):
     """A data set of some of the parts of a minibatch."""
-    n = tf.shape(y)[0]
+    n = tf.shape(minibatch[1])[0]
 
     def part(i):
         i = tf.cast(i, tf.int32)
         few = tf.logical_and(at_least_one, n < of)
         start, end = tf.where(few, 0, n * i // of), tf.where(few, n, n * (i + 1) // of)
-        return x[start:end], y[start:end]
+        return tuple(values[start:end] for values in minibatch)
 
     return tf.data.Dataset.range(first, first + number).map(part)
 

@@ -1,5 +1,6 @@
 """A table of the user's own as a data set."""
 
+import dataclasses
 import itertools
 import re
 import sys
@@ -33,6 +34,7 @@ def csv_file(
     test: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    weight: str | None = None,
     separator: Literal[",", ";", "|", "tab"] | None = None,
     decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
@@ -60,6 +62,8 @@ def csv_file(
         train, valid, test: a file for each part, instead of `path`; what is not given is cut off the training part.
         split: name of a column that says of each row to which part it belongs: train, valid or test.
         group: name of a column; rows that are equal in it come into the same part.
+        weight: name of a column of numbers >= 0, what the loss of each row is multiplied by in training, in units of
+            their mean there; errors count every row once.
         separator: between the cells of a row; left out: as the file shows.
         decimal: the point of numbers; left out: as the file shows.
         encoding: of the file, one of Python's; left out: UTF-8.
@@ -76,8 +80,8 @@ def csv_file(
     """
     files = _files(data_dir, path, train, valid, test)
     where, form = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding)
-    own = [name for name in (label, split, group) if name]
-    kinds = _given(columns, text, drop, label, split, group)
+    own = [name for name in (label, split, group, weight) if name]
+    kinds = _given(columns, text, drop, label=label, split=split, group=group, weight=weight)
     tables = {"train": _read(where, form, kinds, own)}
     labels = [_labels(tables["train"], label)]
     kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds])}
@@ -97,13 +101,16 @@ def csv_file(
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)
+    weights = np.concatenate([_weights(table, weight) for table in tables.values()]) if weight else None
     called = np.array([_called(table, line, len(tables)) for table in tables.values() for line in table.lines])
-    parts = (
+    train, valid, test = (
         Part(features.transform({name: of[part.x] for name, of in values.items()}), part.y, called[part.x])
         for part in (rows[which] for which in PARTS)
     )
+    if weight:
+        train = dataclasses.replace(train, weights=_in_units_of_their_mean(where, weight, weights[rows["train"].x]))
     provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
-    return Dataset(*parts, len(names), provenance, names, features)
+    return Dataset(train, valid, test, len(names), provenance, names, features)
 
 
 def _files(data_dir, path, train, valid, test):
@@ -119,10 +126,10 @@ def _files(data_dir, path, train, valid, test):
     return {which: located(data_dir, name) for which, name in given.items() if name}
 
 
-def _given(columns, text, drop, label, split, group):
+def _given(columns, text, drop, **uses):
     """{column: kind} as the user says; a column has one use."""
     text, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (text, drop))
-    uses = [("label", label), ("split", split), ("group", group), *(("text", name) for name in text)]
+    uses = [*uses.items(), *(("text", name) for name in text)]
     uses += [("drop", name) for name in drop] + [("columns", name) for name in columns or {}]
     seen = {}
     for use, name in uses:
@@ -184,6 +191,23 @@ def _words(table, name):
         what = f"holds {str(words[row])!r}, which stands for a missing value" if words[row] else "is empty"
         raise DataError(f"{table.where(row)}: column {name!r} {what}")
     return np.array([whole_number(word) for word in words.tolist()])
+
+
+def _weights(table, name):
+    """float64 array of a column of weights that was read as text."""
+    words = _words(table, name)
+    weights = np.array([float(word.replace(",", ".")) if _is_number(word) else np.nan for word in words.tolist()])
+    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+        row = int(wrong.argmax())
+        got = str(words[row])[:40]
+        raise DataError(f"{table.where(row)}: column {name!r} should be a finite number >= 0, got {got!r}")
+    return weights
+
+
+def _in_units_of_their_mean(path, name, weights):
+    if not weights.any():
+        raise DataError(f"{path}: column {name!r}: every weight of the training part is 0")
+    return (weights / weights.mean()).astype("float32")
 
 
 def _is_number(text):

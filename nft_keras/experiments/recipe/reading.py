@@ -238,6 +238,8 @@ def _trials(document, name, varied, seeds, only=None):
                 )
             if distribute != "none" and training.class_weight is not None:
                 raise document.error(("distribute",), "not with training.class_weight; allowed: none")
+            if distribute != "none" and dataset.get("weight"):
+                raise document.error(("distribute",), "not with dataset.weight; allowed: none")
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(

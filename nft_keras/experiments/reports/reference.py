@@ -97,7 +97,7 @@ def logistic_regression(dataset):
         for strength in STRENGTHS:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                model.set_params(C=strength).fit(train, dataset.train.y)
+                model.set_params(C=strength).fit(train, dataset.train.y, dataset.train.weights)
             valid_error = _error(model, valid, dataset.valid.y)
             if best is None or valid_error < best["valid_error"]:
                 converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in told)

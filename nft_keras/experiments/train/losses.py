@@ -1,5 +1,7 @@
 """The loss that classifiers are trained with, its weights, and a metric that their best epoch may be chosen by."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
@@ -48,6 +50,24 @@ def class_weights(setting, dataset):
             there_are = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") + suggest(name, names)
             raise ValueError(f"training.class_weight: there is no class {name!r}; there are {there_are}")
     return weights | {names.index(name): weight for name, weight in setting.items()}
+
+
+def weighted(setting, dataset):
+    """A data set, and the `class_weight` of `fit` on it, which Keras does not take beside weights of examples.
+
+    Args:
+        setting, dataset: as for `class_weights`.
+
+    Returns:
+        A `nft_keras.data.Dataset`, whose examples' weights have those of their classes in them; and None, or where the
+        examples have no weights `class_weights`.
+    """
+    of_classes, train = class_weights(setting, dataset), dataset.train
+    if of_classes is None or train.weights is None:
+        return dataset, of_classes
+    factors = np.array([of_classes[i] for i in range(dataset.num_classes)], "float32")
+    train = dataclasses.replace(train, weights=train.weights * factors[train.y])
+    return dataclasses.replace(dataset, train=train), None
 
 
 @keras.saving.register_keras_serializable("nft_keras")

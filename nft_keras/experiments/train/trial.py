@@ -28,7 +28,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import BalancedError, class_weights, crossentropy
+from nft_keras.experiments.train.losses import BalancedError, class_weights, crossentropy, weighted
 from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
@@ -145,6 +145,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
     """
     _check_shares(trial, dataset, folder, strategy)
     keras.utils.set_random_seed(trial.seed)
+    dataset, of_classes = weighted(trial.training.class_weight, dataset)
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
@@ -183,7 +184,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
     model.fit(
         train,
         validation_data=valid,
-        class_weight=class_weights(trial.training.class_weight, dataset),
+        class_weight=of_classes,
         epochs=trial.training.epochs,
         initial_epoch=checkpoint.epoch,
         shuffle=False,

@@ -271,6 +271,34 @@ def test_a_missing_label_group_or_split_is_named(tmp_path, use, missing):
         load("csv", tmp_path, path="t.csv", drop=tuple(drop), **own)
 
 
+def test_rows_have_weights_in_units_of_their_mean(tmp_path):
+    write(tmp_path / "t.csv", "a,w,label\n" + "".join(f"{i % 7},{i % 4 / 2},{i % 2}\n" for i in range(60)))
+    dataset = load("csv", tmp_path, path="t.csv", weight="w", columns={"a": "number"})
+    weights = np.array([(int(line) - 2) % 4 / 2 for line in dataset.train.names])
+    np.testing.assert_allclose(dataset.train.weights, weights / weights.mean(), rtol=1e-6)
+    assert dataset.valid.weights is None and dataset.test.weights is None and list(dataset.preprocessing.of) == ["a"]
+    few = load("csv", tmp_path, path="t.csv", weight="w", train_size=20).train
+    assert len(few.weights) == len(few) == 20
+
+
+@pytest.mark.parametrize(
+    "cell, said",
+    [
+        ("-1", "t.csv:6: column 'w' should be a finite number >= 0, got '-1'"),
+        ("much", "t.csv:6: column 'w' should be a finite number >= 0, got 'much'"),
+        ("inf", "t.csv:6: column 'w' should be a finite number >= 0, got 'inf'"),
+        ("", "t.csv:6: column 'w' is empty"),
+        (None, "column 'w': every weight of the training part is 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(tmp_path, cell, said):
+    rows = [[i % 7, 0 if cell is None else 1, i % 2] for i in range(60)]
+    rows[4][1] = rows[4][1] if cell is None else cell
+    write(tmp_path / "t.csv", "a,w,label\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    with pytest.raises(DataError, match=re.escape(said)):
+        load("csv", tmp_path, path="t.csv", weight="w")
+
+
 @pytest.mark.parametrize("fractions", [(0.3, 0.3), (0.4, 0.1), (0.15, 0.25)])
 def test_groups_are_cut_near_the_fractions(tmp_path, fractions):
     write(tmp_path / "t.csv", "a,who,label\n" + "".join(f"{i % 7},p{i % 100},{i % 2}\n" for i in range(1000)))

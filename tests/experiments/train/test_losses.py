@@ -119,6 +119,26 @@ def test_weights_of_two_are_twice_the_loss_of_every_method(recipe, tmp_path, met
         assert weighted["valid_loss"] == pytest.approx(unweighted["valid_loss"], rel=1e-4)  # as Keras' validation
 
 
+@pytest.mark.parametrize("method", ["ct", "eef", "ft", "nft"])
+def test_weights_of_examples_train_as_those_of_their_classes_do_and_with_them(recipe, tmp_path, method):
+    of_class = np.array([4.0, 0.5, 1.0])
+    trained = []
+    for name, here, in_recipe in (("recipe", 1.0, of_class), ("data", of_class, 1.0), ("both", 2.0, of_class / 2)):
+        factors = [float(factor) for factor in np.broadcast_to(in_recipe, 3)]
+        setting = [f"training.class_weight={dict(enumerate(factors))}"] if set(factors) != {1.0} else []
+        (trial,) = load_recipe(recipe, [*SGD, *setting], methods=[method])
+        dataset = data.load(**trial.dataset)
+        if name != "recipe":
+            weights = np.broadcast_to(here, 3)[dataset.train.y].astype("float32")
+            dataset = dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, weights=weights))
+        run_trial(trial, dataset, tmp_path / name, lambda logs: None)
+        trained.append(keras.saving.load_model(tmp_path / name / trial.folder / "classifier.keras").get_weights())
+        plain = trained[0]
+    for weights in trained[1:]:
+        for a, b in zip(weights, plain, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_a_weight_is_that_of_the_class_by_its_name(recipe):
     (trial,) = load_recipe(recipe, ["training.class_weight={2: 5, 0: 0.5}"], methods=["ct"])
     dataset = data.load(**trial.dataset)
@@ -149,6 +169,8 @@ def test_weights_that_are_none_are_refused_in_one_line(recipe, tmp_path, capsys,
 def test_devices_share_no_minibatch_with_weights(recipe):
     with pytest.raises(RecipeError, match="distribute: not with training.class_weight; allowed: none"):
         load_recipe(recipe, ["training.class_weight=balanced", "distribute=mirrored"])
+    with pytest.raises(RecipeError, match="distribute: not with dataset.weight; allowed: none"):
+        load_recipe(recipe, ["dataset={name: csv, path: t.csv, weight: w}", "distribute=mirrored"])
 
 
 def test_the_balanced_error_is_one_minus_scikit_learn_s_balanced_accuracy():
