@@ -487,22 +487,25 @@ class DevelopmentalPlan(Plan):
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
         self._reductions = []
-        epochs = (self.params or {}).get("epochs", self.simplification_epochs)
-        if epochs < self.simplification_epochs and self.model.auxiliary is not None:
+        if self._last() < self.simplification_epochs and self.model.auxiliary is not None:
             # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
             warn(
                 "the plan's simplification_epochs=%d are more than epochs=%d: training ends on altered data, before "
                 "the auxiliary network is dropped",
                 self.simplification_epochs,
-                epochs,
+                self._last(),
             )
+
+    def _last(self):
+        """The last epoch of the plan that this training comes to."""
+        return min(self.simplification_epochs, (self.params or {}).get("epochs", self.simplification_epochs))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets eta and says whether the epoch's data are simplified."""
         gamma = epoch + 1
         if gamma > self.simplification_epochs:
             self.model.drop_auxiliary()
-        elif self.model.auxiliary is None and any(map(self.active, range(gamma, self.simplification_epochs + 1))):
+        elif self.model.auxiliary is None and any(map(self.active, range(gamma, self._last() + 1))):
             raise ValueError(
                 f"the plan simplifies the data up to epoch {self.simplification_epochs}, and this is epoch {gamma}, "
                 "but the auxiliary network was dropped already: pass initial_epoch to go on where training stopped, "

@@ -104,24 +104,24 @@ def finished_epochs(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_instants_a_run_ends_as_one_that_was_not(recipe, tmp_path):
+def test_killed_at_twenty_instants_a_run_ends_as_one_that_was_not(small, tmp_path):
     # The data are altered up to epoch 4: before the drop, at it and after it, at any instant of an epoch.
     # (The last of these draws is a short one: the run must not be over before.)
-    rng, out, killed = random.Random(1), tmp_path / "killed", 0
+    rng, out, killed, arguments = random.Random(1), tmp_path / "killed", 0, ("--set", "classifiers=[cnn-a]")
     folders = {method: Path("survive", "cnn-a", method, "seed-0") for method in ("ct", "eef", "ft", "nft")}
     for folder in folders.values():
         for epoch in (1, 3, 4, 5, 7):
-            process = begin(recipe, out)
+            process = begin(small, out, *arguments)
             while process.is_alive() and finished_epochs(out / folder) < epoch:
                 time.sleep(0.005)
-            time.sleep(rng.uniform(0, 0.6))
+            time.sleep(rng.uniform(0, 0.15))
             process.kill()
             process.join()
             killed += process.exitcode == -signal.SIGKILL
     assert killed == 20
-    stdout, stderr = start(recipe, out).communicate(timeout=300)
+    stdout, stderr = start(small, out, *arguments).communicate(timeout=300)
     assert "written to" in stdout, stderr
-    whole = begin(recipe, tmp_path / "whole")
+    whole = begin(small, tmp_path / "whole", *arguments)
     whole.join(300)
     assert whole.exitcode == 0
     for method, folder in folders.items():
