@@ -312,6 +312,8 @@ def _kind(value):
 def _hint(annotation, value):
     if annotation is str and isinstance(value, bool):
         return "; YAML reads yes, no, on and off as true or false: put the word in quotes"
+    if annotation is str and isinstance(value, int | float):
+        return f"; a name that is a number stands in quotes: '{value}'"
     if annotation in (int, float) and isinstance(value, str):
         try:
             number = float(value)

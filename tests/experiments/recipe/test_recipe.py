@@ -362,6 +362,7 @@ def _defaults(function, *without):
         ("seeds: [0, 1]", "seed: [0, 1]", ":10: seed: unknown key; allowed: .*; did you mean seeds?"),
         ("seeds: [0, 1]", "epochs: 3\nepochs: 4", ":11: epochs: given twice"),
         ("filters: 4", "filters: 4, filters: 8", ":7: methods.nft.auxiliary.filters: given twice"),
+        ("seeds: [0, 1]", "name: 2020", ":10: name: should be text, got 2020; a name that is a number stands in quotes"),
         ("seeds: [0, 1]", "name: no", ":10: name: should be text, got false; YAML reads yes, no"),
         ("seeds: [0, 1]", "name: ../up", ":10: name: should be letters, digits"),
         ("seeds: [0, 1]", "seeds: [0, 1", "not valid YAML"),
