@@ -189,18 +189,19 @@ def build_anew(optimizer, variables):
     optimizer.build(variables)
 
 
-def layer_with_seed(layer, images, seed):
-    """What a random preprocessing layer of Keras makes of images in a `tf.data` pipeline, as a function of a seed.
+def layer_with_seed(layer, data, seed):
+    """What a random preprocessing layer of Keras makes of data in a `tf.data` pipeline, as a function of a seed.
 
     It would draw from a variable that counts its calls, which says nothing of the epoch, and is not kept.
 
     Args:
         layer: a `keras.layers` layer that augments images.
-        images: float tensor (batch, height, width, channels).
+        data: images, a float tensor (batch, height, width, channels); or a dict of "images" and "labels", (batch,
+            classes).
         seed: int32 tensor of two integers.
 
     Returns:
-        Tensor of the shape of `images`.
+        The like, of the same shapes.
     """
     import tensorflow as tf
 
@@ -218,8 +219,10 @@ def layer_with_seed(layer, images, seed):
     for each in (layer, *layer._flatten_layers(include_self=False)):
         each._get_seed_generator = lambda backend=None: seeds
     # Some layers stop at a minibatch without examples, which EEF has.
-    altered = tf.cond(tf.shape(images)[0] > 0, lambda: layer(images, training=True), lambda: images)
-    return tf.ensure_shape(altered, images.shape)
+    there_are = tf.shape(next(iter(keras.tree.flatten(data))))[0] > 0
+    copied = keras.tree.map_structure(tf.identity, data)  # a dict would be changed
+    altered = tf.cond(there_are, lambda: layer(copied, training=True), lambda: data)
+    return keras.tree.map_structure(lambda each, before: tf.ensure_shape(each, before.shape), altered, data)
 
 
 def build_metrics(model, data):

@@ -22,6 +22,7 @@ def batches(
     augment: Callable | None = None,
     kept: "tf.Variable | None" = None,
     parts: tuple[int, int, int] | None = None,
+    mix: Callable | None = None,
 ) -> "tf.data.Dataset":
     """Minibatches of one part of a data set.
 
@@ -41,18 +42,20 @@ def batches(
         parts: (first, number, of) where several replicas share each minibatch: it is cut into `of` parts, as equal as
             can be, and `number` of them come, one by one, from the `first` on. With a seed, one of fewer examples than
             parts is not cut: every part is all of it. None: whole minibatches.
+        mix: function of (images, class indices, two integers as a seed), as `nft_keras.data.features.augment.mixing`
+            makes it: y is then the share of each class, float32 (batch, classes). None mixes nothing. Needs a seed.
 
     Returns:
         A `tf.data.Dataset` of (x, y), of a part with weights (x, y, weights): x float32 (batch, *input_shape), y int32
         (batch,), weights float32 (batch,).
 
     Raises:
-        ValueError: for `augment` without a seed, or a seed without `epoch`.
+        ValueError: for `augment` or `mix` without a seed, or a seed without `epoch`.
     """
     if seed is not None and epoch is None:
         raise ValueError(f"a seed needs epoch, a tf.Variable with the number of the pass, got seed={seed!r} alone")
-    if augment is not None and seed is None:
-        raise ValueError("augment needs a seed, got seed=None")
+    if (augment or mix) is not None and seed is None:
+        raise ValueError("augment and mix need a seed, got seed=None")
     n = len(part)
     gather = _sparse_rows(part.x) if scipy.sparse.issparse(part.x) else _dense_rows(part.x)
     of_each = [tf.constant(values) for values in (part.y, part.weights) if values is not None]
@@ -68,10 +71,12 @@ def batches(
         return starts.map(lambda start: (of_pass, start, rows[start : start + batch_size]))
 
     def examples(of_pass, start, rows):
-        x = gather(rows)
+        x, (y, *weights) = gather(rows), (tf.gather(values, rows) for values in of_each)
         if augment is not None:
             x = augment(x, tf.random.experimental.stateless_fold_in(of_pass, start // batch_size))
-        return x, *(tf.gather(values, rows) for values in of_each)
+        if mix is not None:  # from the other end of the numbers
+            x, y = mix(x, y, tf.random.experimental.stateless_fold_in(of_pass, -1 - start // batch_size))
+        return x, y, *weights
 
     rows = tf.data.Dataset.range(1).flat_map(one_pass)
     rows = rows.apply(tf.data.experimental.assert_cardinality(math.ceil(n / batch_size)))

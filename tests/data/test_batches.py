@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from nft_keras.data import Part
 from nft_keras.data.batches import batches, order
-from nft_keras.data.features.augment import augmentation, crop_and_flip
+from nft_keras.data.features.augment import augmentation, crop_and_flip, mixing
 from nft_keras.experiments.recipe import settings
 from tests.backend.features import last_line
 
@@ -180,7 +180,8 @@ def test_the_parts_of_replicas_are_the_minibatches_of_one_process(kept):
     assert sorted(int(y) for worker in in_order for _, ys in worker for y in ys) == list(range(7))
 
 
-SINGLE = {choice.name: {choice.name: choice()} for choice in settings.Augmentations.__args__}
+MIXED = (settings.MixUp, settings.CutMix)
+SINGLE = {choice.name: {choice.name: choice()} for choice in settings.Augmentations.__args__ if choice not in MIXED}
 CHOSEN = SINGLE | {
     "all": {name: of[name] for name, of in SINGLE.items()},
     "vertical": {"flip": settings.Flip("vertical")},
@@ -245,18 +246,54 @@ def test_the_dtype_policy_of_a_training_does_not_reach_the_images():
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.parametrize("choice", MIXED)
+def test_images_are_mixed_as_their_labels_say(choice):
+    of_kind, shown = part("uint8")
+    chosen = {"flip": settings.Flip(), choice.name: choice(1.0)}
+    assert augmentation({choice.name: choice()}) is None and mixing({"flip": settings.Flip()}, N) is None
+    dataset = batches(of_kind, 10, 3, tf.Variable(1), mix=mixing(chosen, N))
+    x, shares = (np.concatenate(values) for values in zip(*dataset.as_numpy_iterator(), strict=True))
+    assert x.shape == (N, 8, 8, 3) and x.dtype == shares.dtype == np.float32
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+    mixed = 0
+    for image, share in zip(x, shares, strict=True):
+        first, *others = np.flatnonzero(share > 1e-6)
+        second = others[0] if others else first
+        assert len(others) <= 1
+        if choice is settings.MixUp:
+            np.testing.assert_allclose(image, np.tensordot(share, shown, 1), atol=1e-4)
+        else:
+            of_first, of_second = ((np.abs(image - shown[i]) < 1e-6).all(-1) for i in (first, second))
+            # Keras' shares are those of rectangles between the pixels: a row and a column may be too many.
+            assert (of_first | of_second).mean() > 0.7
+            assert of_first.mean() == pytest.approx(share[first], abs=0.3)
+        mixed += bool(others)
+    assert mixed > N / 2
+    again = batches(of_kind, 10, 3, tf.Variable(1), mix=mixing(chosen, N))
+    for (a, b), (c, d) in zip(dataset, again, strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+
+
+@pytest.mark.parametrize("choice", MIXED)
+def test_an_empty_minibatch_is_mixed_too(choice):
+    mix = mixing({choice.name: choice()}, N)
+    dataset = batches(part("uint8")[0], 60, 3, tf.Variable(1), None, tf.Variable(Y < 3), mix=mix)
+    assert [y.shape for _, y in dataset.as_numpy_iterator()] == [(3, N), (0, N)]
+
+
 HASH = """
 import hashlib, sys
 import numpy as np, tensorflow as tf
 from nft_keras.data import Part
 from nft_keras.data.batches import batches
-from nft_keras.data.features.augment import augmentation
+from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.recipe import settings
 
 part = Part(np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype("uint8"), np.arange(30, dtype="int32"))
 chosen = {choice.name: choice() for choice in settings.Augmentations.__args__}
-found = list(batches(part, 8, 3, tf.Variable(1), augmentation(chosen)).as_numpy_iterator())
-print(hashlib.sha256(b"".join(x.tobytes() for x, _ in found)).hexdigest())
+found = batches(part, 8, 3, tf.Variable(1), augmentation(chosen), mix=mixing(chosen, 30)).as_numpy_iterator()
+print(hashlib.sha256(b"".join(x.tobytes() + y.tobytes() for x, y in found)).hexdigest())
 """
 
 

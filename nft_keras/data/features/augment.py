@@ -13,27 +13,59 @@ def augmentation(chosen: dict[str, Any]) -> Callable | None:
     Args:
         chosen: {name: settings}, dataclasses such as `nft_keras.experiments.recipe.settings.Flip`: what their `layer`
             names in `keras.layers`, with their fields as arguments; "crop-and-flip" is `crop_and_flip`. Applied in
-            their order.
+            their order; those with `mixes_labels` are for `mixing`.
 
     Returns:
         The function, of float images in [0, 1]; None for none.
     """
+    return _one_after_the_other(
+        [
+            crop_and_flip if name == "crop-and-flip" else _of_layer(of)
+            for name, of in chosen.items()
+            if not getattr(of, "mixes_labels", False)
+        ]
+    )
+
+
+def mixing(chosen: dict[str, Any], num_classes: int) -> Callable | None:
+    """A function of (images, labels, two integers as a seed) that mixes examples at random, as `batches` takes it.
+
+    Args:
+        chosen: as for `augmentation`; what has no `mixes_labels` is for that.
+        num_classes: int.
+
+    Returns:
+        The function, of float images in [0, 1] and class indices (batch,). It returns images and the share of each
+        class, float32 (batch, num_classes). None for none.
+    """
     import tensorflow as tf
 
-    steps = [crop_and_flip if name == "crop-and-flip" else _of_layer(chosen[name]) for name in chosen]
+    of_both = _one_after_the_other([_of_layer(of) for of in chosen.values() if getattr(of, "mixes_labels", False)])
+
+    def mix(images, labels, seed):
+        mixed = of_both({"images": images, "labels": tf.one_hot(labels, num_classes)}, seed)
+        return mixed["images"], mixed["labels"]
+
+    return of_both and mix
+
+
+def _one_after_the_other(steps):
+    """One function of (data, seed) for several, each with a seed of its own; None for none."""
+    import tensorflow as tf
+
     if len(steps) < 2:
         return next(iter(steps), None)
 
-    def augment(images, seed):
+    def all_of_them(data, seed):
         for i, step in enumerate(steps):
-            images = step(images, tf.random.experimental.stateless_fold_in(seed, i))
-        return images
+            data = step(data, tf.random.experimental.stateless_fold_in(seed, i))
+        return data
 
-    return augment
+    return all_of_them
 
 
 def _of_layer(settings):
-    """A layer of Keras as a pure function of (images, seed)."""
+    """A layer of Keras as a pure function of (images, or what holds them and their labels, seed)."""
     import keras
     import tensorflow as tf
 
@@ -45,7 +77,7 @@ def _of_layer(settings):
         arguments["value_range"] = (0, 1)
     layer = getattr(keras.layers, settings.layer)(**arguments)
     convert = tf.autograph.experimental.do_not_convert  # AutoGraph cannot, and says so at length
-    return convert(lambda images, seed: keras_internals.layer_with_seed(layer, images, seed))
+    return convert(lambda data, seed: keras_internals.layer_with_seed(layer, data, seed))
 
 
 def crop_and_flip(images: Any, seed: Any) -> Any:

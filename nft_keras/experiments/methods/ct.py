@@ -39,6 +39,7 @@ CT = Method(
     operations=operations,
     label="CT",
     style=Style("#000000", "o", "-"),
+    takes_mixed_labels=True,
     published=True,
     vectorizes=True,
 )

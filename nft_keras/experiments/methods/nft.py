@@ -110,6 +110,7 @@ NFT = Method(
     operations=operations,
     label="NFT",
     style=Style("#c1121f", "D", "-."),
+    takes_mixed_labels=True,
     published=True,
     vectorizes=True,
 )

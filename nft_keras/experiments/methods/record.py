@@ -37,6 +37,7 @@ class Method:
         published: whether the tables and figures of Marullo et al. (2022) have it.
         vectorizes: whether `--vectorize` can train it.
         fills_replicas: whether each of several devices needs an example of every minibatch.
+        takes_mixed_labels: whether a label may be the share of each class, as MixUp and CutMix make them.
     """
 
     settings: type
@@ -48,6 +49,7 @@ class Method:
     published: bool = False
     vectorizes: bool = False
     fills_replicas: bool = False
+    takes_mixed_labels: bool = False
 
     def __post_init__(self):
         if not dataclasses.is_dataclass(self.settings) or not (self.has_plan or hasattr(self.settings, "plan")):

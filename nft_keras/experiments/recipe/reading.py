@@ -407,11 +407,6 @@ def _cell(document, classifier, ancestry, dataset):
     document.look_also((*key, "training"), *((*place, "training") for place in places[1:]), ("training",))
     training = document.read_mapping(document.values.get("training"), ("training",))
     training = merged(training, settings.pop("training", None) or {})
-    augment = training.get("augment")
-    for name in augment if isinstance(augment, list | dict) else [augment]:
-        if name in ("mix-up", "cut-mix"):
-            what = f"{name} mixes labels, and FT, EEF and label-conditioned networks need one for each example"
-            raise document.error((*key, "training", "augment"), f"{what}: it is not supported")
     training = document.read(TrainingSettings, training, (*key, "training"))
     settings = document.read(METHODS[ancestry[0]].settings, settings, key)
     of_method = {name: value for name, value in vars(settings).items() if isinstance(value, OptimizerSettings)}
@@ -433,10 +428,21 @@ def _cell(document, classifier, ancestry, dataset):
         if training.constant_ratio is not None:
             what = f"goes with schedule constant-then-cosine, got schedule {training.schedule}"
         raise document.error((*key, "training", "constant_ratio"), what)
+    if training.mixing:
+        _check_mixing(document, ancestry, settings, training.mixing[0], (*key, "training", "augment"))
     if training.augmentations:
         what = " and ".join(training.augmentations)
         _check_shape(document, what, "images", dataset, (*key, "training", "augment"))
     return settings, training
+
+
+def _check_mixing(document, ancestry, settings, name, key):
+    able = [method for method, record in METHODS.items() if record.takes_mixed_labels]
+    if ancestry[0] not in able:
+        what = f"mixes labels, and {ancestry[-1]} needs one for each example; it is for {' and '.join(able)}"
+        raise document.error(key, f"{name} {what}")
+    if getattr(getattr(settings, "auxiliary", None), "label_conditioned", False):
+        raise document.error(key, f"{name} mixes labels, and a label-conditioned network needs one for each example")
 
 
 def _check_shape(document, what, takes, dataset, key):

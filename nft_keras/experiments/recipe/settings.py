@@ -85,7 +85,23 @@ class RandAugment:
     factor: Annotated[float, "> 0 and <= 1"] = 0.5
 
 
-Augmentations = CropAndFlip | Flip | Rotation | Zoom | Contrast | RandAugment
+@dataclasses.dataclass(frozen=True)
+class MixUp:
+    """`keras.layers.MixUp`: each image, and its label, is mixed with another of its minibatch; for `ct` and `nft`."""
+
+    name, layer, mixes_labels = "mix-up", "MixUp", True
+    alpha: Annotated[float, "> 0 and <= 1"] = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class CutMix:
+    """`keras.layers.CutMix`: a rectangle of another image, and as much of its label; for `ct` and `nft`."""
+
+    name, layer, mixes_labels = "cut-mix", "CutMix", True
+    factor: Annotated[float, "> 0 and <= 1"] = 1.0
+
+
+Augmentations = CropAndFlip | Flip | Rotation | Zoom | Contrast | RandAugment | MixUp | CutMix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +119,7 @@ class TrainingSettings(OptimizerSettings):
         class_weight: what the loss of a class's examples is multiplied by, with every method: balanced, in inverse
             proportion to how many there are in training, or a weight for each class by its name (of others 1).
         augment: what alters every training image at random: crop-and-flip shifts and mirrors it; several are a list
-            of names, or a mapping of names to settings, in their order.
+            of names, or a mapping of names to settings, in their order, those that mix labels after the others.
         precision: Keras' dtype policy.
         jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
         steps_per_execution: as for `keras.Model.compile`.
@@ -126,6 +142,11 @@ class TrainingSettings(OptimizerSettings):
         if isinstance(self.augment, dict):
             return self.augment
         return {} if self.augment == "none" else {self.augment: CropAndFlip()}
+
+    @property
+    def mixing(self):
+        """The names of what mixes the labels too."""
+        return [name for name, of in self.augmentations.items() if getattr(of, "mixes_labels", False)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,16 +9,29 @@ from keras import ops
 from nft_keras._checks import suggest
 
 
-def crossentropy(label_smoothing):
+def class_of(y, y_pred):
+    """Class indices, int32 (batch,), of labels: of such, or of the share of each class (batch, num_classes).
+
+    Args:
+        y: the labels.
+        y_pred: logits (batch, num_classes).
+    """
+    if len(y.shape) == 2 and y.shape[-1] == y_pred.shape[-1]:
+        return ops.cast(ops.argmax(y, -1), "int32")
+    return ops.cast(ops.reshape(y, (-1,)), "int32")
+
+
+def crossentropy(label_smoothing, mixed=False):
     """The cross-entropy of logits and class indices, with smoothed labels or without.
 
     Args:
         label_smoothing: float in [0, 1).
+        mixed: bool, whether some labels are the share of each class.
 
     Returns:
         `keras.losses.Loss`.
     """
-    if label_smoothing:
+    if label_smoothing or mixed:
         return SmoothedCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -72,7 +85,7 @@ def weighted(setting, dataset):
 
 @keras.saving.register_keras_serializable("nft_keras")
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
-    """`keras.losses.CategoricalCrossentropy` of class indices: Keras' own loss of these smoothes no labels.
+    """`keras.losses.CategoricalCrossentropy` of class indices, too: Keras' own loss of these smoothes no labels.
 
     Of C classes that of the label has the target 1 - label_smoothing + label_smoothing / C, each other one
     label_smoothing / C.
@@ -85,9 +98,10 @@ class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
-        """The loss of each example, (batch,); y_true: class indices (batch,)."""
-        indices = ops.cast(ops.reshape(y_true, (-1,)), "int32")
-        return super().call(ops.one_hot(indices, y_pred.shape[-1]), y_pred)
+        """The loss of each example, (batch,); y_true: class indices (batch,), or the share of each class."""
+        if len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:
+            y_true = ops.one_hot(class_of(y_true, y_pred), y_pred.shape[-1])
+        return super().call(y_true, y_pred)
 
 
 class BalancedError(keras.metrics.Metric):
@@ -102,8 +116,8 @@ class BalancedError(keras.metrics.Metric):
         self.wrong, self.number = (self.add_variable((num_classes,), "zeros", name=of) for of in ("wrong", "number"))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Takes a minibatch: class indices (batch,) and logits (batch, num_classes); weights do not count."""
-        y_true = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        """Takes a minibatch: labels, as of `class_of`, and logits (batch, num_classes); weights do not count."""
+        y_true = class_of(y_true, y_pred)
         of_class = ops.one_hot(y_true, y_pred.shape[-1], dtype="float32")
         wrong = ops.cast(ops.not_equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y_true), "float32")
         self.number.assign(self.number + ops.sum(of_class, 0))

@@ -15,7 +15,7 @@ from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, ten
 from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.augment import augmentation
+from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.classifier_file import probabilities_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.evaluation import Evaluation
@@ -28,7 +28,7 @@ from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import BalancedError, class_weights, crossentropy, weighted
+from nft_keras.experiments.train.losses import BalancedError, class_of, class_weights, crossentropy, weighted
 from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
@@ -40,13 +40,13 @@ def error(y, y_pred):
     """Errors in percent: 100 where the largest logit is not the label's, else 0.
 
     Args:
-        y: class indices (batch,).
+        y: labels, as of `class_of`.
         y_pred: logits (batch, num_classes).
 
     Returns:
         float tensor (batch,).
     """
-    wrong = keras.ops.not_equal(keras.ops.argmax(y_pred, -1), keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32"))
+    wrong = keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(y_pred, -1), "int32"), class_of(y, y_pred))
     return 100.0 * keras.ops.cast(wrong, "float32")
 
 
@@ -154,14 +154,15 @@ def _train(trial, dataset, folder, strategy, progress, began):
     checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs, unfreeze=unfreeze)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
-    augment = augmentation(trial.training.augmentations)
+    chosen = trial.training.augmentations
+    augment, mix = augmentation(chosen), mixing(chosen, dataset.num_classes)
     size = trial.training.batch_size
 
-    def minibatches(part, *arguments):
-        return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts))
+    def minibatches(part, *arguments, **keywords):
+        return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts, **keywords))
 
     valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept)
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept, mix=mix)
     plan.takes(train)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
@@ -301,7 +302,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
             optimizer=training.build(),
-            loss=crossentropy(training.label_smoothing),
+            loss=crossentropy(training.label_smoothing, bool(training.mixing)),
             metrics=metrics(trial, dataset),
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,

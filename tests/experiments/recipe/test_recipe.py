@@ -136,13 +136,37 @@ def test_augmentation_is_a_name_or_several_with_their_settings(write, tmp_path, 
         ("[fliip]", "training.augment.fliip: unknown key; allowed: crop-and-flip, flip, .*; did you mean flip"),
         ("{rotation: {factor: 2}}", "training.augment.rotation.factor: must be > 0 and <= 1, got 2"),
         ("[]", "training.augment: should name at least one of crop-and-flip, flip, rotation"),
-        ("[flip, mix-up]", "training.augment: mix-up mixes labels, and FT, EEF and .* not supported"),
-        ("cut-mix", "training.augment: cut-mix mixes labels"),
+        ("cut-mix", "training.augment: unknown value 'cut-mix'; allowed: none, crop-and-flip"),
     ],
 )
 def test_what_is_wrong_with_an_augmentation_is_said(write, written, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(GOOD), [f"training.augment={written}"])
+
+
+@pytest.mark.parametrize("name", ["mix-up", "cut-mix"])
+@pytest.mark.parametrize(
+    "method, message",
+    [
+        ("ct: ", None),
+        ("nft: {plan: {eta_max: 1, simplification_ratio: 0.5}, auxiliary: {name: unet}}", None),
+        (
+            "nft: {plan: {eta_max: 1, simplification_ratio: 0.5}, auxiliary: {name: unet, label_conditioned: true}}",
+            "mixes labels, and a label-conditioned network needs one for each example",
+        ),
+        ("my-ft: {is: ft, plan: {max_steps: 2, simplification_ratio: 0.5}}", "mixes labels, and my-ft needs one for"),
+        ("eef: {plan: {simplification_ratio: 0.5}}", "mixes labels, and eef needs one for .*; it is for ct and nft"),
+    ],
+)
+def test_labels_are_mixed_for_methods_that_take_them(tmp_path, name, method, message):
+    path = tmp_path / "mixed.yaml"
+    training = f"{{augment: [flip, {name}]}}"
+    path.write_text(f"dataset: {{name: cifar10}}\nclassifiers: [cnn-a]\nmethods:\n  {method}\ntraining: {training}\n")
+    if message:
+        with pytest.raises(RecipeError, match=f"augment: {name} {message}"):
+            load_recipe(path)
+    else:
+        assert {trial.training.mixing[0] for trial in load_recipe(path)} == {name}
 
 
 @pytest.mark.parametrize("assignment", ["training.epochs = 5", " training . epochs=5", "training.batch_size =5"])
@@ -362,7 +386,7 @@ def _defaults(function, *without):
         ("seeds: [0, 1]", "seed: [0, 1]", ":10: seed: unknown key; allowed: .*; did you mean seeds?"),
         ("seeds: [0, 1]", "epochs: 3\nepochs: 4", ":11: epochs: given twice"),
         ("filters: 4", "filters: 4, filters: 8", ":7: methods.nft.auxiliary.filters: given twice"),
-        ("seeds: [0, 1]", "name: 2020", ":10: name: should be text, got 2020; a name that is a number stands in quotes"),
+        ("seeds: [0, 1]", "name: 2020", ":10: name: should be text, got 2020; a name that is a number stands in"),
         ("seeds: [0, 1]", "name: no", ":10: name: should be text, got false; YAML reads yes, no"),
         ("seeds: [0, 1]", "name: ../up", ":10: name: should be letters, digits"),
         ("seeds: [0, 1]", "seeds: [0, 1", "not valid YAML"),

@@ -12,7 +12,13 @@ from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.train.losses import BalancedError, SmoothedCrossentropy, class_weights, crossentropy
+from nft_keras.experiments.train.losses import (
+    BalancedError,
+    SmoothedCrossentropy,
+    class_of,
+    class_weights,
+    crossentropy,
+)
 from nft_keras.experiments.train.trial import build_classifier, build_method, run_trial
 
 RECIPE = """\
@@ -137,6 +143,38 @@ def test_weights_of_examples_train_as_those_of_their_classes_do_and_with_them(re
     for weights in trained[1:]:
         for a, b in zip(weights, plain, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_loss_of_shares_of_classes_is_the_mean_of_the_classes_by_their_shares():
+    rng = np.random.default_rng(0)
+    logits, shares = rng.normal(size=(7, 4)), rng.dirichlet(np.ones(4), 7)
+    for smoothing in (0.0, 0.2):
+        of_classes = np.stack([smoothed(logits, np.full(7, c), smoothing) for c in range(4)], 1)
+        loss = crossentropy(smoothing, mixed=True)
+        assert float(loss(shares, logits)) == pytest.approx((shares * of_classes).sum(1).mean(), rel=1e-5)
+        assert float(loss(shares.argmax(1), logits)) == pytest.approx(
+            smoothed(logits, shares.argmax(1), smoothing).mean(), rel=1e-5
+        )
+    assert class_of(shares, logits).numpy().tolist() == shares.argmax(1).tolist()
+
+
+@pytest.mark.parametrize("name", ["mix-up", "cut-mix"])
+@pytest.mark.parametrize("method", ["ct", "nft"])
+def test_a_trial_with_mixed_labels_trains_and_counts_errors_on_real_ones(tmp_path, method, name):
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    x = (rng.integers(0, 60, (90, 8, 8, 1)) + 60 * y[:, None, None, None]).astype("uint8")
+    np.savez(tmp_path / "images.npz", x=x, y=y)
+    of_nft = "{plan: {eta_max: 10, simplification_epochs: 3}, auxiliary: {name: unet, filters: 2, depth: 1}}"
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"dataset: {{name: npz, path: {tmp_path / 'images.npz'}}}\nclassifiers: {{fc-a: {{units: 8}}}}\n"
+        f"methods: {{{method}: {of_nft if method == 'nft' else ''}}}\nseeds: [0]\nselection_metric: balanced_error\n"
+        f"training: {{epochs: 30, batch_size: 8, learning_rate: 0.01, augment: [{name}], class_weight: balanced}}\n"
+    )
+    (trial,) = load_recipe(path)
+    result = run_trial(trial, data.load(**trial.dataset), tmp_path / "out", lambda logs: None)
+    assert result["test_error"] < 20
 
 
 def test_a_weight_is_that_of_the_class_by_its_name(recipe):
