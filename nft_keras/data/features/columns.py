@@ -267,7 +267,8 @@ class Columns:
 
     Attributes:
         of: {name: an object of one of `KINDS`'s classes}, in the order of the vector.
-        form: `nft_keras.data.io.table.Form`, as the user gave it.
+        form: `nft_keras.data.io.table.Form`, as the user gave it, and the decimal mark of the training's files where it
+            is a comma.
     """
 
     of: dict
@@ -302,7 +303,8 @@ class Columns:
             return lines, {name: np.array(texts, dtype=object) for name in self.of}
         words = self.names("category", "boolean", "date")
         # New files need not be encoded as those of the training were.
-        form = dataclasses.replace(self.form, encoding=None) if self.form.encoding and is_utf8(path) else self.form
+        encoding = None if self.form.encoding and is_utf8(path) else self.form.encoding
+        form = dataclasses.replace(self.form, encoding=encoding, before=self.form.before or ".")
         table = read_table(path, form, self.names("text"), words, skipped)
         for name in self.of:
             column(path, table.frame.columns, name)

@@ -9,7 +9,7 @@ from nft_keras.data.features.columns import A_DATE, date_format, numbers
 
 _PAIRS = (("true", "false"), ("yes", "no"))
 # What people write about numbers: separators of thousands, per cent, currencies.
-_DRESS = r"[,'\s%€$£]"
+_DRESS = r"[,'_\s%€$£−]"
 _MOST_WORDS = 20  # different ones that are a category however few rows there are
 
 

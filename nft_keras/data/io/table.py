@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
+from nft_keras.data.io import decimals
 
 # No line of a table or a text is longer; a file without line ends (zeros, another format) must not be read into the
 # memory.
@@ -45,11 +46,13 @@ class Form:
         separator: str of one character, between the cells of a row.
         decimal: "." or ",".
         encoding: name of one of Python's codecs; None: UTF-8, or UTF-16 where the file begins with its mark.
+        before: of a new file, the decimal mark of those of the training, where it leaves open what a mark is.
     """
 
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
+    before: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +65,14 @@ class Table:
             is missing. Columns that were read as text are as they are in the file.
         lines: ints, the line of the file where each row ends; of a file without lines the number of the row.
         unnamed: int, how many columns without a name were left out.
+        decimal: "." or ",", the decimal mark.
     """
 
     path: Path
     frame: object
     lines: Sequence[int]
     unnamed: int = 0
+    decimal: str = "."
 
     def where(self, row):
         """`path:line` of a row."""
@@ -302,23 +307,27 @@ def _of_text(path, form, text, words, skipped):
     if wrong:
         skipped += wrong
 
-    def parsed(decimal):
+    def parsed(decimal, more=()):
         with open_text(path, form.encoding) if not wrong else _rewritten(path, form) as file:
-            return _parsed(file, form, header, decimal, text, words)
+            frame = _parsed(file, form, header, decimal, text, (*words, *more))
+        # pandas parses a long file piece by piece: a column of numbers in some pieces only is read again as text.
+        mixed = [name for name in frame.columns if frame[name].dtype == object and name not in (*text, *more)]
+        return parsed(decimal, (*more, *mixed)) if mixed else frame
 
     frame = parsed(form.decimal or ".")
-    # pandas parses a long file piece by piece: a column that is of numbers in some pieces only is read again as text.
-    if mixed := [name for name in frame.columns if frame[name].dtype == object and name not in text]:
-        words = (*words, *mixed)
-        frame = parsed(form.decimal or ".")
-    comma = form.decimal is None and form.separator != "," and _decimal_comma(path, frame, (*text, *words))
+    left_open = form.decimal is None and form.separator != ","
+    comma = left_open and decimals.decimal_comma(path, frame, (*text, *words), form.before)
     if comma:
         frame = parsed(",")
     if comma or form.decimal == ",":
-        _refuse_points(path, frame, lines, (*text, *words))
+        decimals.refuse_points(path, frame, lines, (*text, *words))
+        frame = decimals.with_points(frame, (*text, *words))
+    elif left_open and form.before is None and (few := decimals.like_thousands(frame, (*text, *words))):
+        decimals.refuse_thousands(path, parsed(".", tuple(few)), few)
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
-    return _tidy(path, frame, lines, header, text)
+    decimal = "," if comma or form.decimal == "," else "."
+    return dataclasses.replace(_tidy(path, frame, lines, header, text), decimal=decimal)
 
 
 def _rewritten(path, form):
@@ -342,56 +351,6 @@ def _parsed(file, form, header, decimal, text, words):
             dtype={name: str for name in names if name in (*text, *words)}, keep_default_na=False,
             na_values={name: list(MISSING) for name in names if name not in text},
         )  # fmt: skip
-
-
-def _decimal_comma(path, frame, without):
-    """Whether most cells of a column that is no column of numbers are numbers with a comma for a point.
-
-    Raises:
-        DataError: where such a comma may separate thousands, or numbers of another column have a point.
-    """
-    for name in frame.columns:
-        cells = frame[name].dropna()
-        if name in without or cells.dtype.kind in "biuf" or not len(cells):
-            continue
-        cells = cells.astype(str).str.strip()
-        commas = cells[cells.str.fullmatch(r"[+-]?\d+,\d+")]
-        if len(commas) and (len(commas) + cells.str.fullmatch(r"[+-]?\d+").sum()) > len(cells) / 2:
-            return _is_decimal(path, frame, name, commas)
-    return False
-
-
-def _is_decimal(path, frame, name, commas):
-    category = f"or `columns: {{{name}: category}}`"
-    if commas.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}").all():
-        raise DataError(
-            f"{path}: column {name!r} has {commas.iloc[0]!r}, with a comma for the point or between thousands: say "
-            f"`decimal: ','`, or write numbers without separators of thousands, {category}"
-        )
-    for other in frame.columns:
-        numbers = frame[other].dropna()
-        if numbers.dtype.kind == "f" and len(fractions := numbers[numbers % 1 != 0]):
-            raise DataError(
-                f"{path}: column {name!r} has a decimal comma, {commas.iloc[0]!r}, column {other!r} a point, "
-                f"{fractions.iloc[0]:g}: write one of them everywhere, {category}"
-            )
-    return True
-
-
-def _refuse_points(path, frame, lines, without):
-    """Refuses a point in a number of a table with decimal commas: it may separate thousands."""
-    for name in frame.columns:
-        cells = frame[name]
-        if name in without or cells.dtype.kind in "biuf":
-            continue
-        cells = cells.astype(object).map(str, na_action="ignore").astype(object).str.strip()
-        points = cells.str.fullmatch(r"[+-]?\d+\.\d*").fillna(False).to_numpy(bool)
-        if points.any():
-            row = int(points.argmax())
-            raise DataError(
-                f"{path}:{lines[row]}: column {name!r} has {cells.iloc[row]!r} where numbers have a decimal comma: "
-                f"write them without separators of thousands, or say `columns: {{{name}: category}}`"
-            )
 
 
 def _whole(path, read, text, words, extra):

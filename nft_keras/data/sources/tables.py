@@ -98,6 +98,8 @@ def csv_file(
     rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, groups, fold)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
+    if tables["train"].decimal == ",":
+        form = dataclasses.replace(form, before=",")
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)

@@ -1,4 +1,5 @@
 import datetime
+import json
 import re
 import subprocess
 import sys
@@ -198,6 +199,11 @@ def test_codes_with_commas_beside_numbers_with_points_are_for_the_user_to_say(tm
         (("1,200", "900"), ";", {}, "'1,200', with a comma for the point or between thousands: say `decimal: ','`"),
         (("1,25", "900"), ";", {}, None),
         (("0,250", "0,500"), ";", {}, None),
+        (("1.200", "900"), ";", {}, "'1.200', with a decimal point or one between thousands: say `decimal: '.'`"),
+        (("1.200", "900"), ";", {"decimal": "."}, None),
+        (("1.25", "900"), ";", {}, None),
+        (("1.200", "900.000"), ";", {}, None),
+        (("1_000", "2_000"), ",", {}, "numbers that are written as '1_000'"),
         (("1.200", "900"), ";", {"decimal": ","}, ":2: column 'a' has '1.200' where numbers have a decimal comma"),
         (('"1,200"', "900"), ",", {}, "numbers that are written as '1,200': write them without signs and separators"),
         (("10%", "20%"), ",", {}, "numbers that are written as '10%'"),
@@ -215,6 +221,30 @@ def test_numbers_are_read_as_they_are_meant_or_refused(tmp_path, cells, separato
     encoder = load("csv", tmp_path, path="t.csv", **options).preprocessing.of["a"]
     wanted = [float(cell.replace(",", ".")) for cell in cells]
     assert encoder.kind == "number" and encoder.mean == pytest.approx(np.mean(wanted), rel=0.2)
+
+
+@pytest.mark.parametrize("mark", [",", "."])
+def test_a_new_row_that_leaves_its_decimal_mark_open_has_that_of_the_training(tmp_path, mark):
+    write(tmp_path / "t.csv", "a;label\n" + "".join(f"{i % 5}{mark}25;{i % 2}\n" for i in range(40)))
+    write(tmp_path / "new.csv", f"a;other\n1{mark}200;x\n900;y\n")
+    how = load("csv", tmp_path, path="t.csv").preprocessing
+    how = type(how).from_config(json.loads(json.dumps(how.to_config())))
+    _, values = how.read(tmp_path / "new.csv")
+    assert values["a"].tolist() == [1.2, 900.0]
+
+
+def test_a_long_column_has_decimal_commas_though_a_piece_of_it_has_none(tmp_path):
+    cells = [f"{i % 7}" if i < 300_000 else f"{i % 7},5" for i in range(600_000)]
+    write(tmp_path / "t.csv", "a;b;label\n" + "".join(f"{c};{i % 3};{i % 2}\n" for i, c in enumerate(cells)))
+    encoder = load("csv", tmp_path, path="t.csv").preprocessing.of["a"]
+    assert encoder.kind == "number" and encoder.mean == pytest.approx(3.25, abs=0.01)
+
+
+def test_what_is_no_number_among_decimal_commas_is_named_by_its_line(tmp_path):
+    cells = ["k.A." if i == 7 else f"{i % 5},5" for i in range(40)]
+    write(tmp_path / "t.csv", "a;label\n" + "".join(f"{cell};{i % 2}\n" for i, cell in enumerate(cells)))
+    with pytest.raises(DataError, match="t.csv:9: column 'a' should be a finite number, got 'k.A.'"):
+        load("csv", tmp_path, path="t.csv")
 
 
 def test_a_code_is_the_same_category_with_a_point_and_without(tmp_path, capsys):
