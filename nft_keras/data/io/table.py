@@ -137,11 +137,10 @@ def read_table(path, form=Form(), text=(), words=(), skipped=None):
     Raises:
         DataError: if the file cannot be read, naming the line.
     """
-    start = _first_bytes(path)
-    kind = next((kind for mark, kind in _FORMATS.items() if start.startswith(mark)), None)
+    kind = _kind(path)
     if kind == "parquet":
         return _whole(path, _parquet, text, words, extra="parquet")
-    if kind and path.suffix.lower() in (".xlsx", ".xlsm") and start.startswith(b"PK"):
+    if kind == _FORMATS[b"PK\x03\x04"] and path.suffix.lower() in (".xlsx", ".xlsm"):
         return _whole(path, _excel, text, words, extra="excel")
     if kind:
         raise DataError(f"{path} is {kind}, no CSV; save the table as CSV or Parquet")
@@ -165,6 +164,8 @@ def read_rows(path, form=Form(), skipped=None):
     Raises:
         DataError: if the file cannot be read or decoded, or has a row that is longer or shorter than the header.
     """
+    if kind := _kind(path):
+        raise DataError(f"{path} is {'a Parquet file' if kind == 'parquet' else kind}; save the table as CSV")
     csv.field_size_limit(LONGEST_LINE)  # a long text in a cell is no mistake
     try:
         with open_text(path, form.encoding) as file:
@@ -254,6 +255,12 @@ def column(path, header, name):
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
         raise DataError(f"{path} has no column {name!r}; it has {there_are}{suggest(name, header)}"[:1000])
     return header.index(name)
+
+
+def _kind(path):
+    """What a file that is no text is, as its first bytes say; None for text."""
+    start = _first_bytes(path)
+    return next((kind for mark, kind in _FORMATS.items() if start.startswith(mark)), None)
 
 
 def _first_bytes(path):
@@ -394,10 +401,10 @@ def _excel(path, text):
         if len(file.sheet_names) > 1:
             sheets = f"of {len(file.sheet_names)} sheets the first is read"
             print(f"{path}: {sheets}, {file.sheet_names[0]}", file=sys.stderr)
-        head = file.parse(0, header=None, nrows=1, dtype=object, na_filter=False)
+        head = pd.read_excel(file, header=None, nrows=1, dtype=object, na_filter=False)
         header = ["" if cell is None else str(cell).strip() for cell in (head.iloc[0] if len(head) else ())]
         missing = {i: list(MISSING) for i, name in enumerate(header) if name not in text}
-        frame = file.parse(0, header=None, skiprows=1, keep_default_na=False, na_values=missing)
+        frame = pd.read_excel(file, header=None, skiprows=1, keep_default_na=False, na_values=missing)
     return header, frame.reindex(columns=range(len(header)))
 
 

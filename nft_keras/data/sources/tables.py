@@ -172,7 +172,7 @@ def _labels(table, name):
     """Array of the labels in a column: int where all are whole numbers, else str."""
     labels = _words(table, name)
     different = set(labels.tolist())
-    if all(re.fullmatch(r"-?\d{1,18}", label) for label in different):
+    if all(re.fullmatch(r"[+-]?\d{1,18}", label) for label in different):
         labels = labels.astype("int64")
         quantity = len(different) > max(_MOST_NUMBERS, len(labels) / 5)
     else:

@@ -1,6 +1,7 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nft_keras.data import DataError, load
@@ -286,6 +287,7 @@ def test_a_table_leaves_folders_of_parts_as_they_are(flat):
 
 TABLES = {
     "twice": (lambda rows: [*rows, rows[0]], "labels.csv:32: .* is there twice"),
+    "a missing label": (lambda rows: [*rows, ("a.png", "NaN")], "labels.csv:32: column 'label' holds 'NaN', which"),
     "without a label": (lambda rows: [*rows, ("a.png", " ")], "labels.csv:32: column 'label' is empty"),
     "one class": (lambda rows: [(name, "sky") for name, _ in rows], "at least two classes"),
     "of one column": (None, "labels.csv has one column, 'file'"),
@@ -299,6 +301,16 @@ def test_a_bad_table_of_labels_is_refused(flat, kind):
     listed(folder / "labels.csv", change(rows) if change else [("a.png",)], "file,label" if change else "file")
     with pytest.raises(DataError, match=message):
         load("image-folder", folder.parent, path="flat", labels="labels.csv")
+
+
+def test_labels_in_a_table_are_whole_numbers_with_a_point_and_without_and_no_spreadsheet(flat):
+    folder, rows = flat
+    numbered = [(file, ("1", "1.0")[i % 2] if label == "sky" else "2") for i, (file, label) in enumerate(rows)]
+    listed(folder / "labels.csv", numbered)
+    assert load("image-folder", folder.parent, path="flat", labels="labels.csv").class_names == ("1", "2")
+    pd.DataFrame(rows, columns=["file", "label"]).to_excel(folder.parent / "labels.xlsx", index=False)
+    with pytest.raises(DataError, match="labels.xlsx is a ZIP archive or a spreadsheet; save the table as CSV"):
+        load("image-folder", folder.parent, path="flat", labels="labels.xlsx")
 
 
 def test_a_name_that_two_pictures_have_is_refused_and_columns_without_a_table_too(flat):
