@@ -272,11 +272,13 @@ class SimplifyingModel(keras_internals.Model):
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
-            ValueError: without one.
+            ValueError: without one, or without examples.
         """
         given = _FIT.bind(self, *args, **kwargs)
         given.apply_defaults()
         arguments = {name: value for name, value in given.arguments.items() if name != "self"}
+        if any(getattr(each, "shape", (1,))[:1] == (0,) for each in keras.tree.flatten(arguments["x"])):
+            raise ValueError("fit needs examples, x has none")
         self._prepare_fit(arguments)
         return super().fit(**arguments)
 

@@ -66,8 +66,6 @@ class EasyExamplesFirst(SimplifyingModel):
                 "the plan chooses among examples: give fit arrays x and y, or plan.minibatches(batch_size), got "
                 f"{type(other).__name__}"
             )
-        if not all(each.shape[0] for each in arrays):
-            raise ValueError("the plan chooses among examples: x and y have none")
         if given["validation_split"] and given["validation_data"] is None:
             keras_internals.split_for_validation(given)
         plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))

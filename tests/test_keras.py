@@ -473,6 +473,11 @@ def test_a_plan_of_easy_examples_takes_the_arrays_of_fit():
         np.testing.assert_array_equal(a, b)
 
 
+WITH_PLAN = {
+    "NFT": lambda network: (FriendlyModel(network, mlp(FEATURES, 8)), DevelopmentalPlan(1.0, 3)),
+    "FT": lambda network: (FriendlyTraining(network, 1.0, 0.9), PerturbationPlan(4, 3)),
+    "EEF": lambda network: (EasyExamplesFirst(network), EasyExamplesPlan(simplification_epochs=3)),
+}
 NO_ARRAYS = {
     "generator": lambda: (((X, Y) for _ in range(3)),),
     "list_iterator": lambda: (iter([(X, Y)]),),
@@ -488,6 +493,14 @@ def test_minibatches_that_are_not_the_plan_s_are_refused(kind):
     said = rf"give fit arrays x and y, or plan.minibatches\(batch_size\), got _?{kind}"
     with pytest.raises(ValueError, match=said):
         model.fit(*NO_ARRAYS[kind](), verbose=0, callbacks=[EasyExamplesPlan((X, Y), None, 0.5, 3)])
+
+
+@pytest.mark.parametrize("method", WITH_PLAN)
+def test_no_examples_are_refused(method):
+    model, plan = WITH_PLAN[method](classifier())
+    model.compile("sgd", loss=CROSS_ENTROPY, **({"auxiliary_optimizer": "sgd"} if method == "NFT" else {}))
+    with pytest.raises(ValueError, match="fit needs examples, x has none"):
+        model.fit(X[:0], Y[:0], verbose=0, callbacks=[plan])
 
 
 def test_a_fit_follows_one_plan():
@@ -546,11 +559,6 @@ def test_a_callback_that_moves_one_learning_rate_of_two_is_told(caplog):
     assert "LearningRateScheduler changes the learning rate of the classifier's optimizer alone" in caplog.text
 
 
-WITH_PLAN = {
-    "NFT": lambda network: (FriendlyModel(network, mlp(FEATURES, 8)), DevelopmentalPlan(1.0, 3)),
-    "FT": lambda network: (FriendlyTraining(network, 1.0, 0.9), PerturbationPlan(4, 3)),
-    "EEF": lambda network: (EasyExamplesFirst(network), EasyExamplesPlan(simplification_epochs=3)),
-}
 FORMS = {
     "a sparse matrix": scipy.sparse.csr_matrix,
     "a table": pd.DataFrame,
