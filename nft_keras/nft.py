@@ -335,10 +335,11 @@ class FriendlyModel(TwoNetworks):
         """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
         if self.auxiliary is not None:
-            if not all(network.built for network in self.networks()):
-                self._build_networks(x, y)
-                self._build_optimizers()
-            keras_internals.build_metrics(self, (x, y, sample_weight))
+            with backend.scope(self):
+                if not all(network.built for network in self.networks()):
+                    self._build_networks(x, y)
+                    self._build_optimizers()
+                keras_internals.build_metrics(self, (x, y, sample_weight))
         if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
             return super().train_on_batch(**batch, return_dict=return_dict)
         of_theta = self._auxiliary_training().train_on_batch(**batch, return_dict=True)

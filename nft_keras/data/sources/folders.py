@@ -9,7 +9,7 @@ from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import whole_number
 from nft_keras.data.features.images import Images, files_below, hidden, leave_out, only_pictures, readable
-from nft_keras.data.io.table import MISSING, column, read_rows
+from nft_keras.data.io.table import column, missing_value, read_rows
 from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
 
@@ -184,9 +184,6 @@ def _rows(table, file_column, label_column):
     file, label = column(table, header, for_file), column(table, header, for_label)
     for line, row in rows:
         for place in (file, label):
-            if not row[place].strip():
-                raise DataError(f"{table}:{line}: column {header[place]!r} is empty")
-        if (named := row[label].strip()) in MISSING:
-            what = f"holds {named!r}, which stands for a missing value"
-            raise DataError(f"{table}:{line}: column {header[label]!r} {what}")
-        yield line, row[file].strip(), whole_number(named)
+            if what := missing_value(row[place].strip()):
+                raise DataError(f"{table}:{line}: column {header[place]!r} {what}")
+        yield line, row[file].strip(), whole_number(row[label].strip())

@@ -13,7 +13,7 @@ from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import KINDS, Category, Columns, Text, whole_number
 from nft_keras.data.features.kinds import kind_of, numbers_rows
-from nft_keras.data.io.table import MISSING, Form, column, read_table
+from nft_keras.data.io.table import MISSING, Form, column, missing_value, read_table
 from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
@@ -188,10 +188,9 @@ def _labels(table, name):
 def _words(table, name):
     """Array of str of a column that was read as text, none of which may be missing."""
     words = table.frame[name].str.strip().to_numpy(dtype=str)
-    if (missing := np.isin(words, MISSING)).any():
-        row = int(missing.argmax())
-        what = f"holds {str(words[row])!r}, which stands for a missing value" if words[row] else "is empty"
-        raise DataError(f"{table.where(row)}: column {name!r} {what}")
+    if (wrong := np.isin(words, MISSING)).any():
+        row = int(wrong.argmax())
+        raise DataError(f"{table.where(row)}: column {name!r} {missing_value(str(words[row]))}")
     return np.array([whole_number(word) for word in words.tolist()])
 
 

@@ -240,6 +240,12 @@ def test_a_long_column_has_decimal_commas_though_a_piece_of_it_has_none(tmp_path
     assert encoder.kind == "number" and encoder.mean == pytest.approx(3.25, abs=0.01)
 
 
+def test_a_long_column_of_codes_keeps_their_zeros_where_a_piece_of_it_looks_like_numbers(tmp_path):
+    cells = [f"0{i % 2}" if i < 280_000 else f"x{i % 3}" for i in range(600_000)]
+    write(tmp_path / "t.csv", "a,label\n" + "".join(f"{c},{i // 2 % 2}\n" for i, c in enumerate(cells)))
+    assert load("csv", tmp_path, path="t.csv").preprocessing.of["a"].levels == ("00", "01", "x0", "x1", "x2")
+
+
 def test_what_is_no_number_among_decimal_commas_is_named_by_its_line(tmp_path):
     cells = ["k.A." if i == 7 else f"{i % 5},5" for i in range(40)]
     write(tmp_path / "t.csv", "a;label\n" + "".join(f"{cell};{i % 2}\n" for i, cell in enumerate(cells)))
