@@ -84,7 +84,7 @@ def _show(name, data_dir, out):
     dataset = load(**settings, data_dir=data_dir)
     if isinstance(dataset.preprocessing, Columns):
         return _print_columns(dataset)
-    _check_drawable(name, dataset.input_shape)
+    _check_drawable(name, dataset.input_shape, dataset.task)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_COLUMNS, 1.25 * _ROWS + 0.5), layout="constrained", facecolor="lightsteelblue")
@@ -104,7 +104,7 @@ def _show(name, data_dir, out):
         for axes, x, y in zip(grid, part.x, part.y, strict=False):
             most = 255 if x.dtype == "uint8" else 1
             axes.imshow(x.squeeze().clip(0, most), cmap="gray", vmin=0, vmax=most)
-            axes.set_title(dataset.class_names[y], fontsize=9, pad=3, parse_math=False)
+            axes.set_title(_label(dataset, y), fontsize=9, pad=3, parse_math=False)
     try:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
@@ -120,12 +120,32 @@ def _print_columns(dataset):
     for row in aligned(rows):
         print("  ".join(row).rstrip())
     train, valid, test = (f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-    counts = collections.Counter(dataset.train.y.tolist())
-    classes = ", ".join(f"{name} {counts[i]:,}" for i, name in enumerate(dataset.class_names))
     print(dataset.provenance)
-    print(f"{train} training, {valid} validation and {test} test examples; of the training: {classes}")
+    print(f"{train} training, {valid} validation and {test} test examples; of the training: {_labels(dataset)}")
 
 
-def _check_drawable(name, shape):
-    if shape != (2,) and len(shape) != 3:
+def _label(dataset, y):
+    """The label of one example as a text."""
+    if dataset.task == "regression":
+        return f"{float(dataset.target.in_its_unit(y[0])):.4g}"
+    if dataset.task == "multi-label":
+        return ", ".join(name for name, there in zip(dataset.class_names, y, strict=True) if there)
+    return dataset.class_names[y]
+
+
+def _labels(dataset):
+    """What the labels of the training part are, in one line."""
+    y, names = dataset.train.y, dataset.class_names
+    if dataset.task == "regression":
+        values = dataset.target.in_its_unit(y.astype("float64"))
+        mean, scale = dataset.unit
+        return f"{names[0]} from {values.min():.4g} to {values.max():.4g}, mean {mean:.4g}, deviation {scale:.4g}"
+    if dataset.task == "multi-label":
+        return ", ".join(f"{name} {int(count):,}" for name, count in zip(names, y.sum(0), strict=True))
+    counts = collections.Counter(y.tolist())
+    return ", ".join(f"{name} {counts[i]:,}" for i, name in enumerate(names))
+
+
+def _check_drawable(name, shape, task="classification"):
+    if len(shape) != 3 and (shape != (2,) or task != "classification"):
         raise DataError(f"{name} cannot be drawn, its examples are vectors of {shape[0]:,} numbers")

@@ -7,9 +7,10 @@ from pathlib import Path
 from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import DataError
 from nft_keras.data.features import preprocessing
-from nft_keras.data.features.inputs import read_labelled
-from nft_keras.experiments.classifier_file import ExportError, probabilities
-from nft_keras.experiments.evaluation import Evaluation
+from nft_keras.data.sources.labelled import read_labelled
+from nft_keras.data.targets import SEPARATOR
+from nft_keras.experiments.classifier_file import ExportError, predictions
+from nft_keras.experiments.evaluation import Evaluation, evaluation_of
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.runs import read_config
 
@@ -21,7 +22,7 @@ def evaluate(folder: str | os.PathLike, path: str | os.PathLike, label: str | No
         folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
         path: what `predict` takes, with labels: a table with a column of them; a folder with a folder of images for
             each class; an .npz file with y.
-        label: the column; None: that of the training data, else "label".
+        label: the column; None: that of the training data (or those, of several labels), else "label".
 
     Returns:
         An `Evaluation`; `print` it, or `write` it to a folder.
@@ -36,10 +37,12 @@ def evaluate(folder: str | os.PathLike, path: str | os.PathLike, label: str | No
             evaluation.summary["balanced_accuracy"]
             evaluation.write("looked-at")
     """
-    how, class_names = preprocessing.load(folder)
-    label = label or _label(folder)
-    inputs, y = read_labelled(how, Path(path), class_names, label)
-    return Evaluation(class_names, y, probabilities(folder, how, class_names, inputs.x), inputs.names)
+    how, target = preprocessing.load(folder)
+    trained_on = _settings(folder)
+    columns = label or trained_on.get("label") or "label"
+    separator = trained_on.get("label_separator") or SEPARATOR
+    inputs, y = read_labelled(how, Path(path), target, columns, separator)
+    return evaluation_of(target, y, predictions(folder, how, target, inputs.x), inputs.names)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,9 +75,9 @@ def _evaluate(options):
         print(f"written to {options.out}")
 
 
-def _label(folder):
-    """The column of labels in a trial's training data."""
+def _settings(folder):
+    """What a trial's config says of its data set; {} where there is no more than classifier and preprocessing."""
     try:
-        return read_config(Path(folder, "config.yaml"))["dataset"].get("label") or "label"
-    except (ValueError, KeyError):  # there need be no more than classifier and preprocessing
-        return "label"
+        return read_config(Path(folder, "config.yaml"))["dataset"]
+    except (ValueError, KeyError):
+        return {}

@@ -41,15 +41,17 @@ def export(
     """Writes a trial's classifier alone, without anything of the auxiliary network or of an optimizer.
 
     Its input is what the trial trained on: preprocessing.json beside it says how that is made, images divided by 255.
-    Its outputs are logits. LiteRT and ONNX compute in float32, also after training in mixed precision.
+    Its outputs are logits, or a quantity in standard deviations from its mean. LiteRT and ONNX compute in float32, also
+    after training in mixed precision.
 
     Args:
         folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
         format: "keras", "tf_saved_model", "litert" or "onnx".
         out: the file, or for "tf_saved_model" the folder, to write; default in `folder / "export"`.
         with_preprocessing: whether it takes numbers or pixels 0 to 255 as they are, which its first layers scale, and
-            images of any size for "keras" and "tf_saved_model" (where they are not padded or cropped); and whether
-            beside it OUT.json has the names of the classes, in the order of the outputs, and what the inputs are.
+            images of any size for "keras" and "tf_saved_model" (where they are not padded or cropped), and gives a
+            quantity in its unit; and whether beside it OUT.json has the names of the classes, in the order of the
+            outputs, and what the inputs are.
 
     Returns:
         `pathlib.Path` of what was written.
@@ -78,18 +80,19 @@ def export(
         raise ExportError(f"{format} needs {' and '.join(missing)}: pip install 'nft_keras[export]'")
     if backend_name() not in WRITERS[format]:
         raise ExportError(f"{format} needs KERAS_BACKEND={' or '.join(WRITERS[format])}, got {backend_name()}")
-    how, class_names = preprocessing.load(folder) if with_preprocessing else (None, ())
+    how, target = preprocessing.load(folder) if with_preprocessing else (None, None)
     classifier = load_classifier(folder)
     if format in IN_FLOAT32:
         compute_in_float32(classifier)  # neither format has the mixed precisions' operations in full
     if how:
         any_size = format == "keras" or (format == "tf_saved_model" and backend_name() == "tensorflow")
-        classifier = _behind(classifier, *how.layers(any_size))
+        classifier = _behind(classifier, *how.layers(any_size), target.layers())
     try:
         with _whole_folder(out) if format == "tf_saved_model" else atomic_write(out) as temporary:
             _write(classifier, format, temporary)
         if how:
-            write_json(beside, {"class_names": class_names, "outputs": "logits", "inputs": how.to_config()})
+            outputs = "the quantity" if target.task == "regression" else "logits"
+            write_json(beside, {**target.to_config(), "outputs": outputs, "inputs": how.to_config()})
     except OSError as error:
         raise ExportError(f"{out} cannot be written: {error.strerror or error}") from error
     return out
@@ -119,15 +122,18 @@ def _export(options):
     print(export(options.folder, options.format, options.out, options.with_preprocessing))
 
 
-def _behind(classifier, layers, shape):
-    """A classifier behind layers that prepare its inputs."""
+def _behind(classifier, layers, shape, after=()):
+    """A classifier behind layers that prepare its inputs, and before those that bring its outputs into their unit."""
     import keras
 
     inputs = x = keras.Input(shape)
     for layer in layers:
         x = layer(x)
     # Keras' Resizing would have the classifier in training mode behind it.
-    return keras.Model(inputs, classifier(x, training=False), name="classifier_with_preprocessing")
+    x = classifier(x, training=False)
+    for layer in after:
+        x = layer(x)
+    return keras.Model(inputs, x, name="classifier_with_preprocessing")
 
 
 def _write(classifier, format, path):

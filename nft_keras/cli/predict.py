@@ -14,7 +14,8 @@ from nft_keras.data import DataError
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.inputs import read_inputs, together
-from nft_keras.experiments.classifier_file import ExportError, probabilities
+from nft_keras.data.targets import SEPARATOR
+from nft_keras.experiments.classifier_file import ExportError, predictions
 from nft_keras.experiments.files import atomic_write
 
 
@@ -25,7 +26,7 @@ def predict(
     id: str | None = None,
     skipped: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Classifies what is in files, prepared as the training data of the classifier were.
+    """What a trial's classifier says of what is in files, prepared as its training data were.
 
     Args:
         folder: folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N.
@@ -40,8 +41,9 @@ def predict(
     Returns:
         A list of dicts, one per example: `input`, an image's path below `path`, the line where the example ends or its
         number in the array, of several files with the file before it; `id`, what stands in that column, if it is asked
-        for; `class`, the name of the most probable class; `probability`, its probability; `probabilities`, {name:
-        float} of every class.
+        for. Of classes `class`, the name of the most probable one; `probability`, its probability; `probabilities`,
+        {name: float} of every class. Of several labels `labels`, the names of those with a probability of 0.5 or more
+        with "|" between them, and `probabilities` of all. Of a quantity `predicted`, in its unit.
 
     Raises:
         DataError: if the input cannot be used, naming file and line, or preprocessing.json is missing or damaged.
@@ -51,7 +53,7 @@ def predict(
 
             predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
     """
-    how, class_names = preprocessing.load(folder)
+    how, target = preprocessing.load(folder)
     paths = [Path(each) for each in (path, *more)]
     parts = [read_inputs(how, each, id, skipped) for each in paths]
     if more:
@@ -62,14 +64,21 @@ def predict(
     inputs = together(parts)
     if not inputs.names:
         raise DataError(f"nothing can be used of {', '.join(map(str, paths))}: {skipped[0]}")
-    rows = []
-    for i, of_classes in enumerate(probabilities(folder, how, class_names, inputs.x)):
-        best = int(of_classes.argmax())
-        of_classes = dict(zip(class_names, (float(f"{p:.7g}") for p in of_classes), strict=True))
-        chosen = class_names[best]
-        row = {"input": inputs.names[i], **({"id": inputs.beside[i]} if id else {})}
-        rows.append({**row, "class": chosen, "probability": of_classes[chosen], "probabilities": of_classes})
-    return rows
+    said = predictions(folder, how, target, inputs.x)
+    beside = [{"id": cell} for cell in inputs.beside] if id else [{}] * len(said)
+    return [{"input": name, **id, **_said(target, of)} for name, id, of in zip(inputs.names, beside, said, strict=True)]
+
+
+def _said(target, predicted):
+    """What is predicted of an example, by name."""
+    by_name = {name: float(f"{number:.7g}") for name, number in zip(target.names, predicted, strict=True)}
+    if target.task == "regression":
+        return {"predicted": by_name[target.names[0]]}
+    if target.task == "multi-label":
+        there = (name for name, number in zip(target.names, predicted, strict=True) if number >= 0.5)
+        return {"labels": SEPARATOR.join(there), "probabilities": by_name}
+    chosen = target.names[int(predicted.argmax())]
+    return {"class": chosen, "probability": by_name[chosen], "probabilities": by_name}
 
 
 def _named(how, path, name):
@@ -118,9 +127,9 @@ def _predict(options):
 def _write_csv(rows, file):
     writer = csv.writer(file, lineterminator="\n")
     head = [name for name in rows[0] if name != "probabilities"]
-    writer.writerow([*head, *(f"probability({name})" for name in rows[0]["probabilities"])])
+    writer.writerow([*head, *(f"probability({name})" for name in rows[0].get("probabilities", ()))])
     for row in rows:
-        writer.writerow([*(row[name] for name in head), *row["probabilities"].values()])
+        writer.writerow([*(row[name] for name in head), *row.get("probabilities", {}).values()])
 
 
 def _write_jsonl(rows, file):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nft_keras._checks import suggest
 from nft_keras._registry import Registry, imported
+from nft_keras.data.targets import Target, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,7 +184,8 @@ class Part:
     Attributes:
         x: array (n, *input_shape), float32 or uint8 images (which `batches` divides by 255), or a
             `scipy.sparse.csr_matrix` (n, d) of float32.
-        y: int32 array (n,), class indices from 0.
+        y: int32 array (n,), class indices from 0; of other tasks float32 (n, outputs), see
+            `nft_keras.data.targets.Target`.
         names: array (n,), what the examples are called, as their lines or files; None: they are numbered.
         weights: float32 array (n,) of numbers >= 0, what an example's loss is multiplied by in training; None: 1.
     """
@@ -207,12 +209,15 @@ class Dataset:
 
     Attributes:
         train, valid, test: `Part`s.
-        num_classes: int.
+        num_classes: int, how many outputs a network for it has: of classes, of labels where an example may have
+            several, 1 of a quantity.
         provenance: where the examples come from, one line ("generated ...", "tensorflow-datasets ..."), and the label
             noise that they were given.
-        class_names: tuple of str, one per class.
+        class_names: tuple of str, one per class, or per label; the name of a quantity.
         preprocessing: what made x of the content of files, an object of `nft_keras.data.features.preprocessing`; None:
             unknown.
+        task: "classification", "multi-label" or "regression", see `nft_keras.data.targets.Target`.
+        unit: (mean, standard deviation) of a quantity in the training part, in whose terms y is.
     """
 
     train: Part
@@ -222,6 +227,13 @@ class Dataset:
     provenance: str
     class_names: tuple[str, ...]
     preprocessing: Any = None
+    task: Task = "classification"
+    unit: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def target(self) -> Target:
+        """What is learnt."""
+        return Target(self.task, self.class_names, *self.unit)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -344,8 +356,9 @@ def load(
         raise DataError(f"data set {name}: does not fit into the memory: {error}") from error
     if not isinstance(dataset, Dataset):
         raise DataError(f"data set {name}: {spec.loader} should return a Dataset, got a {type(dataset).__name__}")
-    if len(set(dataset.train.y.tolist())) < 2:
-        raise DataError(f"data set {name}: {dataset.provenance}: all examples of the training part are of one class")
+    if (dataset.train.y == dataset.train.y[:1]).all():
+        what = "are of one class" if dataset.task == "classification" else "have one label"
+        raise DataError(f"data set {name}: {dataset.provenance}: all examples of the training part {what}")
     sizes = {"train": train_size, "valid": valid_size, "test": test_size}
     parts = {part: _subset(name, part, getattr(dataset, part), size, split_seed) for part, size in sizes.items()}
     if label_noise:
@@ -381,7 +394,7 @@ def permute_labels(part: Part, fraction: float, seed: int) -> Part:
 
 
 def split(part: Part, size: int, seed: int) -> tuple[Part, Part]:
-    """Cuts a `Part` in two, class by class in proportion.
+    """Cuts a `Part` in two, class by class in proportion; where its labels are no classes, at random.
 
     Args:
         part: a `Part`.
@@ -397,8 +410,9 @@ def split(part: Part, size: int, seed: int) -> tuple[Part, Part]:
     import numpy as np
     from sklearn.model_selection import train_test_split
 
+    classes = part.y if part.y.ndim == 1 else None
     try:
-        first, second = train_test_split(np.arange(len(part)), train_size=size, random_state=seed, stratify=part.y)
+        first, second = train_test_split(np.arange(len(part)), train_size=size, random_state=seed, stratify=classes)
     except ValueError as error:
         raise DataError(f"cannot draw {size} of {len(part)} examples class by class: {error}") from error
     return part[first], part[second]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import scipy.sparse
 
+    from nft_keras.data.targets import Target
+
 _BATCH = 250
 
 
@@ -49,16 +51,16 @@ def load_classifier(folder: str | os.PathLike) -> "keras.Model":
         raise ExportError(f"{path} is not a classifier that can be loaded: {what}") from error
 
 
-def probabilities(folder: str | os.PathLike, how: Any, class_names: tuple[str, ...], x: Any) -> "np.ndarray":
-    """The probabilities that a trial's classifier gives new inputs.
+def predictions(folder: str | os.PathLike, how: Any, target: "Target", x: Any) -> "np.ndarray":
+    """What a trial's classifier says of new inputs.
 
     Args:
         folder: folder of a finished trial.
-        how, class_names: its preprocessing, as `nft_keras.data.features.preprocessing.load` gives it.
+        how, target: its preprocessing, as `nft_keras.data.features.preprocessing.load` gives it.
         x: what `how.transform` gives.
 
     Returns:
-        float64 array (n, classes).
+        float64 array (n, outputs), see `nft_keras.data.targets.Target.predictions`.
 
     Raises:
         ExportError: if there is no classifier, or its file is damaged.
@@ -66,21 +68,21 @@ def probabilities(folder: str | os.PathLike, how: Any, class_names: tuple[str, .
     """
     classifier = load_classifier(folder)
     shapes = classifier.input_shape[1:], classifier.output_shape[1:]
-    if shapes != (how.input_shape, (len(class_names),)):
-        made = f"{how.input_shape} and {len(class_names)} classes"
+    if shapes != (how.input_shape, (len(target.names),)):
+        of = "classes" if target.task == "classification" else "outputs"
+        made = f"{how.input_shape} and {len(target.names)} {of}"
         raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
-    return probabilities_of(classifier, x)
+    return target.predictions(outputs_of(classifier, x))
 
 
-def probabilities_of(classifier: "keras.Model", x: "np.ndarray | scipy.sparse.csr_matrix") -> "np.ndarray":
-    """The probabilities of a classifier with logits as output: float64 array (n, classes)."""
+def outputs_of(classifier: "keras.Model", x: "np.ndarray | scipy.sparse.csr_matrix") -> "np.ndarray":
+    """The outputs of a classifier, logits or a quantity: float64 array (n, outputs)."""
     import numpy as np
-    from scipy.special import softmax
 
     from nft_keras.data.batches import batches
 
     part = Part(x, np.zeros(x.shape[0], "int32"))
-    return softmax(classifier.predict(batches(part, _BATCH), verbose=0).astype("float64"), axis=-1)
+    return classifier.predict(batches(part, _BATCH), verbose=0).astype("float64")
 
 
 def compute_in_float32(classifier: "keras.Model") -> None:

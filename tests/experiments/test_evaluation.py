@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nft_keras.experiments.evaluation import Evaluation
+from nft_keras.data.targets import Target
+from nft_keras.experiments.evaluation import evaluation_of
 
 # Four examples of a, three of b, one of c; what was predicted: a a b a, b a b, a.
 Y = np.array([0, 0, 0, 0, 1, 1, 1, 2])
@@ -17,9 +18,13 @@ P = np.array(
 )  # fmt: skip
 
 
+def of_classes(names, *of):
+    return evaluation_of(Target("classification", names), *of)
+
+
 @pytest.fixture
 def evaluation():
-    return Evaluation(("a", "b, really", "c"), Y, P, [f"{i}.png" for i in range(8)])
+    return of_classes(("a", "b, really", "c"), Y, P, [f"{i}.png" for i in range(8)])
 
 
 def test_the_confusion_matrix_counts_labels_in_rows_and_predictions_in_columns(evaluation):
@@ -35,7 +40,7 @@ def test_a_class_has_its_precision_recall_and_f1(evaluation):
 
 def test_the_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(evaluation):
     assert evaluation.summary["balanced_accuracy"] == pytest.approx(100 * (3 / 4 + 2 / 3 + 0) / 3, abs=1e-3)
-    without = Evaluation(evaluation.class_names, Y[:7], P[:7], range(7))
+    without = of_classes(evaluation.class_names, Y[:7], P[:7], range(7))
     assert without.summary["balanced_accuracy"] == pytest.approx(100 * (3 / 4 + 2 / 3) / 2, abs=1e-3)
     assert (evaluation.summary["error"], evaluation.summary["examples"]) == (37.5, 8)
 
@@ -47,7 +52,7 @@ def test_the_calibration_error_compares_the_share_of_right_ones_with_their_proba
     rng, n = np.random.default_rng(0), 40_000
     sure = rng.uniform(0.5, 1, n)
     right = rng.random(n) < sure
-    calibrated = Evaluation(("a", "b"), np.where(right, 0, 1), np.stack([sure, 1 - sure], 1), range(n))
+    calibrated = of_classes(("a", "b"), np.where(right, 0, 1), np.stack([sure, 1 - sure], 1), range(n))
     assert calibrated.summary["calibration_error"] < 1
 
 
@@ -74,13 +79,13 @@ def test_everything_is_written(evaluation, tmp_path):
 def test_the_picture_has_a_cell_for_each_pair_of_classes_however_many(n):
     y = np.arange(n)
     names = tuple(f"$class {i} of a long name" for i in y)
-    figure = Evaluation(names, y, np.eye(n), y).picture()
+    figure = of_classes(names, y, np.eye(n), y).picture()
     (image,) = figure.axes[0].images
     np.testing.assert_array_equal(image.get_array(), np.eye(n))
     figure.canvas.draw() if hasattr(figure.canvas, "draw") else None
 
 
 def test_a_class_that_is_called_class_does_not_hide_the_head_of_its_table(tmp_path):
-    Evaluation(("class", "b"), Y[:7], P[:7, :2], range(7)).write(tmp_path)
+    of_classes(("class", "b"), Y[:7], P[:7, :2], range(7)).write(tmp_path)
     rows = list(csv.reader((tmp_path / "confusion.csv").open(newline="")))
     assert rows == [["class", "class", "b"], ["class", "3", "1"], ["b", "1", "2"]]

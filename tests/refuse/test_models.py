@@ -40,7 +40,7 @@ def test_a_classifier_with_code_in_it_is_not_evaluated(armed):
     path, marker = armed
     with pytest.raises(ValueError, match="Lambda"):
         part = Part(np.zeros((4, 4), "float32"), np.zeros(4, "int32"))
-        trial._evaluate(path, types.SimpleNamespace(test=part, class_names=("a", "b")))
+        trial._evaluate(path, types.SimpleNamespace(test=part))
     assert not marker.exists()
 
 

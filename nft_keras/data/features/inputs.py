@@ -2,16 +2,13 @@
 
 import dataclasses
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from nft_keras._checks import suggest
 from nft_keras.data import DataError
-from nft_keras.data.features.columns import whole_number
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.texts import Texts
 from nft_keras.data.features.vectors import Vectors
@@ -51,11 +48,11 @@ def read_inputs(how: Any, path: Path, beside: str | None = None, skipped: list[s
     if beside and (arrays or isinstance(how, Images)):
         raise DataError(f"{path} has no column {beside!r}: it is no table")
     if arrays:
-        return Inputs(*_of_arrays(how, path)[:2])
+        return Inputs(*of_arrays(how, path)[:2])
     if isinstance(how, Images):
         return Inputs(*_of_images(how, *how.read(path), skipped))
     names, inputs = how.read(path, skipped, beside) if isinstance(how, Vectors) else how.read(path, skipped)
-    cells = _cells(how, path, names, beside, skipped) if beside else None
+    cells = cells_of(how, path, names, beside, skipped) if beside else None
     return Inputs(names, how.transform(inputs), cells)
 
 
@@ -67,57 +64,13 @@ def together(parts: list[Inputs]) -> Inputs:
     return Inputs([name for part in parts for name in part.names], x, beside)
 
 
-def read_labelled(how: Any, path: Path, class_names: tuple[str, ...], label: str) -> tuple[Inputs, np.ndarray]:
-    """Examples with their labels: a column of a table, the folder of an image, or y of an .npz file.
-
-    Args:
-        how, path: as for `read_inputs`.
-        class_names: tuple of str, of the classifier.
-        label: name of the column.
-
-    Returns:
-        The `Inputs`, and an int32 array (n,), the class indices.
-
-    Raises:
-        DataError: as `read_inputs`, and for a label that the classifier has no class of.
-    """
-    if path.suffix.lower() == ".npz" and path.is_file():
-        names, x, labels = _of_arrays(how, path)
-        if labels is None:
-            raise DataError(f"{path} has no labels: wanted are x and y, or x_test and y_test")
-        labels = labels.tolist()
-        inputs = Inputs(names, x)
-    elif isinstance(how, Images):
-        inputs = read_inputs(how, path)
-        labels = [Path(path, name).parent.name for name in inputs.names] if path.is_dir() else None
-        if labels is None:
-            raise DataError(f"{path} is no folder: the images of a class should be in a folder of its name")
-    else:
-        inputs = read_inputs(how, path, label)
-        labels = inputs.beside
-    indices = {name: i for i, name in enumerate(class_names)}
-    labels = [_as_class(str(each), indices) for each in labels]
-    for name, of in zip(inputs.names, labels, strict=True):
-        if of not in indices:
-            there_are = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
-            there_are += suggest(of, class_names)
-            raise DataError(f"{path}:{name}: the classifier has no class {of!r}; its classes are {there_are}")
-    return inputs, np.array([indices[of] for of in labels], "int32")
-
-
-def _as_class(label, classes):
-    """A label as classes are called: whole numbers without a point or zeros in front, where all of a table are such."""
-    forms = (label, label.strip(), re.sub(r"^(-?)0+(?=\d+$)", r"\1", whole_number(label.strip())))
-    return next((form for form in forms if form in classes), label.strip())
-
-
-def _of_arrays(how, path):
-    """Numbers, x and labels (None without) of an .npz file."""
+def of_arrays(how, path, task="classification"):
+    """Numbers, x and labels (None without) of an .npz file, see `nft_keras.data.sources.arrays.new_examples`."""
     from nft_keras.data.sources.arrays import new_examples
 
     if not isinstance(how, Images | Vectors):
         raise DataError(f"{path}: the classifier was not trained on arrays; it takes a table, or texts")
-    x, labels = new_examples(path)
+    x, labels = new_examples(path, task)
     dtype = np.dtype("uint8" if isinstance(how, Images) else how.dtype)
     if x.shape[1:] != how.input_shape or (x.dtype == np.uint8) != (dtype == np.uint8):
         got = f"{x.dtype} {x.shape[1:]}"
@@ -139,7 +92,7 @@ def _of_images(how, names, files, skipped):
     return good, np.concatenate([np.empty((0, *how.input_shape), "uint8"), *images])
 
 
-def _cells(how, path, lines, name, skipped):
+def cells_of(how, path, lines, name, skipped=None):
     """What stands in a column of a table in some lines."""
     form = getattr(how, "form", Form())
     columns = [how.column] if isinstance(how, Texts) else list(getattr(how, "of", ()))

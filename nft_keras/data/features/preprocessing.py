@@ -17,6 +17,7 @@ from nft_keras.data.features.columns import Columns
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.texts import Embeddings, TfIdf
 from nft_keras.data.features.vectors import Vectors
+from nft_keras.data.targets import Target
 
 FILE = "preprocessing.json"
 KINDS = {"images": Images, "columns": Columns, "vectors": Vectors, "tfidf": TfIdf, "embeddings": Embeddings}
@@ -45,7 +46,7 @@ def to_config(dataset):
     """
     preprocessing = dataset.preprocessing
     kind = next(name for name, cls in KINDS.items() if type(preprocessing) is cls)
-    return {"class_names": list(dataset.class_names), "kind": kind, **preprocessing.to_config()}
+    return {**dataset.target.to_config(), "kind": kind, **preprocessing.to_config()}
 
 
 def load(folder):
@@ -56,7 +57,7 @@ def load(folder):
 
     Returns:
         preprocessing: an object of one of the classes of this module.
-        class_names: tuple of str.
+        target: `nft_keras.data.targets.Target`, what the classifier's outputs say.
 
     Raises:
         DataError: if there is none, or it is damaged, naming the file.
@@ -77,7 +78,7 @@ def load(folder):
     try:
         if config["kind"] not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {config['kind']!r}")
-        return KINDS[config["kind"]].from_config(config), tuple(map(str, config["class_names"]))
+        return KINDS[config["kind"]].from_config(config), Target.from_config(config)
     except KeyError as error:
         raise DataError(f"{path} has no key {error}") from error
     except (ValueError, TypeError, AttributeError) as error:

@@ -9,7 +9,9 @@ import numpy as np
 
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.preprocessing import of_arrays
+from nft_keras.data.sources.labels import in_units_of_training
 from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
+from nft_keras.data.targets import Task
 
 # numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
 _LONGEST_HEADER = 10_000
@@ -21,6 +23,7 @@ def npz_file(
     data_dir: Path,
     split_seed: int,
     path: str,
+    task: Task = "classification",
     valid_fraction: Fraction = 0.2,
     test_fraction: Fraction = 0.2,
     fold: str | None = None,
@@ -34,7 +37,9 @@ def npz_file(
         data_dir: the directory that a relative `path` starts from.
         split_seed: int, seed of the split, class by class in proportion.
         path: the file. x is (n, ...), any real numbers; of dtype uint8 it is taken for pixels in 0..255, and for
-            grey images if it is (n, height, width). y is (n,), integers or text. Nothing is unpickled.
+            grey images if it is (n, height, width). y is (n,), integers or text; of several labels (n, labels) of 0 and
+            1, of a quantity (n,) numbers. Nothing is unpickled.
+        task: what is learnt: one class of each example, several labels at once, or a quantity.
         valid_fraction, test_fraction: of x, for the parts that the file does not have.
         fold: K-of-N, which of N test parts is left out, instead of test_fraction; `folds` in a recipe says all of them.
 
@@ -48,18 +53,19 @@ def npz_file(
     arrays = _arrays(path)
     names = _names(path, arrays)
     xs = [_features(path, x, _array(path, arrays[x])) for x, _ in names.values()]
-    ys = [_labels(path, y, _array(path, arrays[y])) for _, y in names.values()]
+    ys = [_labels(path, y, _array(path, arrays[y]), task) for _, y in names.values()]
     for (x_name, y_name), x, y in zip(names.values(), xs, ys, strict=True):
         if len(x) != len(y):
             raise DataError(f"{path}: {x_name} has {len(x)} examples, {y_name} has {len(y)}")
         if (x.shape[1:], x.dtype) != (xs[0].shape[1:], xs[0].dtype):
             kinds = f"{xs[0].dtype} {xs[0].shape[1:]}, of {x_name} {x.dtype} {x.shape[1:]}"
             raise DataError(f"{path}: an example of {next(iter(names.values()))[0]} is {kinds}; they should be alike")
-    class_names, ys = classes(path, ys)
+    class_names, ys = classes(path, ys) if task == "classification" else (_names_of_outputs(path, task, ys), ys)
     parts = {which: Part(x, y) for which, x, y in zip(names, xs, ys, strict=True)}
     parts = complete(path, parts, class_names, valid_fraction, test_fraction, split_seed, fold=fold)
+    parts, unit = in_units_of_training(path, task, class_names, parts)
     parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
-    return Dataset(*parts, len(class_names), provenance, class_names, of_arrays(xs[0]))
+    return Dataset(*parts, len(class_names), provenance, class_names, of_arrays(xs[0]), task, unit)
 
 
 def _names(path, arrays):
@@ -88,14 +94,15 @@ def _names(path, arrays):
     return {which or "train": (found[which, "x"], found[which, "y"]) for which in parts}
 
 
-def new_examples(path):
+def new_examples(path, task="classification"):
     """x, and y where there is one, of a file without a split: the arrays x and y, else x_test and y_test.
 
     Args:
         path: `pathlib.Path`.
+        task: of `npz_file`.
 
     Returns:
-        x as `npz_file` gives it; labels (n,), integers or text, or None.
+        x as `npz_file` gives it; labels, (n,) integers or text, of other tasks float64 (n, outputs), or None.
 
     Raises:
         DataError: as `npz_file`.
@@ -109,7 +116,7 @@ def new_examples(path):
     x = _features(path, of_x, _array(path, arrays[of_x]))
     if of_y is None:
         return x, None
-    y = _labels(path, of_y, _array(path, arrays[of_y]))
+    y = _labels(path, of_y, _array(path, arrays[of_y]), task)
     if len(x) != len(y):
         raise DataError(f"{path}: {of_x} has {len(x)} examples, {of_y} has {len(y)}")
     return x, y
@@ -169,9 +176,27 @@ def _features(path, name, x):
     return x
 
 
-def _labels(path, name, y):
+def _labels(path, name, y, task):
+    """The labels in an array: (n,) of classes, else float64 (n, outputs)."""
+    got = f"{y.dtype} {y.shape}"
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.dtype.kind not in "biuU" or y.ndim != 1:
-        raise DataError(f"{path}: {name} should be (n,) integers or text, a label each, got {y.dtype} {y.shape}")
-    return y
+    if task == "classification":
+        if y.dtype.kind not in "biuU" or y.ndim != 1:
+            raise DataError(f"{path}: {name} should be (n,) integers or text, a label each, got {got}")
+        return y
+    if task == "regression":
+        if y.dtype.kind not in "biuf" or y.ndim != 1 or not np.isfinite(y).all():
+            raise DataError(f"{path}: {name} should be (n,) finite numbers, a quantity each, got {got}")
+        return y[:, None].astype("float64")
+    y = y[:, None] if y.ndim == 1 else y
+    if y.dtype.kind not in "biuf" or y.ndim != 2 or not np.isin(y, (0, 1)).all():
+        raise DataError(f"{path}: {name} should be (n, labels) of 0 and 1, got {got}")
+    return y.astype("float64")
+
+
+def _names_of_outputs(path, task, ys):
+    """Names of what arrays of labels do not name: "y" of a quantity, numbers of labels."""
+    if len(numbers := {y.shape[1] for y in ys}) > 1:
+        raise DataError(f"{path}: examples have {' and '.join(map(str, sorted(numbers)))} labels; they should be alike")
+    return ("y",) if task == "regression" else tuple(map(str, range(numbers.pop())))

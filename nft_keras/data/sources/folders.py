@@ -1,5 +1,6 @@
 """A folder of the user's own images as a data set."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,9 @@ from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import whole_number
 from nft_keras.data.features.images import Images, files_below, hidden, leave_out, only_pictures, readable
 from nft_keras.data.io.table import column, missing_value, read_rows
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
+from nft_keras.data.sources.labels import in_units_of_training, number_in, of_cells
+from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of
+from nft_keras.data.targets import SEPARATOR, Task
 
 
 def image_folder(
@@ -20,6 +23,8 @@ def image_folder(
     labels: str | None = None,
     file_column: str | None = None,
     label_column: str | None = None,
+    task: Task = "classification",
+    label_separator: str = SEPARATOR,
     image_size: Annotated[int | tuple[int, ...], ">= 1 and <= 4096"] = 32,
     resize: Literal["stretch", "pad", "crop"] = "stretch",
     channels: Literal[1, 3] = 3,
@@ -42,6 +47,9 @@ def image_folder(
             its path in the folder, or in that of its part, with or without its ending. Pictures that it does not list
             are left out, which is said.
         file_column, label_column: names of its columns; by default file and label, else the first two.
+        task: what is learnt: one class of each picture, or, with a table of labels, several labels at once or a
+            quantity.
+        label_separator: what is between several labels in the table.
         image_size: in pixels, what every image is resized to: one number, or height and width.
         resize: what becomes of a picture of another aspect: "stretch" distorts it, "pad" puts black bands at two of its
             sides, "crop" cuts off what is too much at them.
@@ -64,11 +72,13 @@ def image_folder(
     if labels is None:
         if file_column or label_column:
             raise DataError("image-folder: file_column and label_column are of a table, which `labels` names")
+        if task != "classification":
+            raise DataError(f"image-folder: task: {task} needs a table, which `labels` names: folders are of classes")
         files, of_table = {which: _by_class(root) for which, root in roots.items()}, ""
     else:
         table = _table(data_dir, path, labels)
-        files, of_table = _by_table(path, roots, table, file_column, label_column), f", labels of {table}"
-    names, ys = classes(path, [np.array([name for _, name in pairs], dtype=str) for pairs in files.values()])
+        files, of_table = _by_table(path, roots, table, file_column, label_column, task), f", labels of {table}"
+    names, ys = of_cells(path, task, [[label for _, label in pairs] for pairs in files.values()], label_separator)
     preprocessing = Images(*size, channels, resize)
     pictures = [file for pairs in files.values() for file, _ in pairs]
     images = preprocessing.transform(pictures, path)
@@ -76,8 +86,10 @@ def image_folder(
     cut = zip(files, np.split(images, ends), ys, np.split(np.array(called), ends), strict=True)
     parts = {which: Part(*of) for which, *of in cut}
     parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold=fold)
+    parts, unit = in_units_of_training(path, task, names, parts)
     parts = [parts[which] for which in PARTS]
-    return Dataset(*parts, len(names), f"{path}, {len(images):,} images{of_table}", names, preprocessing)
+    provenance = f"{path}, {len(images):,} images{of_table}"
+    return Dataset(*parts, len(names), provenance, names, preprocessing, task, unit)
 
 
 def _roots(path):
@@ -133,12 +145,12 @@ def _table(data_dir, path, name):
     return inside if inside.is_file() else located(data_dir, name)
 
 
-def _by_table(path, roots, table, file_column, label_column):
+def _by_table(path, roots, table, file_column, label_column, task):
     """{part: (file, label) of every row of a table}, for the parts that have rows."""
     found = only_pictures([file for file in files_below(path) if file != table], path)
     by_name = _by_name(found, {path, *roots.values()})
     pairs, missing = {}, []
-    for line, name, label in _rows(table, file_column, label_column):
+    for line, name, label in _rows(table, file_column, label_column, task):
         same = by_name.get(name.removeprefix("./"), [])
         if len(same) > 1:
             both = " and ".join(str(file.relative_to(path)) for file in same[:2])
@@ -171,8 +183,8 @@ def _by_name(files, roots):
     return by_name
 
 
-def _rows(table, file_column, label_column):
-    """(line, name of a picture, label) of every row of a table."""
+def _rows(table, file_column, label_column, task):
+    """(line, name of a picture, label) of every row of a table; of several labels there may be none."""
     rows = read_rows(table)
     header = next(rows)
     if len(header) < 2:
@@ -183,7 +195,10 @@ def _rows(table, file_column, label_column):
     for_label = label_column or ("label" if "label" in rest else rest[0])
     file, label = column(table, header, for_file), column(table, header, for_label)
     for line, row in rows:
-        for place in (file, label):
+        for place in (file, label)[: 1 if task == "multi-label" else 2]:
             if what := missing_value(row[place].strip()):
                 raise DataError(f"{table}:{line}: column {header[place]!r} {what}")
-        yield line, row[file].strip(), whole_number(row[label].strip())
+        of_file = whole_number(row[label].strip())
+        if task == "regression" and math.isnan(number_in(of_file)):
+            raise DataError(f"{table}:{line}: column {header[label]!r} should be a finite number, got {of_file[:40]!r}")
+        yield line, row[file].strip(), of_file

@@ -53,7 +53,7 @@ def cut_fold(where, part, names, fold, seed, groups=None):
     Args:
         where: the file or folder, for messages.
         part: a `Part`.
-        names: tuple of str, of the classes.
+        names: tuple of str, of the classes, if its labels are such.
         fold: str, "K-of-N".
         seed: int; the same for all folds.
         groups: array, of what rows of one group have in common, where the part's x are numbers of rows; they stay
@@ -70,15 +70,17 @@ def cut_fold(where, part, names, fold, seed, groups=None):
     number, of = map(int, match.groups()) if (match := re.fullmatch(r"(\d{1,4})-of-(\d{1,4})", fold)) else (0, 0)
     if not 1 <= number <= of or of < 2:
         raise DataError(f"{where}: fold should be K-of-N, as 1-of-5, got {fold!r}")
-    for i, count in enumerate(np.bincount(part.y, minlength=len(names))):
+    y = strata(part)
+    for i, count in enumerate(np.bincount(y, minlength=len(names))):
         if count < of:
-            raise DataError(f"{where}: class {names[i]} has {count} examples, fewer than {of} folds")
+            which = f"class {names[i]} has" if part.y.ndim == 1 else "there are"
+            raise DataError(f"{where}: {which} {count} examples, fewer than {of} folds")
     if groups is None:
-        folds = StratifiedKFold(of, shuffle=True, random_state=seed).split(part.y, part.y)
+        folds = StratifiedKFold(of, shuffle=True, random_state=seed).split(y, y)
     elif (there := len(np.unique(groups[part.x]))) < of:
         raise DataError(f"{where}: {there} groups cannot be cut into {of} folds")
     else:
-        folds = StratifiedGroupKFold(of, shuffle=True, random_state=seed).split(part.y, part.y, groups[part.x])
+        folds = StratifiedGroupKFold(of, shuffle=True, random_state=seed).split(y, y, groups[part.x])
     others, rows = list(folds)[number - 1]
     return part[others], part[rows]
 
@@ -87,12 +89,12 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
     """Cuts the parts that are not there off the training part, and checks all of them.
 
     They are cut class by class in proportion; where a class has too few examples for that, at random, but for one of
-    each class that stays in the training part, which is said.
+    each class that stays in the training part, which is said. Where labels are no classes, at random.
 
     Args:
         where: the file or folder, for messages.
         parts: {name: `Part`}, with "train".
-        names: tuple of str, of the classes.
+        names: tuple of str, of the classes, if its labels are such.
         valid_fraction, test_fraction: of the examples in the training part as given.
         seed: int.
         fold: "K-of-N", which of N test parts is cut off, of 1/N of the examples; None: one of test_fraction.
@@ -107,13 +109,14 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
             data with a test part.
     """
     n, train, few = len(parts["train"]), parts["train"], []
+    names = names if train.y.ndim == 1 else ("",)
     if fold is not None:
         if "test" in parts:
             raise DataError(f"{where} has a test part of its own: it is not cut into folds")
         train, parts["test"] = cut_fold(where, train, names, fold, seed, groups)
     absent = [which for which in PARTS[:0:-1] if which not in parts]
-    counts = np.bincount(train.y, minlength=len(names))
-    if absent and (single := [name for name, count in zip(names, counts, strict=True) if count == 1]):
+    counts = np.bincount(strata(train), minlength=len(names))
+    if absent and (single := [name for name, count in zip(names, counts, strict=True) if name and count == 1]):
         raise DataError(f"{where}: one example of class {listed(single)}; at least two are needed, or none")
     for which in absent:
         fraction = valid_fraction if which == "valid" else test_fraction
@@ -133,9 +136,14 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
     for which in PARTS:
         if not len(parts[which]):
             raise DataError(f"{where}: the {which} part is empty")
-    if lacking := [names[i] for i in sorted(set(range(len(names))) - set(parts["train"].y.tolist()))]:
+    if lacking := [names[i] for i in sorted(set(range(len(names))) - set(strata(parts["train"]).tolist()))]:
         raise DataError(f"{where}: the training part has no example of class {listed(lacking)}")
     return parts
+
+
+def strata(part):
+    """int array (n,) of what a `Part` is cut in proportion to: its classes, or the same for all where it has none."""
+    return part.y if part.y.ndim == 1 else np.zeros(len(part), "int32")
 
 
 def _by_group(where, part, size, seed, groups):
@@ -144,14 +152,14 @@ def _by_group(where, part, size, seed, groups):
 
     of_part = groups[part.x]
     names, counts = np.unique(of_part, return_counts=True)
-    folds = min(len(names), _PIECES, int(np.bincount(part.y).max()))
+    folds = min(len(names), _PIECES, int(np.bincount(strata(part)).max()))
     if folds < 2:
         largest = f"of the largest, {names[counts.argmax()]}, there are {counts.max():,} rows"
         what = f"{len(names)} groups cannot be cut so that {size:,} of {len(part):,} rows are apart"
         raise DataError(f"{where}: {what}; {largest}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class of fewer rows than folds
-        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(part.x, part.y, of_part)
+        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(part.x, strata(part), of_part)
         pieces = [rows for _, rows in cut if len(rows)]
     apart = pieces[:1]  # the parts have one piece at least
     for rows in pieces[1:-1]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,21 +10,23 @@ import numpy as np
 
 from nft_keras._checks import listed
 from nft_keras.data import DataError, Dataset, Part, located
-from nft_keras.data.features.columns import KINDS, Category, Columns, Text, whole_number
+from nft_keras.data.features.columns import KINDS, Category, Columns, Text
 from nft_keras.data.features.kinds import kind_of, numbers_rows
-from nft_keras.data.io.table import MISSING, Form, column, missing_value, read_table
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
+from nft_keras.data.io.table import Form, column, read_table
+from nft_keras.data.sources.labels import columns_of, in_units_of_training, number_in, of_tables, words
+from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of
+from nft_keras.data.targets import SEPARATOR, Task
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
-# So many different numbers are no names of classes.
-_MOST_NUMBERS = 100
 
 
 def csv_file(
     data_dir: Path,
     split_seed: int,
     path: str | None = None,
-    label: str = "label",
+    label: str | tuple[str, ...] = "label",
+    task: Task = "classification",
+    label_separator: str = SEPARATOR,
     columns: dict[str, Kind] | None = None,
     text: str | tuple[str, ...] = (),
     drop: str | tuple[str, ...] = (),
@@ -55,7 +56,10 @@ def csv_file(
         data_dir: the directory that a relative path starts from.
         split_seed: int, seed of the split, class by class in proportion.
         path: the file, where there is one.
-        label: name of the column of labels, text or whole numbers.
+        label: name of the column of labels, text or whole numbers; of a quantity numbers. Several labels are a column
+            of 0 and 1 for each, or one that names those of an example.
+        task: what is learnt: one class of each example, several labels at once, or a quantity.
+        label_separator: what is between several labels in one column.
         columns: what columns are, where their cells do not show it: `{age: number, zip: category, id: drop}`.
         text: names of columns of text.
         drop: names of columns to leave out.
@@ -80,26 +84,28 @@ def csv_file(
     """
     files = _files(data_dir, path, train, valid, test)
     where, form = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding)
-    own = [name for name in (label, split, group, weight) if name]
-    kinds = _given(columns, text, drop, label=label, split=split, group=group, weight=weight)
-    tables = {"train": _read(where, form, kinds, own)}
-    labels = [_labels(tables["train"], label)]
+    labels = columns_of(task, label)
+    quantity = labels if task == "regression" else []
+    own = [name for name in (*labels, split, group, weight) if name]
+    uses = [*(("label", name) for name in labels), ("split", split), ("group", group), ("weight", weight)]
+    kinds = _given(columns, text, drop, uses)
+    tables = {"train": _read(where, form, kinds, own, quantity)}
     kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds])}
     kinds = {name: kinds[name] for name in tables["train"].frame.columns if kinds.get(name, "drop") != "drop"}
     if not kinds:
         raise DataError(f"{where} has no column but the label to learn from")
     for which in list(files)[1:]:
-        tables[which] = _read(files[which], form, kinds, own)
-        labels.append(_labels(tables[which], label))
+        tables[which] = _read(files[which], form, kinds, own, quantity)
+    names, ys = of_tables(where, task, list(tables.values()), label, label_separator)
     parsed = [{name: KINDS[kind].parse(table, name) for name, kind in kinds.items()} for table in tables.values()]
     values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds} if len(parsed) > 1 else parsed[0]
-    names, ys = classes(where, labels)
-    groups = np.concatenate([_words(table, group) for table in tables.values()]) if group else None
+    groups = np.concatenate([words(table, group) for table in tables.values()]) if group else None
     rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, groups, fold)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
     if tables["train"].decimal == ",":
         form = dataclasses.replace(form, before=",")
+    rows, unit = in_units_of_training(where, task, names, rows)
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)
@@ -112,7 +118,7 @@ def csv_file(
     if weight:
         train = dataclasses.replace(train, weights=_in_units_of_their_mean(where, weight, weights[rows["train"].x]))
     provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
-    return Dataset(train, valid, test, len(names), provenance, names, features)
+    return Dataset(train, valid, test, len(names), provenance, names, features, task, unit)
 
 
 def _files(data_dir, path, train, valid, test):
@@ -128,10 +134,10 @@ def _files(data_dir, path, train, valid, test):
     return {which: located(data_dir, name) for which, name in given.items() if name}
 
 
-def _given(columns, text, drop, **uses):
-    """{column: kind} as the user says; a column has one use."""
+def _given(columns, text, drop, uses):
+    """{column: kind} as the user says; a column has one use, (use, name) those that are no features."""
     text, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (text, drop))
-    uses = [*uses.items(), *(("text", name) for name in text)]
+    uses = [*uses, *(("text", name) for name in text)]
     uses += [("drop", name) for name in drop] + [("columns", name) for name in columns or {}]
     seen = {}
     for use, name in uses:
@@ -141,11 +147,12 @@ def _given(columns, text, drop, **uses):
     return {**dict.fromkeys(text, "text"), **dict.fromkeys(drop, "drop"), **(columns or {})}
 
 
-def _read(path, form, kinds, own):
-    """A table that has all columns that are asked for."""
-    text = [*own, *(name for name, kind in kinds.items() if kind == "text")]
-    words = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date")]
-    table = read_table(path, form, text, words)
+def _read(path, form, kinds, own, quantity):
+    """A table that has all columns that are asked for; own ones are read as text, but a quantity."""
+    text = [name for name in own if name not in quantity]
+    text += [name for name, kind in kinds.items() if kind == "text"]
+    no_numbers = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date")]
+    table = read_table(path, form, text, no_numbers)
     for name in (*own, *kinds):
         column(path, table.frame.columns, name)
     return table
@@ -168,39 +175,13 @@ def _called(table, line, tables):
     return line if tables == 1 else f"{table.path.name}:{line}"
 
 
-def _labels(table, name):
-    """Array of the labels in a column: int where all are whole numbers, else str."""
-    labels = _words(table, name)
-    different = set(labels.tolist())
-    if all(re.fullmatch(r"[+-]?\d{1,18}", label) for label in different):
-        labels = labels.astype("int64")
-        quantity = len(different) > max(_MOST_NUMBERS, len(labels) / 5)
-    else:
-        quantity = all(map(_is_number, different))
-    if quantity:
-        raise DataError(
-            f"{table.path}: column {name!r} has {len(different):,} different numbers in {len(table.lines):,} rows: a "
-            "quantity, and no class; a class is a name or a whole number (a class for each range of it would do)"
-        )
-    return labels
-
-
-def _words(table, name):
-    """Array of str of a column that was read as text, none of which may be missing."""
-    words = table.frame[name].str.strip().to_numpy(dtype=str)
-    if (wrong := np.isin(words, MISSING)).any():
-        row = int(wrong.argmax())
-        raise DataError(f"{table.where(row)}: column {name!r} {missing_value(str(words[row]))}")
-    return np.array([whole_number(word) for word in words.tolist()])
-
-
 def _weights(table, name):
     """float64 array of a column of weights that was read as text."""
-    words = _words(table, name)
-    weights = np.array([float(word.replace(",", ".")) if _is_number(word) else np.nan for word in words.tolist()])
-    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+    cells = words(table, name)
+    weights = np.array([number_in(cell.replace(",", ".")) for cell in cells.tolist()])
+    if (wrong := ~(weights >= 0)).any():
         row = int(wrong.argmax())
-        got = str(words[row])[:40]
+        got = str(cells[row])[:40]
         raise DataError(f"{table.where(row)}: column {name!r} should be a finite number >= 0, got {got!r}")
     return weights
 
@@ -209,10 +190,6 @@ def _in_units_of_their_mean(path, name, weights):
     if not weights.any():
         raise DataError(f"{path}: column {name!r}: every weight of the training part is 0")
     return (weights / weights.mean()).astype("float32")
-
-
-def _is_number(text):
-    return len(text) < 30 and re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", text) is not None
 
 
 def _parts(tables, ys, split):
@@ -225,7 +202,7 @@ def _parts(tables, ys, split):
     if len(tables) > 1:
         raise DataError("data set csv: split goes with path, not with train, valid and test")
     (table,), (y,) = tables.values(), ys
-    said = _words(table, split)
+    said = words(table, split)
     called = {word: part_of(word) for word in sorted(set(said.tolist()))}
     for word, which in called.items():
         if which is None:

@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from nft_keras.experiments.train.trial import error
+from nft_keras.experiments.train.losses import error
 
 _NEVER, _TINY = -1e30, 1e-30
 
 
-class Target:
+class AttackedClassifier:
     """A classifier in inference mode, as an attack sees it.
 
     What is ascended is L = log (1 - p_y) / p_y, with p_y the probability of the label. It grows with the cross-entropy
@@ -112,7 +112,7 @@ def fgsm(target, x, y, ball):
     """The fast gradient sign method, one step to where L would be largest if it were linear; in L2 that is r g / |g|.
 
     Args:
-        target: `Target`.
+        target: `AttackedClassifier`.
         x: float32 array (n, ...).
         y: int32 array (n,).
         ball: `Ball`.

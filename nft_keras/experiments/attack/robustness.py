@@ -12,7 +12,7 @@ import scipy.sparse
 
 from nft_keras import data
 from nft_keras.data import DataError
-from nft_keras.experiments.attack.attacks import Ball, Target, differences, fgsm, noise, pgd, random_search
+from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, differences, fgsm, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import compute_in_float32, load_classifier
 
@@ -129,7 +129,10 @@ def examples(dataset, settings):
     Raises:
         DataError: if the data set cannot be loaded.
     """
-    test = data.load(**dataset).test
+    loaded = data.load(**dataset)
+    if loaded.task != "classification":
+        raise DataError(f"{loaded.provenance}: attacks are on classifiers of one class, and this is for {loaded.task}")
+    test = loaded.test
     if settings.examples < len(test):
         rows = np.random.default_rng(settings.seed).choice(len(test), settings.examples, replace=False)
         test = test[np.sort(rows)]
@@ -166,7 +169,7 @@ def attack_trial(run, examples, settings):
         "folder": str(run.folder),
         "recipe": run.config["name"],
         **trial,
-        **measure(Target(classifier), examples, settings),
+        **measure(AttackedClassifier(classifier), examples, settings),
     }
 
 
@@ -174,7 +177,7 @@ def measure(target, examples, settings):
     """The error of a classifier under attack, and the checks.
 
     Args:
-        target: `nft_keras.experiments.attack.attacks.Target`.
+        target: `nft_keras.experiments.attack.attacks.AttackedClassifier`.
         examples: `Examples`.
         settings: `Settings`.
 

@@ -40,6 +40,7 @@ CT = Method(
     label="CT",
     style=Style("#000000", "o", "-"),
     takes_mixed_labels=True,
+    takes_any_task=True,
     published=True,
     vectorizes=True,
 )

@@ -55,4 +55,5 @@ EEF = Method(
     label="EEF",
     style=Style("#c9a227", "s", ":"),
     published=True,
+    takes_any_task=True,
 )

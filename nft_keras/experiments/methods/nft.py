@@ -111,6 +111,7 @@ NFT = Method(
     label="NFT",
     style=Style("#c1121f", "D", "-."),
     takes_mixed_labels=True,
+    takes_any_task=True,
     published=True,
     vectorizes=True,
 )

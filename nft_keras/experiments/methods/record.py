@@ -38,6 +38,7 @@ class Method:
         vectorizes: whether `--vectorize` can train it.
         fills_replicas: whether each of several devices needs an example of every minibatch.
         takes_mixed_labels: whether a label may be the share of each class, as MixUp and CutMix make them.
+        takes_any_task: whether labels may be several of an example, or a quantity, and not one class.
     """
 
     settings: type
@@ -50,6 +51,7 @@ class Method:
     vectorizes: bool = False
     fills_replicas: bool = False
     takes_mixed_labels: bool = False
+    takes_any_task: bool = False
 
     def __post_init__(self):
         if not dataclasses.is_dataclass(self.settings) or not (self.has_plan or hasattr(self.settings, "plan")):

@@ -16,6 +16,7 @@ from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.schema import Document, RecipeError
 from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
+from nft_keras.experiments.recipe.tasks import check_task
 from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.recipe.variants import ancestries, layers, merged
 from nft_keras.experiments.selection import METRICS
@@ -228,6 +229,8 @@ def _trials(document, name, varied, seeds, only=None):
         document.check_keys(of_classifier, by_method, ("cells", classifier))
         for method in by_method if only is None else [only]:
             method_settings, training = _cell(document, classifier, ancestry[method], dataset)
+            task, of_cell = dataset.get("task", "classification"), ("cells", classifier, method)
+            check_task(document, task, ancestry[method], method_settings, training, metric, of_cell)
             if deterministic and training.jit_compile:
                 raise document.error(
                     ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"

@@ -10,6 +10,7 @@ from nft_keras._registry import RegistrationError
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import reference
+from nft_keras.experiments.tasks import TASKS
 from nft_keras.verdict import MOST_LEFT
 
 FOLD = "dataset.fold="  # what a trial of a recipe with folds varies
@@ -31,7 +32,7 @@ def write_report(name, results, out, references=()):
     write_json(folder / "results.json", results)
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
     provenances = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
-    sections = [*_own_data(of_own_data(results)), *_sections(at_the_drop(results))]
+    sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -158,7 +159,7 @@ def _over(results):
 
 
 def of_own_data(results):
-    """A Markdown table of the user's own data: balanced accuracy and calibration error on the test part, beside CT's.
+    """A Markdown table of the user's own data: what their task has beside the error on the test part, beside CT's.
 
     Args:
         results: list of result.json contents.
@@ -166,20 +167,35 @@ def of_own_data(results):
     Returns:
         str; "" for other data, and for trials of versions that did not keep these numbers.
     """
-    kept = [r for r in results if _is_own(r["dataset"]) and "test_balanced_accuracy" in r]
+    kept = _of_own(results)
     ct, pairs, groups = method_title(baseline(kept) or "ct"), _pairs(kept), {}
     for result in kept:
         groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result)
-    with_variation = any(varied for varied, *_ in groups)
+    with_variation, columns = any(varied for varied, *_ in groups), _record(kept).kept if kept else {}
     rows = []
     for (varied, classifier, method), of in groups.items():
         rows.append([varied] * with_variation + [classifier, method_title(method)])
         beside = pairs.get((varied, classifier, method), [])
-        for name in ("test_balanced_accuracy", "test_calibration_error"):
-            rows[-1].append(mean_std([result[name] for result in of]))
-            rows[-1].append(mean_std(_differences(_errors(beside, name)), "+") if beside else "-")
-    head = ["varied"] * with_variation + ["classifier", "method", "balanced accuracy (%)", f"- {ct} (points)"]
-    return markdown([*head, "calibration error (points)", f"- {ct} (points)"], rows) if rows else ""
+        for name, title in columns.items():
+            how = ".2f" if "(" in title else ".4g"  # one without a unit has that of the data
+            rows[-1].append(mean_std([result[f"test_{name}"] for result in of], how=how))
+            differences = _differences(_errors(beside, f"test_{name}"), how)
+            rows[-1].append(mean_std(differences, "+", how) if beside else "-")
+    head = ["varied"] * with_variation + ["classifier", "method"]
+    for title in columns.values():
+        head += [title, f"- {ct} (points)" if "(" in title else f"- {ct}"]
+    return markdown(head, rows) if rows else ""
+
+
+def _of_own(results):
+    """Those of own data that have what their task has beside the error."""
+    own = [r for r in results if _is_own(r["dataset"])]
+    return [r for r in own if all(r.get(f"test_{name}") is not None for name in _record([r]).kept)]
+
+
+def _record(results):
+    """The record of the task of results, which is the same of a recipe."""
+    return TASKS[results[0].get("task", "classification")]
 
 
 def _is_own(dataset):
@@ -191,16 +207,12 @@ def _is_own(dataset):
     return bool(spec and spec.files)
 
 
-def _own_data(table):
+def _own_data(table, results):
     """The lines of a report about the test part of data of the user's own."""
     if not table:
         return []
-    meaning = (
-        "Of the best epoch's classifier on the test part. Balanced accuracy: the mean over the classes of the share of "
-        "right ones in each. Calibration error: how far apart the probability of the predicted class and the share of "
-        "right ones are. Class by class, with the confusion matrix and the worst examples: `test/` in a trial's folder."
-    )
-    return ["## Class by class", table, meaning]
+    record = _record(_of_own(results))
+    return [f"## {record.title}", table, f"Of the best epoch's classifier on the test part. {record.meaning}"]
 
 
 def baseline(results):
@@ -272,10 +284,10 @@ def aligned(rows):
     return [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
 
 
-def mean_std(values, sign=""):
+def mean_std(values, sign="", how=".2f"):
     """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
-    mean = f"{statistics.mean(values):{sign}.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+    mean = f"{statistics.mean(values):{sign}{how}}"
+    return f"{mean} ± {statistics.stdev(values):{how}}" if len(values) > 1 else mean
 
 
 def p_value(pairs):
@@ -289,9 +301,9 @@ def p_value(pairs):
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _differences(pairs):
+def _differences(pairs, how=".2f"):
     """The differences without what rounding to binary fractions adds to them."""
-    return [round(ours - ct, 4) for ours, ct in pairs]
+    return [round(ours - ct, 4) if how == ".2f" else ours - ct for ours, ct in pairs]
 
 
 def _have_last(pairs):

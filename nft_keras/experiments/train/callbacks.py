@@ -233,7 +233,7 @@ def pictures(trial, model, dataset, folder):
     shape, last = dataset.input_shape, trial.simplification_epochs
     if last < 2 or type(model).simplify is SimplifyingModel.simplify:
         return []
-    if shape == (2,):
+    if shape == (2,) and dataset.task == "classification":
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
         part = dataset.train
         return [Snapshots(folder, part.x, part.y, gammas, decisions, "figure-1.png")]

@@ -36,6 +36,56 @@ def crossentropy(label_smoothing, mixed=False):
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+def binary_crossentropy(label_smoothing, mixed=False):
+    """The cross-entropy of logits and labels of 0 and 1, averaged over the labels; arguments as of `crossentropy`."""
+    return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+
+
+def squared_error(label_smoothing, mixed=False):
+    """The squared error of a quantity, whose labels are neither smoothed nor mixed."""
+    return keras.losses.MeanSquaredError()
+
+
+def error(y, y_pred):
+    """Errors in percent: 100 where the largest logit is not the label's, else 0.
+
+    Args:
+        y: labels, as of `class_of`.
+        y_pred: logits (batch, num_classes).
+
+    Returns:
+        float tensor (batch,).
+    """
+    wrong = ops.not_equal(ops.cast(ops.argmax(y_pred, -1), "int32"), class_of(y, y_pred))
+    return 100.0 * ops.cast(wrong, "float32")
+
+
+def label_error(y, y_pred):
+    """The share of wrong labels of each example, in percent.
+
+    Args:
+        y: labels (batch, labels) of 0 and 1.
+        y_pred: logits (batch, labels).
+
+    Returns:
+        float tensor (batch,).
+    """
+    wrong = ops.not_equal(y_pred >= 0, y > 0.5)
+    return 100.0 * ops.mean(ops.cast(wrong, "float32"), -1)
+
+
+def unexplained(y, y_pred):
+    """Squared errors of a quantity in percent of its variance in the training part.
+
+    Args:
+        y, y_pred: (batch, 1), in standard deviations from its mean, of the training part.
+
+    Returns:
+        float tensor (batch,).
+    """
+    return 100.0 * ops.square(ops.cast(y_pred, "float32") - ops.cast(y, "float32"))[:, 0]
+
+
 def class_weights(setting, dataset):
     """What the loss of each class's examples is multiplied by.
 

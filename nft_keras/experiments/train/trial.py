@@ -16,38 +16,25 @@ from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import augmentation, mixing
-from nft_keras.experiments.classifier_file import probabilities_of
+from nft_keras.experiments.classifier_file import outputs_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
-from nft_keras.experiments.evaluation import Evaluation
+from nft_keras.experiments.evaluation import evaluation_of
 from nft_keras.experiments.files import atomic_write, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.settings import ratio_of
 from nft_keras.experiments.recipe.trial import is_a
 from nft_keras.experiments.runs import Run
+from nft_keras.experiments.tasks import TASKS
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.checkpoint import Checkpoint
-from nft_keras.experiments.train.losses import BalancedError, class_of, class_weights, crossentropy, weighted
+from nft_keras.experiments.train.losses import BalancedError, class_weights, weighted
 from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
 
 EVALUATION_BATCH = 250
-
-
-def error(y, y_pred):
-    """Errors in percent: 100 where the largest logit is not the label's, else 0.
-
-    Args:
-        y: labels, as of `class_of`.
-        y_pred: logits (batch, num_classes).
-
-    Returns:
-        float tensor (batch,).
-    """
-    wrong = keras.ops.not_equal(keras.ops.cast(keras.ops.argmax(y_pred, -1), "int32"), class_of(y, y_pred))
-    return 100.0 * keras.ops.cast(wrong, "float32")
 
 
 def run_trial(trial, dataset, out, progress):
@@ -67,7 +54,8 @@ def run_trial(trial, dataset, out, progress):
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
         (and valid_balanced_error where the best epoch is chosen by it), best_epoch (gamma, from 1),
-        test_balanced_accuracy in percent and test_calibration_error in points (see `Evaluation.summary`),
+        what `nft_keras.experiments.tasks.TASKS` keeps of the evaluation (of classes test_balanced_accuracy in percent,
+        test_calibration_error in points), task, where it is no classification,
         last_test_error and last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint
         (of the user's own files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
         setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
@@ -115,12 +103,12 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "classifier": trial.classifier,
         "method": trial.method,
         **is_a(trial.variant_of),
+        **({} if dataset.task == "classification" else {"task": dataset.task}),
         "seed": trial.seed,
         "test_error": test.summary["error"],
         **best[1],
         "best_epoch": best[0],
-        "test_balanced_accuracy": test.summary["balanced_accuracy"],
-        "test_calibration_error": test.summary["calibration_error"],
+        **{f"test_{name}": test.summary[name] for name in TASKS[dataset.task].kept},
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
@@ -201,6 +189,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
 
 def metrics(trial, dataset):
     """What a trial's training logs beside losses."""
+    error = keras.metrics.MeanMetricWrapper(imported(TASKS[dataset.task].error), name="error")
     return [error, *([BalancedError(dataset.num_classes)] if trial.selection_metric == "balanced_error" else [])]
 
 
@@ -253,6 +242,8 @@ def check_fits(trial, dataset):
     try:
         if trial.training.augmentations and len(dataset.input_shape) != 3:
             raise ValueError(f"{' and '.join(trial.training.augmentations)} takes images")
+        if dataset.task != "classification" and not METHODS[trial.kind].takes_any_task:
+            raise ValueError(f"{trial.method} needs one class for each example, these are for {dataset.task}")
         model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
         for auxiliary in model.networks()[1:]:
             if auxiliary.output_shape[1:] != dataset.input_shape:
@@ -302,7 +293,7 @@ def build_method(trial, classifier, dataset, strategy=None):
         model, compiled = imported(method.model)(settings, classifier, dataset)
         model.compile(
             optimizer=training.build(),
-            loss=crossentropy(training.label_smoothing, bool(training.mixing)),
+            loss=imported(TASKS[dataset.task].loss)(training.label_smoothing, bool(training.mixing)),
             metrics=metrics(trial, dataset),
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
             steps_per_execution=training.steps_per_execution,
@@ -327,6 +318,6 @@ def dtype_policy(policy):
 def _evaluate(path, dataset):
     """The `Evaluation` of a saved classifier on the test part: of the very file that is deployed."""
     keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
-    part, probabilities = dataset.test, probabilities_of(keras.saving.load_model(path), dataset.test.x)
+    part, outputs = dataset.test, outputs_of(keras.saving.load_model(path), dataset.test.x)
     names = range(len(part)) if part.names is None else part.names.tolist()
-    return Evaluation(dataset.class_names, part.y, probabilities, names)
+    return evaluation_of(dataset.target, part.y, dataset.target.predictions(outputs), names)

@@ -13,6 +13,7 @@ from nft_keras.data.features.images import Images
 from nft_keras.data.features.preprocessing import of_arrays
 from nft_keras.data.features.texts import Embeddings, TfIdf
 from nft_keras.data.features.vectors import Vectors
+from nft_keras.data.targets import Target
 from tests.data.features.checkpoints import SENTENCES, write_checkpoint
 
 RNG = np.random.default_rng(0)
@@ -56,8 +57,8 @@ def test_what_is_read_back_transforms_bit_by_bit_as_before(folder, kind, tmp_pat
 
         inputs = [tmp_path / "a.png"]
         Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype="uint8")).save(inputs[0])
-    again, class_names = preprocessing.load(folder(how))
-    assert class_names == ("no", "yes") and again.input_shape == how.input_shape
+    again, target = preprocessing.load(folder(how))
+    assert target == Target("classification", ("no", "yes")) and again.input_shape == how.input_shape
     before, after = how.transform(inputs), again.transform(inputs)
     assert before.dtype == after.dtype and before.shape == (
         len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs),
@@ -130,6 +131,19 @@ DAMAGED = {
     "no size": (
         '{"class_names": [], "kind": "images", "height": 0, "width": 1, "channels": 1}',
         "height must be .* got 0",
+    ),
+    "another task": (
+        '{"class_names": ["a"], "task": "ranking", "kind": "vectors", "shape": [2], "dtype": "float32"}',
+        "task must be one of classification, multi-label, regression, got 'ranking'",
+    ),
+    "a quantity without its scale": (
+        '{"class_names": ["a"], "task": "regression", "mean": 1, "kind": "vectors", "shape": [2], "dtype": "float32"}',
+        "has no key 'scale'",
+    ),
+    "a quantity of no width": (
+        '{"class_names": ["a"], "task": "regression", "mean": 1, "scale": 0, "kind": "vectors", "shape": [2], '
+        '"dtype": "float32"}',
+        "scale one above 0",
     ),
     "no scale": ('{"class_names": [], "kind": "columns", "columns": {"a": {"mean": 1}}}', "scale one above 0"),
     "a part": (

@@ -12,7 +12,7 @@ from nft_keras.cli import attack as robustness
 from nft_keras.cli import run
 from nft_keras.experiments import runs
 from nft_keras.experiments.attack import report as robustness_report
-from nft_keras.experiments.attack.attacks import Ball, Target, fgsm, log_odds, noise, pgd, random_search
+from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, fgsm, log_odds, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import CHECKS, Examples, Settings, examples, measure, warnings
 from tests.backend.features import able, last_line
@@ -58,7 +58,7 @@ def linear(before=lambda x: x, after=lambda z: z):
     kernel, bias = rng.normal(size=(D, 2)).astype("float32"), np.array([0.2, -0.1], "float32")
     kernel -= kernel.mean(0)
     dense.set_weights([kernel, bias])
-    return Target(model), kernel[:, 1] - kernel[:, 0], float(bias[1] - bias[0])
+    return AttackedClassifier(model), kernel[:, 1] - kernel[:, 0], float(bias[1] - bias[0])
 
 
 def points(w, b, n=120, box=None):

@@ -31,6 +31,8 @@ def check(trials):
             raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
         if trial.training.class_weight is not None:
             raise RecipeError("--vectorize: training.class_weight is not supported; leave it out")
+        if (task := trial.dataset.get("task", "classification")) != "classification":
+            raise RecipeError(f"--vectorize: dataset.task {task} is not supported; leave --vectorize out")
         if trial.dataset.get("weight"):
             raise RecipeError("--vectorize: the data set's weight is not supported; leave it out")
         if isinstance(trial.classifier_settings, BackboneSettings) and trial.classifier_settings.trainable_from:

@@ -1,42 +1,30 @@
-"""What a user looks at after training: how good a classifier is on labelled examples, class by class, and where not."""
+"""How good a classifier is class by class: precision, recall, confusion matrix."""
 
 import csv
-import dataclasses
 import functools
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
+from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.files import atomic_write, write_csv
 
-BINS = 15  # of the calibration error
-MOST_WORST = 50
 _MOST_NAMED, _MOST_COUNTED = 40, 20  # classes of a picture that has their names, and of one that has numbers
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """A classifier's probabilities of labelled examples, and what they say of it.
+class ClassEvaluation(Evaluation):
+    """An `Evaluation` of examples that are of one class each.
 
-    Attributes:
-        class_names: tuple of str.
-        y: int array (n,), the labels.
-        probabilities: float array (n, classes).
-        names: what the examples are called, n lines, files or numbers.
+    `write` makes classes.csv, confusion.csv and confusion.png beside summary.json and worst.csv.
     """
 
-    class_names: tuple[str, ...]
-    y: np.ndarray
-    probabilities: np.ndarray
-    names: Sequence[Any]
+    picture_name = "confusion.png"
+    worst_columns = ("input", "label", "predicted", "probability", "of_predicted")
 
     @functools.cached_property
     def predicted(self) -> np.ndarray:
         """int array (n,), the most probable classes."""
-        return self.probabilities.argmax(1)
+        return self.predictions.argmax(1)
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
@@ -57,7 +45,7 @@ class Evaluation:
         measured = precision_recall_fscore_support(self.y, self.predicted, labels=labels, zero_division=0)
         keys = ("precision", "recall", "f1")
         return [
-            {"class": name, **{key: _percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
+            {"class": name, **{key: percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
             for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
         ]
 
@@ -69,14 +57,13 @@ class Evaluation:
         percent; calibration_error, the expected calibration error in points: how far apart the probability of the
         predicted class and the share of right ones are, in the mean over 15 bins of that probability, by their sizes.
         """
-        right, sure = self.predicted == self.y, self.probabilities.max(1)
-        bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+        right, sure = self.predicted == self.y, self.predictions.max(1)
         recalls = [of["recall"] for of in self.classes if of["examples"]]
         return {
             "examples": len(self.y),
-            "error": _percent(np.mean(~right)),
+            "error": percent(np.mean(~right)),
             "balanced_accuracy": round(float(np.mean(recalls)), 4),
-            "calibration_error": _percent(np.abs(np.bincount(bins, right - sure)).sum() / len(self.y)),
+            "calibration_error": calibration_error(sure, right),
         }
 
     @functools.cached_property
@@ -86,7 +73,7 @@ class Evaluation:
         A dict for each: input, its name; label; predicted; probability, that of the label; of_predicted, that of what
         was predicted.
         """
-        of_label = self.probabilities[np.arange(len(self.y)), self.y]
+        of_label = self.predictions[np.arange(len(self.y)), self.y]
         wrong = np.flatnonzero(self.predicted != self.y)
         rows = wrong[np.argsort(of_label[wrong], kind="stable")][:MOST_WORST]
         return [
@@ -95,25 +82,17 @@ class Evaluation:
                 "label": self.class_names[self.y[i]],
                 "predicted": self.class_names[self.predicted[i]],
                 "probability": float(f"{of_label[i]:.4g}"),
-                "of_predicted": float(f"{self.probabilities[i].max():.4g}"),
+                "of_predicted": float(f"{self.predictions[i].max():.4g}"),
             }
             for i in rows.tolist()
         ]
 
-    def write(self, folder: str | os.PathLike) -> None:
-        """Writes summary.json, classes.csv, confusion.csv and .png, and worst.csv.
-
-        Args:
-            folder: made if it is not there.
-        """
-        folder = Path(folder)
+    def write_tables(self, folder):
+        """Writes classes.csv, and confusion.csv as the picture shows it."""
         counts = zip(self.class_names, self.confusion.tolist(), strict=True)
-        write_json(folder / "summary.json", self.summary)
         write_csv(folder / "classes.csv", self.classes)
         with atomic_write(folder / "confusion.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([["class", *self.class_names], *([name, *row] for name, row in counts)])
-        write_csv(folder / "worst.csv", self.worst, ["input", "label", "predicted", "probability", "of_predicted"])
-        write_figure(self.picture(), folder / "confusion.png")
 
     def picture(self) -> Any:
         """The confusion matrix as a Matplotlib Figure: a row is shaded by the shares of its class."""
@@ -144,7 +123,3 @@ class Evaluation:
         said = "{examples:,} examples: error {error:.2f} %, balanced accuracy {balanced_accuracy:.2f} %, calibration"
         said += " error {calibration_error:.2f} points"
         return f"{said.format(**self.summary)}\n\n{markdown(head, rows)}"
-
-
-def _percent(fraction):
-    return round(100 * float(fraction), 4)

@@ -1,0 +1,80 @@
+"""What the labels of a data set are, and so what a network's outputs say: a class, several labels, a quantity."""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+Task = Literal["classification", "multi-label", "regression"]
+SEPARATOR = "|"  # between the labels of an example, where predictions are written
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is learnt from the examples of a data set, by its task.
+
+    | task | a label of `nft_keras.data.Part.y` | the outputs of a network |
+    |---|---|---|
+    | `classification` | the index of a class | a logit for each class |
+    | `multi-label` | 0 or 1 for each label | a logit for each label |
+    | `regression` | the quantity in standard deviations from its mean, of the training part | the same |
+
+    Attributes:
+        task: one of the above.
+        names: tuple of str, of the classes, of the labels, or of the one quantity.
+        mean, scale: float, mean and standard deviation of a quantity in the training part.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def predictions(self, outputs: "np.ndarray") -> "np.ndarray":
+        """What outputs (n, len(names)) say: probabilities of classes or of labels, or the quantity in its own unit."""
+        from scipy.special import expit, softmax
+
+        if self.task == "classification":
+            return softmax(outputs, axis=-1)
+        return expit(outputs) if self.task == "multi-label" else self.in_its_unit(outputs)
+
+    def in_deviations(self, y: "np.ndarray") -> "np.ndarray":
+        """float32: a quantity in standard deviations from its mean, of one in its own unit; of other tasks y itself."""
+        return ((y - self.mean) / self.scale).astype("float32")
+
+    def in_its_unit(self, y: "np.ndarray") -> "np.ndarray":
+        """A quantity in its own unit, of one in standard deviations from its mean."""
+        return y * self.scale + self.mean
+
+    def layers(self) -> list["keras.Layer"]:
+        """Keras layers that bring a network's outputs into the unit of a quantity; none of other tasks."""
+        from keras import layers
+
+        return [layers.Rescaling(self.scale, self.mean)] if self.task == "regression" else []
+
+    def to_config(self) -> dict[str, Any]:
+        """For preprocessing.json."""
+        config = {"class_names": list(self.names)}
+        if self.task != "classification":
+            config["task"] = self.task
+        return config | ({"mean": self.mean, "scale": self.scale} if self.task == "regression" else {})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Target":
+        """The inverse of `to_config`.
+
+        Raises:
+            KeyError, ValueError: for what it did not write.
+        """
+        task, names = config.get("task", "classification"), tuple(map(str, config["class_names"]))
+        if task not in (allowed := get_args(Task)):
+            raise ValueError(f"task must be one of {', '.join(allowed)}, got {task!r}")
+        if task != "regression":
+            return cls(task, names)
+        mean, scale = float(config["mean"]), float(config["scale"])
+        if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0 and len(names) == 1):
+            raise ValueError("of a quantity mean must be a finite number, scale one above 0, class_names one name")
+        return cls(task, names, mean, scale)
