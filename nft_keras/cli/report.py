@@ -19,18 +19,34 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
     )
+    p.add_argument("--html", action="store_true", help="instead: one page of each recipe's run, OUT/RECIPE/report.html")
     return p
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints Tables 1 and 2 and Figure 3 of the paper with our figures, and writes them as Markdown and CSV.
 
-    With --keep it writes what is to be kept of one recipe's run instead.
+    With --keep it writes what is to be kept of one recipe's run instead, with --html pages to look at.
     """
     options = parser().parse_args(arguments)
+    if options.html:
+        return run_command(RecipeError, _html, options)
     if options.keep is not None:
         return run_command(RecipeError, _keep, options)
     return run_command(RecipeError, _report, options.folders, options.out or options.folders[0])
+
+
+def _html(options):
+    from nft_keras.experiments.files import atomic_write
+    from nft_keras.experiments.reports.page import NAME, page
+
+    if options.keep or options.out:
+        raise RecipeError("--html goes with folders alone, OUT/RECIPE")
+    for folder in options.folders:
+        text = page(folder)
+        with writing_to(folder, "RUNS"), atomic_write(folder / NAME) as path:
+            path.write_text(text, encoding="utf-8")
+        print(f"written to {folder / NAME}")
 
 
 def _keep(options):

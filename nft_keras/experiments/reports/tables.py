@@ -9,7 +9,7 @@ from nft_keras import data
 from nft_keras._registry import RegistrationError
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.methods import method_title
-from nft_keras.experiments.reports import reference
+from nft_keras.experiments.reports import conclusion, reference
 from nft_keras.experiments.tasks import TASKS
 from nft_keras.verdict import MOST_LEFT
 
@@ -26,11 +26,12 @@ def write_report(name, results, out, references=()):
         references: what `nft_keras.experiments.reports.reference.References.entries` has of the recipe's data sets.
 
     Returns:
-        The tables with the references below them, Markdown.
+        The tables, below them what they show and the references, Markdown.
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *map(reference.line, references)]))
+    said = [" ".join(conclusion.sentences(_differences_to_classic(results))), *map(reference.line, references)]
+    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *said]))
     provenances = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
     sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
@@ -145,6 +146,27 @@ def _pairs(results):
         if ct is not None:
             pairs.setdefault((_varied(r), r["classifier"], r["method"]), []).append((r, ct))
     return pairs
+
+
+def _differences_to_classic(results):
+    """The differences of test errors to CT, seed by seed, of what `against_classic` has rows of; none over folds.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        {(what tells it from others, method, title of CT): list of float in points}.
+    """
+    if _over(results) != "seeds":
+        return {}
+    pairs, classic = _pairs(results), method_title(baseline(results) or "ct")
+    several = len({(varied, classifier) for varied, classifier, _ in pairs}) > 1
+    return {
+        (f"{' '.join(filter(None, (varied, classifier)))}: " if several else "", method, classic): _differences(
+            _errors(of, "test_error")
+        )
+        for (varied, classifier, method), of in pairs.items()
+    }
 
 
 def _varied(result):

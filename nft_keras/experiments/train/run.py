@@ -179,11 +179,30 @@ def _run(trials, of_recipe, session):
         return failed
 
     session.keep_recipe()
-    print(write_report(name, finished(in_report, session.options.out), session.options.out, references.entries))
+    results = finished(in_report, session.options.out)
+    print(write_report(name, results, session.options.out, references.entries))
     print(f"written to {session.options.out / name}")
+    print(*_next(in_report, results, session.options.out / name), sep="\n")
     if failed:
         print(f"{failed} of {len(trials)} trials failed", file=sys.stderr)
     return failed
+
+
+def _next(trials, results, folder):
+    """Lines that say what to do with what a recipe's run left in its folder."""
+    from nft_keras.data.features import preprocessing
+
+    yield f"curves, pictures, all on one page: python -m nft_keras report {folder} --html"
+    places = {(t.variation, t.classifier, t.method, t.seed): folder.parent / t.folder for t in trials}
+    keys = ("varied", "classifier", "method", "seed")
+    best = [
+        places[tuple(result.get(key, "") for key in keys)] for result in sorted(results, key=lambda r: r["valid_error"])
+    ]
+    pictures = (place / name for place in best for name in ("simplification.png", "figure-1.png"))
+    if picture := next(filter(Path.exists, pictures), None):
+        yield f"how data were altered: {picture}"
+    if best and (best[0] / preprocessing.FILE).exists():
+        yield f"new inputs, by the best in validation: python -m nft_keras predict {best[0]} INPUT"
 
 
 def _by_dataset(trials):

@@ -1,0 +1,88 @@
+"""What a table of differences shows, in a sentence each: a difference, or how small a one these seeds would show."""
+
+import statistics
+
+from nft_keras.experiments.methods import method_title
+
+LEVEL, POWER = 0.05, 0.8
+_TARGETS = (0.5, 1.0, 2.0, 5.0)  # points that more seeds would show
+_MOST_SEEDS = 100
+
+
+def sentences(groups):
+    """What the test errors of a recipe's methods say beside CT's, a sentence for each.
+
+    A difference counts where the paired t-test over seeds finds it at 5 %, divided by the number of comparisons
+    (Bonferroni). Where it does not, the sentence says what difference these seeds would have shown: in four of five
+    such experiments (a power of 80 %), if differences vary from seed to seed as they did.
+
+    Args:
+        groups: {(what tells it from others, method, title of CT): list of differences in points, one for each seed}.
+
+    Returns:
+        list of str.
+    """
+    level = LEVEL / max(len(groups), 1)
+    said = [
+        f"{where}{_sentence(method_title(method), classic, differences, level)}"
+        for (where, method, classic), differences in groups.items()
+    ]
+    if len(groups) > 1:
+        said.append(f"Of {len(groups)} comparisons one counts from p < {level:.2g} on.")
+    return said
+
+
+def _sentence(method, classic, differences, level):
+    n, mean = len(differences), statistics.mean(differences)
+    if n < 2:
+        return f"{method} and {classic}: one seed shows nothing, give at least three."
+    deviation = statistics.stdev(differences)
+    if not deviation:
+        return f"{method} and {classic} differ by {mean:.2f} points in each of {n} seeds."
+    from scipy.stats import ttest_1samp
+
+    p = ttest_1samp(differences, 0).pvalue
+    if p < level:
+        what, shown = "less" if mean < 0 else "more", f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+        return f"{method} has {abs(mean):.2f} points {what} test error than {classic} ({n} seeds, {shown})."
+    least = shown_by(n, deviation, level)
+    more = next(((t, k) for t in _TARGETS if t < least and (k := seeds_for(t, deviation, level))), None)
+    rest = f", {more[1]} seeds {more[0]:g}" if more else ""
+    would = f"they would show {least:.1f} points{rest}"
+    return f"{method} and {classic}: no difference that {n} seeds can show ({would})."
+
+
+def shown_by(n, deviation, level=LEVEL):
+    """The smallest difference that n pairs show in four of five experiments.
+
+    Args:
+        n: int >= 2, pairs.
+        deviation: float > 0, standard deviation of the differences.
+        level: float, of the two-sided paired t-test.
+    """
+    from scipy.optimize import brentq
+
+    # In deviations; two pairs need many.
+    return deviation * brentq(lambda effect: _power(n, effect, level) - POWER, 0, 1e4)
+
+
+def seeds_for(difference, deviation, level=LEVEL):
+    """How many pairs show a difference in four of five experiments; None for more than a hundred.
+
+    Args:
+        difference: float > 0.
+        deviation, level: as for `shown_by`.
+    """
+    pairs = range(2, _MOST_SEEDS + 1)
+    return next((n for n in pairs if _power(n, difference / deviation, level) >= POWER), None)
+
+
+def _power(n, effect, level):
+    """The probability that the paired t-test finds an effect (difference over deviation) in n pairs."""
+    import numpy as np
+    from scipy.stats import chi2, norm, t
+
+    # The mean over what the sample's deviation may be; scipy's nct has no number for few pairs and large effects.
+    deviations = np.sqrt(chi2.ppf((np.arange(2000) + 0.5) / 2000, n - 1) / (n - 1))
+    least, shift = t.ppf(1 - level / 2, n - 1) * deviations, effect * np.sqrt(n)
+    return float(np.mean(norm.sf(least - shift) + norm.cdf(-least - shift)))

@@ -1,0 +1,99 @@
+"""The page of a recipe's run, in a browser too where there is one."""
+
+import base64
+import re
+import shutil
+import subprocess
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from nft_keras.cli import report, run
+
+RECIPE = """\
+# <b>a recipe</b> & its head
+dataset: {name: digits-back-image, train_size: 60, valid_size: 30, test_size: 30}
+classifiers: {cnn-gap: {filters: [4]}}
+methods:
+  ct:
+  nft:
+    plan: {eta_max: 10, simplification_epochs: 2}
+    auxiliary: {name: unet, filters: 2, depth: 1}
+training: {epochs: 3}
+seeds: [0, 1]
+test_every: 1
+"""
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "small.yaml").write_text(RECIPE)
+    assert run.main([str(folder / "small.yaml"), "--out", str(folder / "out"), "--no-reference"]) == 0
+    assert report.main([str(folder / "out" / "small"), "--html"]) == 0
+    return folder / "out" / "small"
+
+
+def text_of(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
+    text = text_of(folder)
+    for title in ("Epoch by epoch", "What an epoch takes", "Pictures", "Recipe", "At the drop"):
+        assert f"<h2>{title}</h2>" in text
+    assert text.count("<table>") == 4 and "<td>NFT</td>" in text
+    assert "&lt;b&gt;a recipe&lt;/b&gt; &amp; its head" in text and "<b>a recipe" not in text
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "http" not in re.sub(r'src="[^"]*"', "", text)
+    drawn = [source for source in sources if "svg" in source]
+    assert len(drawn) == 3  # of training, validation and test
+    svg = base64.b64decode(drawn[0].partition(",")[2]).decode()
+    assert svg.count("<!-- CT -->") == svg.count("<!-- NFT -->") == 1
+    pictures = [base64.b64decode(source.partition(",")[2]) for source in sources if "png" in source]
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert [Image.open(BytesIO(picture)).size[0] > 300 for picture in pictures] == [True] * 3
+    assert captions[3:] == [
+        "cnn-gap CT, seed 0: confusion.png",
+        "cnn-gap NFT, seed 0: simplification.png",
+        "cnn-gap NFT, seed 0: confusion.png",
+    ]
+
+
+def test_the_same_run_gives_the_same_page(folder):
+    before = text_of(folder)
+    assert report.main([str(folder), "--html"]) == 0
+    assert text_of(folder) == before
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_every_picture_and_nothing_is_wider_than_the_window(folder, tmp_path, width):
+    measure = (
+        "<script>addEventListener('load', () => { document.title = 'measured ' + "
+        "[...document.images].every(i => i.complete && i.naturalWidth > 100 && i.clientWidth > 100) + ' ' + "
+        "document.images.length + ' ' + (document.documentElement.scrollWidth <= innerWidth) })</script></body>"
+    )
+    (tmp_path / "page.html").write_text(text_of(folder).replace("</body>", measure), encoding="utf-8")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "<title>measured true 6 true</title>" in shown.stdout, shown.stderr
+
+
+def test_a_folder_without_a_run_is_told_and_nothing_is_made(tmp_path, capsys):
+    assert report.main([str(tmp_path / "none"), "--html"]) == 2
+    said = f"{tmp_path / 'none'}: report.md is not there: --html takes what a run left of one recipe, OUT/RECIPE\n"
+    assert capsys.readouterr().err == said and not (tmp_path / "none").exists()
+
+
+def test_a_run_ends_with_what_to_do_next(folder, capsys):
+    assert run.main([str(folder.parents[1] / "small.yaml"), "--out", str(folder.parent), "--no-reference"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"curves, pictures, all on one page: python -m nft_keras report {folder} --html" in lines
+    assert f"how data were altered: {folder}/cnn-gap/nft/seed-" in "\n".join(lines)
+    last = lines[-1].removeprefix("new inputs, by the best in validation: python -m nft_keras predict ")
+    assert last.startswith(f"{folder}/cnn-gap/") and last.endswith(" INPUT")
