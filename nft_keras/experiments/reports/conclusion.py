@@ -7,10 +7,12 @@ from nft_keras.experiments.methods import method_title
 LEVEL, POWER = 0.05, 0.8
 _TARGETS = (0.5, 1.0, 2.0, 5.0)  # points that more seeds would show
 _MOST_SEEDS = 100
+_MOST_SENTENCES = 3  # of more comparisons those are said that show a difference
 
 
 def sentences(groups):
-    """What the test errors of a recipe's methods say beside CT's, a sentence for each.
+    """What the test errors of a recipe's methods say beside CT's, a sentence for each; of more than three for those
+    that show something.
 
     A difference counts where the paired t-test over seeds finds it at 5 %, divided by the number of comparisons
     (Bonferroni). Where it does not, the sentence says what difference these seeds would have shown: in four of five
@@ -23,13 +25,26 @@ def sentences(groups):
         list of str.
     """
     level = LEVEL / max(len(groups), 1)
-    said = [
-        f"{where}{_sentence(method_title(method), classic, differences, level)}"
-        for (where, method, classic), differences in groups.items()
-    ]
-    if len(groups) > 1:
-        said.append(f"Of {len(groups)} comparisons one counts from p < {level:.2g} on.")
-    return said
+    said = {
+        group: f"{group[0]}{_sentence(method_title(group[1]), group[2], differences, level)}"
+        for group, differences in groups.items()
+    }
+    if len(groups) < 2:
+        return list(said.values())
+    if max(map(len, groups.values())) < 2:
+        return ["One seed shows nothing, give at least three."]
+    counts = f"of {len(groups)} comparisons one counts from p < {level:.2g} on"
+    if len(groups) <= _MOST_SENTENCES:
+        return [*said.values(), f"{counts[0].upper()}{counts[1:]}."]
+    shown = [said[group] for group, differences in groups.items() if _p(differences) < level]
+    return [*shown, f"No {'other ' * bool(shown)}comparison shows a difference; {counts}."]
+
+
+def _p(differences):
+    """The p of the paired t-test; 1 where there is nothing to test."""
+    from scipy.stats import ttest_1samp
+
+    return ttest_1samp(differences, 0).pvalue if len(set(differences)) > 1 else 1.0
 
 
 def _sentence(method, classic, differences, level):
@@ -39,10 +54,7 @@ def _sentence(method, classic, differences, level):
     deviation = statistics.stdev(differences)
     if not deviation:
         return f"{method} and {classic} differ by {mean:.2f} points in each of {n} seeds."
-    from scipy.stats import ttest_1samp
-
-    p = ttest_1samp(differences, 0).pvalue
-    if p < level:
+    if (p := _p(differences)) < level:
         what, shown = "less" if mean < 0 else "more", f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
         return f"{method} has {abs(mean):.2f} points {what} test error than {classic} ({n} seeds, {shown})."
     least = shown_by(n, deviation, level)

@@ -44,6 +44,13 @@ def test_of_several_comparisons_each_has_to_show_more():
     assert said[0].startswith("fc-a: NFT has 1.13 points less")
     assert said[1].startswith("fc-a: EEF and CT: no difference")
     assert said[2] == "Of 2 comparisons one counts from p < 0.025 on."
+    more = {(f"cnn-{i}: ", "nft", "CT"): [-0.1, 0.2, 0.1 * i] for i in range(3)}
+    none = "comparison shows a difference; of 5 comparisons one counts from p < 0.01 on."
+    assert sentences(pair | more) == [f"No {none}"]
+    pair["fc-a: ", "nft", "CT"] = [-1.2, -1.15, -1.3]
+    shown = "fc-a: NFT has 1.22 points less test error than CT (3 seeds, p = 0.001)."
+    assert sentences(pair | more) == [shown, f"No other {none}"]
+    assert sentences(dict.fromkeys(pair, [0.3])) == ["One seed shows nothing, give at least three."]
 
 
 def test_the_report_says_it_below_the_tables_and_of_folds_nothing(tmp_path):
