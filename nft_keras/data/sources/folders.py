@@ -195,8 +195,9 @@ def _rows(table, file_column, label_column, task):
     for_label = label_column or ("label" if "label" in rest else rest[0])
     file, label = column(table, header, for_file), column(table, header, for_label)
     for line, row in rows:
-        for place in (file, label)[: 1 if task == "multi-label" else 2]:
-            if what := missing_value(row[place].strip()):
+        for place in (file, label):
+            none = task == "multi-label" and place == label and not row[place].strip()
+            if not none and (what := missing_value(row[place].strip())):
                 raise DataError(f"{table}:{line}: column {header[place]!r} {what}")
         of_file = whole_number(row[label].strip())
         if task == "regression" and math.isnan(number_in(of_file)):

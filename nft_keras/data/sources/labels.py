@@ -15,6 +15,8 @@ from nft_keras.data.targets import Target
 
 # So many different numbers are no names of classes, nor so many words names of labels.
 _MOST_NAMES = 100
+# A smaller deviation in units of the mean is what rounding leaves.
+_LEAST_DEVIATION = 1e-12
 FLAGS = "0 or 1, true or false, yes or no"
 
 
@@ -52,7 +54,7 @@ def of_tables(where, task, tables, label, separator):
     if task == "regression":
         return (label,), [present(table, label)[:, None] for table in tables]
     if task == "multi-label":
-        return several(where, [table.frame[label].tolist() for table in tables], separator)
+        return several(where, [words(table, label, empty=True).tolist() for table in tables], separator)
     return classes(where, [_classes(table, label) for table in tables])
 
 
@@ -122,17 +124,18 @@ def in_units_of_training(where, task, names, parts):
     if task == "regression":
         with np.errstate(over="ignore", invalid="ignore"):
             unit = float(parts["train"].y.mean()), float(parts["train"].y.std())
-        if not np.isfinite(unit).all() or unit[1] <= abs(unit[0]) * 1e-12:
-            what = "is the same in all of the training part" if np.isfinite(unit).all() else "is too large"
-            raise DataError(f"{where}: {names[0]!r} {what}: there is nothing to learn")
+        if not np.isfinite(unit).all():
+            raise DataError(f"{where}: the numbers of {names[0]!r} are too large")
+        if unit[1] <= abs(unit[0]) * _LEAST_DEVIATION:
+            raise DataError(f"{where}: {names[0]!r} does not vary in the training part, or too little for its size")
     target = Target(task, names, *unit)
     parts = {which: dataclasses.replace(part, y=target.in_deviations(part.y)) for which, part in parts.items()}
     return parts, unit
 
 
 def labels_in(text, separator):
-    """The set of labels that a text names."""
-    return {word for word in map(str.strip, text.split(separator)) if word}
+    """The set of labels that a text names; whole numbers without a point."""
+    return {whole_number(word) for word in map(str.strip, text.split(separator)) if word}
 
 
 def flag_in(text):
@@ -140,10 +143,10 @@ def flag_in(text):
     return 1.0 if text.lower() in TRUE else 0.0 if text.lower() in FALSE else math.nan
 
 
-def words(table, name):
-    """Array of str of a column that was read as text, none of which may be missing."""
+def words(table, name, empty=False):
+    """Array of str of a column that was read as text, none of which may be missing, nor empty unless that is allowed."""
     found = table.frame[name].str.strip().to_numpy(dtype=str)
-    if (wrong := np.isin(found, MISSING)).any():
+    if (wrong := np.isin(found, [word for word in MISSING if word or not empty])).any():
         row = int(wrong.argmax())
         raise DataError(f"{table.where(row)}: column {name!r} {missing_value(str(found[row]))}")
     return np.array([whole_number(word) for word in found.tolist()])
