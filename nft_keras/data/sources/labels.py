@@ -144,7 +144,7 @@ def flag_in(text):
 
 
 def words(table, name, empty=False):
-    """Array of str of a column that was read as text, none of which may be missing, nor empty unless that is allowed."""
+    """Array of str of a column that was read as text, of which none may be missing, or only an empty one."""
     found = table.frame[name].str.strip().to_numpy(dtype=str)
     if (wrong := np.isin(found, [word for word in MISSING if word or not empty])).any():
         row = int(wrong.argmax())

@@ -142,7 +142,7 @@ def test_folds_groups_and_parts_of_the_user_s_hold_where_labels_are_no_classes(r
         ("price", [*range(59), ""], {}, "t.csv:61: column 'price' should be a finite number, got ''"),
         ("price", [3] * 60, {}, "'price' does not vary in the training part, or too little for its si"),
         ("price", [1e300 * i for i in range(60)], {}, "t.csv: the numbers of 'price' are too large"),
-        ("tags", [*["a|b"] * 59, "NA"], {"task": "multi-label"}, "t.csv:61: column 'tags' holds 'NA', which stands for"),
+        ("tags", [*["a|b"] * 59, "NA"], {"task": "multi-label"}, "t.csv:61: column 'tags' holds 'NA', which stands fo"),
         ("price", range(60), {"label": ("price", "x")}, "label: 2 columns are for task: multi-label, got task: regr"),
         ("tags", [""] * 60, {"task": "multi-label"}, "no example has a label"),
         ("tags", range(1000, 1060), {"task": "multi-label", "label_separator": ""}, "label_separator should be"),
