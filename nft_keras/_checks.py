@@ -50,7 +50,17 @@ def whole(config, key):
     return value
 
 
+def short(text, most=80):
+    """A text, cut after so many characters, for a message."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def shown(value):
+    """A value as Python writes it, cut, for a message."""
+    return short(repr(value))
+
+
 def listed(names):
     """The first names of a list, for a message."""
-    short = [name if len(name) <= 40 else f"{name[:40]}..." for name in map(str, names[:5])]
-    return ", ".join(short) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    first = [short(str(name), 40) for name in names[:5]]
+    return ", ".join(first) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -199,7 +199,7 @@ class PerturbationPlan(Plan):
     are altered while it is above 0, from the first epoch on.
 
     Args:
-        max_steps: int >= 0, tau_max, the number of steps in the first epoch.
+        max_steps: int >= 0 and < 2^31, tau_max, the number of steps in the first epoch.
         simplification_epochs: int >= 0, gamma_max_simp, the epoch in which tau has come down to 0.
         law: as for `DevelopmentalPlan`.
 
@@ -213,8 +213,8 @@ class PerturbationPlan(Plan):
         self, max_steps: int, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic"
     ) -> None:
         super().__init__(simplification_epochs, law)
-        whole = "a whole number >= 0"
-        self.max_steps = number("max_steps", max_steps, whole, lambda n: n >= 0 and not n % 1, int)
+        whole = "a whole number >= 0 and < 2^31"
+        self.max_steps = number("max_steps", max_steps, whole, lambda n: 0 <= n < 2**31 and not n % 1, int)
 
     def steps(self, gamma: int) -> int:
         """tau(gamma), the most steps that a perturbation takes in epoch gamma (an int)."""

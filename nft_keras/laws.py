@@ -1,10 +1,13 @@
 """The laws of a plan: fractions of the way from its first epoch to its last; Eq. 5 of Marullo et al. (2022)."""
 
 import importlib
+import inspect
 import math
+import numbers
 from collections.abc import Callable
 
 from nft_keras._checks import suggest
+from nft_keras._registry import Registry
 
 
 def quadratic(progress: float) -> float:
@@ -29,7 +32,7 @@ def cosine(progress: float) -> float:
     return (1.0 - math.cos(math.pi * progress)) / 2.0
 
 
-LAWS = {"quadratic": quadratic, "linear": linear, "cosine": cosine}
+LAWS = Registry("nft_keras.laws", Callable, {"quadratic": quadratic, "linear": linear, "cosine": cosine})
 
 
 def progress(gamma: int, simplification_epochs: int) -> float:
@@ -47,26 +50,57 @@ def progress(gamma: int, simplification_epochs: int) -> float:
     return min((gamma - 1) / (simplification_epochs - 1), 1.0)
 
 
-def find_law(name: str) -> Callable[[float], float]:
+def find_law(name: str, allow_code: bool = False) -> Callable[[float], float]:
     """A law by its name, or the function that a dotted name is the path of.
 
     Args:
-        name: "quadratic", "linear", "cosine", or "package.module.function".
+        name: "quadratic", "linear", "cosine", one that an installed package declares, or "package.module.function".
+        allow_code: bool, whether a dotted name is imported, which runs whatever is in its module.
 
     Returns:
         The function of progress.
 
     Raises:
-        ValueError: if there is no such law or function.
+        ValueError: if there is no such law or function, it is no law (see `checked`), or may not be imported.
     """
     if name in LAWS:
-        return LAWS[name]
+        return checked(LAWS[name], name)
     module, _, function = name.rpartition(".")
+    unknown = f"unknown law {name!r}; allowed: {', '.join(LAWS)} or the dotted name of a function"
+    if not module.replace(".", "_").isidentifier() or not function.isidentifier():
+        raise ValueError(f"{unknown}{suggest(name, LAWS)}")
+    if not allow_code:
+        raise ValueError(
+            f"{name!r} is code to import, which is not done without --allow-code; laws of ours: {', '.join(LAWS)}"
+        )
     try:
-        found = getattr(importlib.import_module(module), function) if module else None
-    except Exception:  # importing a module may raise anything
-        found = None
-    if not callable(found):
-        allowed = f"{', '.join(LAWS)} or the dotted name of a function"
-        raise ValueError(f"unknown law {name!r}; allowed: {allowed}{suggest(name, LAWS)}")
-    return found
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # importing a module may raise anything
+        raise ValueError(f"{unknown}; it cannot be imported: {type(error).__name__}: {error}") from error
+    return checked(found, name)
+
+
+def checked(law: Callable[[float], float], name: str = "law") -> Callable[[float], float]:
+    """The function, if it is a law as far as can be seen at five points.
+
+    Args:
+        law: the function of progress in [0, 1].
+        name: what the error calls it.
+
+    Raises:
+        ValueError: if it does not take one number, or does not stay in [0, 1].
+    """
+    try:
+        inspect.signature(law).bind(0.0)
+    except TypeError:
+        raise ValueError(f"{name} must be a function of one argument, the progress, got {law!r}") from None
+    except ValueError:  # some functions written in C do not say what they take
+        pass
+    for at in (0.0, 0.25, 0.5, 0.75, 1.0):
+        try:
+            value = law(at)
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{name} must take a progress in [0, 1], it raises {error!r} at {at}") from error
+        if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+            raise ValueError(f"{name} must stay in [0, 1], got {value!r} at progress {at}")
+    return law

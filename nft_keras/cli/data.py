@@ -77,7 +77,7 @@ def _show(name, data_dir, out):
     if name in _OF_FILES:
         raise DataError(f"{name} is a file of your own: give a recipe that names it, RECIPE.yaml")
     if Path(name).suffix in (".yaml", ".yml"):
-        settings = load_recipe(name)[0].dataset
+        settings = load_recipe(name, allow_code=None)[0].dataset
         name = settings["name"]
     if (spec := find(name)) and spec.input_shape:
         _check_drawable(name, spec.input_shape)

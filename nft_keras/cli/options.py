@@ -60,6 +60,9 @@ def add_recipe_options(parser, seen=""):
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", action="extend", help="e.g. training.epochs=3"
     )
+    parser.add_argument(
+        "--allow-code", action="store_true", help="import the function that a law names by its dotted name, and run it"
+    )
 
 
 def positive(text):

@@ -46,6 +46,7 @@ def _run_all(arguments):
         vectorize=arguments.vectorize,
         reference=not arguments.no_reference,
         fresh=arguments.fresh,
+        allow_code=arguments.allow_code,
     )
     if arguments.dry_run:
         return _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])

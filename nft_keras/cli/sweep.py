@@ -58,10 +58,10 @@ def _sweep(options, arguments):
     if (options.sampler == "grid") != (options.trials is None):
         raise RecipeError("--trials N goes with --sampler random or tpe, and they with it; a grid is tried whole")
     fingerprints = Fingerprints(options.data_dir)
-    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers, fingerprints.of)
+    spaces = _spaces(options, fingerprints)
     others = [
         trial
-        for trial in map(fingerprints.of, load_recipe(options.recipe, options.set))
+        for trial in map(fingerprints.of, load_recipe(options.recipe, options.set, allow_code=options.allow_code))
         if (trial.classifier, trial.method) not in {(space.classifier, space.method) for space in spaces}
     ]
     points = {space: space.points() if options.sampler == "grid" else _alone(space) for space in spaces}
@@ -99,6 +99,12 @@ def _sweep(options, arguments):
     return 1 if failed or unfinished else 0
 
 
+def _spaces(options, fingerprints):
+    """What the recipe's sweep tunes."""
+    asked = options.methods, options.classifiers
+    return load_sweep(options.recipe, options.set, *asked, fingerprints.of, options.allow_code)
+
+
 def _alone(space):
     """Points that have every value once."""
     longest = max(map(len, space.lists.values()))
@@ -126,8 +132,7 @@ def _print(points, options):
 def _work(options, arguments):
     """What one of the worker processes does: it trains until all is over, or until its driver is no more."""
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    complete = Fingerprints(options.data_dir).of
-    spaces = load_sweep(options.recipe, options.set, options.methods, options.classifiers, complete)
+    spaces = _spaces(options, Fingerprints(options.data_dir))
     ready_backend(_trials(spaces))
     from optuna.exceptions import OptunaError
 

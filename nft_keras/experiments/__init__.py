@@ -25,6 +25,7 @@ def run(
     vectorize: int | None = None,
     reference: bool = True,
     fresh: bool = False,
+    allow_code: bool = False,
 ) -> list[dict[str, Any]]:
     """Trains what a recipe describes, as `nft-keras run` does, and goes on where an earlier run was broken off.
 
@@ -37,6 +38,7 @@ def run(
         vectorize: None, or the most trials to train together in one compiled program (0: all); needs JAX.
         reference: bool, whether a logistic regression stands below the table.
         fresh: bool, whether to discard what these trials left in the output folder before.
+        allow_code: bool, whether a function that the recipe names by its dotted name, as a `law`, is imported.
 
     Returns:
         list of dicts, the content of result.json of every finished trial of the recipe.
@@ -63,6 +65,7 @@ def run(
         vectorize=vectorize,
         reference=reference,
         fresh=fresh,
+        allow_code=allow_code,
     )
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(recipe, Mapping):

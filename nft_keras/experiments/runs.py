@@ -91,7 +91,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         RecipeError: if it cannot be read.
     """
     try:
-        (trial,) = load_recipe(path)
+        (trial,) = load_recipe(path, allow_code=None)
     except ValueError:  # of a method or a data set that is not installed any more
         return Document(path).values
     config, training = trial.config(), trial.training
@@ -244,7 +244,8 @@ def _kept(path):
         first = recipe.read_text(encoding="utf-8").partition("\n")[0]
         overrides = shlex.split(first.removeprefix(head)) if first.startswith(head) else ()
         results = json.loads(path.read_text(encoding="utf-8"))
-        trials = load_recipe(recipe, overrides, seeds=list({result["seed"]: None for result in results}))
+        seeds = list({result["seed"]: None for result in results})
+        trials = load_recipe(recipe, overrides, seeds=seeds, allow_code=None)
         trials = [dataclasses.replace(trial, recipe=path.parent.name) for trial in trials]
         trials = {(t.variation, t.classifier, t.method, t.seed): t for t in trials}
         keys = [(r.get("varied", ""), *(r[key] for key in ("classifier", "method", "seed"))) for r in results]

@@ -2,7 +2,9 @@
 
 import copy
 import math
+import os
 import re
+import sys
 
 import pytest
 import yaml
@@ -127,7 +129,33 @@ BY_HAND = {
     "nested mappings": (b"{a: " * 3000 + b"}" * 3000, ":1: nested more than 20 levels"),
     "zeros": (bytes(200_000), "has more than 100,000 characters"),
     "a book": (b"# comment\n" * 20_000 + GOOD.encode(), "has more than 100,000 characters"),
-    "a number of 5000 digits": (good_with("epochs: 10", "epochs: " + "9" * 5000), ":9: not valid YAML: .* is no int"),
+    "5000 digits": (good_with("epochs: 10", "epochs: " + "9" * 5000), ":9: not valid YAML: a number of 5,000 char"),
+    "hexadecimal": (good_with("epochs: 10", "epochs: 0x" + "f" * 5000), ":9: not valid YAML: a number of 5,002 char"),
+    "negative hexadecimal": (good_with("[0, 1]", "[-0x" + "f" * 5000 + "]"), ":10: not valid YAML: a number of 5,003"),
+    "octal": (good_with("epochs: 10", "epochs: 0" + "7" * 6000), ":9: not valid YAML: a number of 6,001 characters"),
+    "binary": (good_with("epochs: 10", "epochs: 0b" + "1" * 20_000), ":9: not valid YAML: a number of 20,002 char"),
+    "sexagesimal": (good_with("epochs: 10", "epochs: 1" + ":59" * 3000), ":9: not valid YAML: a number of 9,001 char"),
+    "sexagesimal fraction": (good_with("0.001", "1" + ":59" * 3000 + ".5"), ":9: not valid YAML: a number of 9,003 ch"),
+    "sexagesimal beyond floats": (good_with("0.001", "1" + ":59" * 300 + ".5"), ":9: not valid YAML: '1:.* no float"),
+    "900 hexadecimal digits": (
+        good_with("epochs: 10", "epochs: 0x" + "f" * 900),
+        r":9: training.epochs: must be <= 4294967295, got \d{80}\.\.\.$",
+    ),
+    "a long name": (good_with("seeds: [0, 1]", "name: " + "a" * 300), ":10: name: should be letters, .* 100 at most"),
+    "a name of 120 bytes": (good_with("seeds: [0, 1]", "name: " + "é" * 60), ":10: name: should be letters"),
+    "a long method": (good_with("  ct:\n", "  " + "a" * 300 + ": {is: ct}\n"), ":4: methods.a+: should be .* 100 at"),
+    "a long variation": (
+        good_with("seeds: [0, 1]", f"vary: {{dataset.label: [{'a' * 300}]}}"),
+        ":10: vary.dataset.label: should be .* 100 characters",
+    ),
+    "steps beyond int32": (
+        good_with("  ct:\n", "  ft: {step: 1, plan: {simplification_ratio: 0.5, max_steps: 2147483648}}\n"),
+        ":4: methods.ft.plan.max_steps: must be >= 0 and <= 2147483647, got 2147483648",
+    ),
+    "steps at once beyond int32": (
+        good_with("epochs: 10", "steps_per_execution: 2147483648, epochs: 10"),
+        ":9: training.steps_per_execution: must be >= 1 and <= 2147483647",
+    ),
     "a number of 400 digits": (good_with("epochs: 10", "epochs: " + "9" * 400), ":9: training.epochs: must be <= "),
     "a rate of 400 digits": (good_with("rate: 0.001", "rate: " + "9" * 400), ":9: training.learning_rate: should be "),
     "a seed too large": (good_with("[0, 1]", "[0, 4294967296]"), ":10: seeds.1: must be <= 4294967295, got 4294967296"),
@@ -151,6 +179,8 @@ BY_HAND = {
     "a method of another name": (good_with("  ct:\n", "  ct: {is: nft}\n"), ":4: methods.ct.is: ct is a method itself"),
     "no name of a law": (good_with("ratio: 0.5}", 'ratio: 0.5, law: "..."}'), ":6: methods.nft.plan.law: unknown la"),
     "a law that starts a program": (good_with("ratio: 0.5}", "ratio: 0.5, law: __main__}"), "unknown law '__main__'"),
+    "a law that is a program": (good_with("ratio: 0.5}", "ratio: 0.5, law: os.system}"), ":6: .* without --allow-code"),
+    "a law that is no path": (good_with("ratio: 0.5}", "ratio: 0.5, law: a b.c}"), ":6: .*law: unknown law 'a b.c'"),
     "a float of channels": (
         good_with(OWN, "{name: image-folder, path: a, channels: 1.0}"),
         ":1: dataset.channels: unknown value 1.0",
@@ -185,12 +215,65 @@ def test_a_recipe_made_bad_by_hand_is_refused_with_its_file_and_cause(tmp_path, 
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000, "!!int x", "!!bool x", "!!python/name:os.system", "\x00"])
+@pytest.mark.parametrize("allow", [False, True])
+def test_a_law_by_its_path_is_imported_with_leave_alone(tmp_path, monkeypatch, allow):
+    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nlaw = lambda progress: progress\n"
+    (tmp_path / "stranger.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(good_with("ratio: 0.5}", "ratio: 0.5, law: stranger.law}"))
+    code, _, lines = command([path, "--dry-run", *["--allow-code"] * allow], "recipes")
+    assert (tmp_path / "ran").exists() == allow
+    assert (code, lines) == (0, []) if allow else code == 2 and "'stranger.law' is code to import" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "law, message",
+    [
+        ("os.system", "must take a progress in .0, 1., it raises TypeError"),
+        ("builtins.print", "must stay in .0, 1., got None at progress 0.0"),
+        ("math.exp", r"must stay in .0, 1., got 1.2\d+ at progress 0.25"),
+        ("math.log", "must take a progress in .0, 1., it raises ValueError"),
+        ("sys.exit", "must take a progress in .0, 1., it raises SystemExit"),
+        ("os.path.join", "must take a progress in .0, 1., it raises TypeError"),
+        ("math.pi", "must be a function of one argument"),
+        ("os.replace", "must be a function of one argument"),
+        ("nowhere.at_all", "unknown law .* it cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_no_law_is_refused_with_leave_too(tmp_path, law, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(good_with("ratio: 0.5}", f"ratio: 0.5, law: {law}}}"))
+    code, out, lines = command([path, "--dry-run", "--allow-code"], "recipes")
+    assert code == 2 and len(lines) == 1 and ":6: methods.nft.plan.law: " in lines[0] and re.search(message, lines[0])
+
+
+def test_a_pipe_is_no_recipe_and_nobody_waits_for_one(tmp_path):
+    os.mkfifo(tmp_path / "recipe.yaml")
+    code, _, lines = command([tmp_path / "recipe.yaml", "--dry-run"], "recipes")
+    message = "is no file; a recipe is read several times: save it as one"
+    assert code == 2 and lines == [f"{tmp_path}/recipe.yaml: {message}"]
+
+
+@pytest.mark.parametrize("assignment", ["seeds=[3]\n", "seeds=[0]\nname: x", "seeds=[3]\r", "a\u2028b=3"])
+def test_a_line_break_in_set_does_not_get_into_the_recipe_that_is_kept(tmp_path, assignment):
+    (tmp_path / "recipe.yaml").write_text(GOOD)
+    code, out, lines = command([tmp_path / "recipe.yaml", "--dry-run", "--set", assignment], "recipes")
+    assert code == 2 and len(lines) == 1 and "should be one line, KEY=VALUE" in lines[0]
+
+
+NO_VALUES = ("[" * 3000, "!!int x", "!!bool x", "!!python/name:os.system", "\x00")
+LONG_NUMBERS = ("9" * 5000, "0x" + "f" * 5000, "1" + ":59" * 3000, "1" + ":59" * 3000 + ".5")
+
+
+@pytest.mark.parametrize("value", NO_VALUES + LONG_NUMBERS, ids=len)
 def test_a_value_that_yaml_stumbles_over_is_refused_after_set(tmp_path, value):
     path = tmp_path / "recipe.yaml"
     path.write_text(GOOD)
     code, out, lines = command([path, "--dry-run", "--set", f"training.epochs={value}"], "recipes")
     assert code == 2 and not out and len(lines) == 1 and lines[0].startswith("--set training.epochs=")
+    assert len(lines[0]) < 300
 
 
 def test_a_folder_or_a_loop_is_no_recipe(tmp_path):

@@ -12,7 +12,7 @@ from nft_keras.experiments.recipe.settings import PlanSettings
 class PerturbationPlanSettings(PlanSettings):
     """`nft_keras.PerturbationPlan`."""
 
-    max_steps: Annotated[int, ">= 0"] = 120
+    max_steps: Annotated[int, ">= 0 and <= 2147483647"] = 120
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from nft_keras import data
-from nft_keras._checks import suggest
+from nft_keras._checks import shown, suggest
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS
-from nft_keras.experiments.recipe.schema import Document, RecipeError
+from nft_keras.experiments.recipe.schema import LONGEST_NAME, Document, RecipeError, names_folder
 from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
 from nft_keras.experiments.recipe.tasks import check_task
 from nft_keras.experiments.recipe.trial import Trial
@@ -52,6 +52,7 @@ def load_recipe(
     methods: Collection[str] | None = None,
     classifiers: Collection[str] | None = None,
     seeds: Collection[int] | None = None,
+    allow_code: bool | None = False,
 ) -> list[Trial]:
     """The trials of a recipe.
 
@@ -60,6 +61,8 @@ def load_recipe(
         overrides: iterable of "key.key=value", stronger than what the file says, in its cells too.
         methods, classifiers: names to keep, None for all of the recipe.
         seeds: ints to run instead of the recipe's.
+        allow_code: whether a function that it names by its dotted name, as a `law`, may be imported, which runs code;
+            None: of a recipe that is only read, such a name is left as it is.
 
     Returns:
         list of `Trial`, seeds innermost.
@@ -67,7 +70,7 @@ def load_recipe(
     Raises:
         nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
     """
-    document, name, by_hand = _open(path, overrides)
+    document, name, by_hand = _open(path, overrides, allow_code)
     _lists(document, "sweep")
     lists = _folds(document) or _lists(document, "vary")
     for key in by_hand:
@@ -91,11 +94,12 @@ def load_sweep(
     methods: Collection[str] | None = None,
     classifiers: Collection[str] | None = None,
     complete: Callable[[Trial], Trial] = lambda trial: trial,
+    allow_code: bool = False,
 ) -> "list[Space]":
     """What the `sweep` of a recipe tunes.
 
     Args:
-        path, overrides, methods, classifiers: see `load_recipe`.
+        path, overrides, methods, classifiers, allow_code: see `load_recipe`.
         complete: function that says more of a trial than the recipe does, as `Fingerprints.of` of its files.
 
     Returns:
@@ -104,7 +108,7 @@ def load_sweep(
     Raises:
         nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
     """
-    document, name, by_hand = _open(path, overrides)
+    document, name, by_hand = _open(path, overrides, allow_code)
     lists = _lists(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
@@ -171,9 +175,9 @@ class Space:
         return list(map(self._complete, trials))
 
 
-def _open(path, overrides):
+def _open(path, overrides, allow_code):
     """The recipe as a document, overrides in it, its name, and the keys of the overrides."""
-    document = Document(find_recipe(path))
+    document = Document(find_recipe(path), allow_code)
     by_hand = [document.override(assignment) for assignment in overrides]
     for key in by_hand:
         _yield(document, key)
@@ -181,8 +185,9 @@ def _open(path, overrides):
         document.override(assignment)
     document.check_keys(document.values, KEYS, ())
     name = document.read(str, document.values.get("name", Path(path).stem), ("name",))
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise document.error(("name",), f"should be letters, digits, _, - and . (it names a folder), got {name!r}")
+    if not names_folder(r"\w[\w.-]*", name):
+        wanted = f"letters, digits, _, - and . (it names a folder), {LONGEST_NAME} at most"
+        raise document.error(("name",), f"should be {wanted}, got {shown(name)}")
     return document, name, by_hand
 
 
@@ -282,12 +287,13 @@ def _lists(document, name):
         if not re.fullmatch(r"(dataset|methods\.[^.]+|training)(\.[^.]+)+", str(key)):
             raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
         if key.startswith("methods.") and (method := key.split(".")[1]) not in methods:
-            there = ", ".join(map(str, methods))
-            raise document.error(where, f"unknown method {method!r}; the recipe has {there}{suggest(method, methods)}")
-        if not isinstance(values, list) or not all(re.fullmatch(r"[\w.+-]+", str(v)) for v in values) or not values:
-            raise document.error(where, f"should be a list of numbers or words (they name folders), got {values!r}")
+            there = f"{', '.join(map(str, methods))}{suggest(method, methods)}"
+            raise document.error(where, f"unknown method {shown(method)}; the recipe has {there}")
+        if not isinstance(values, list) or not values or not all(names_folder(r"[\w.+-]+", str(v)) for v in values):
+            wanted = f"a list of numbers or words of at most {LONGEST_NAME} characters (they name folders)"
+            raise document.error(where, f"should be {wanted}, got {shown(values)}")
         if len(set(values)) < len(values):
-            raise document.error(where, f"has a value twice, got {values!r}")
+            raise document.error(where, f"has a value twice, got {shown(values)}")
     return lists
 
 
@@ -383,7 +389,7 @@ def _dataset(document, value):
     if spec is None:
         allowed = ", ".join(data.SPECS)
         raise document.error(
-            (*key, "name"), f"unknown data set {name!r}; allowed: {allowed}{suggest(name, data.SPECS)}"
+            (*key, "name"), f"unknown data set {shown(name)}; allowed: {allowed}{suggest(name, data.SPECS)}"
         )
     common = dict(inspect.signature(data.load, eval_str=True).parameters)
     allowed = {k: p for k, p in common.items() if k not in ("name", "data_dir", "options")} | spec.options
@@ -420,7 +426,8 @@ def _cell(document, classifier, ancestry, dataset):
     if (settings.plan.simplification_epochs is None) == (settings.plan.simplification_ratio is None):
         raise document.error((*key, "plan"), "give either simplification_epochs or simplification_ratio")
     try:
-        find_law(settings.plan.law)
+        if document.allow_code is not None:
+            find_law(settings.plan.law, document.allow_code)
     except ValueError as error:
         raise document.error((*key, "plan", "law"), str(error)) from None
     for name, of in vars(settings).items():

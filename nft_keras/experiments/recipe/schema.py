@@ -3,18 +3,23 @@
 import dataclasses
 import inspect
 import math
+import os
+import re
 import types
 import typing
 
 import yaml
 
-from nft_keras._checks import suggest
+from nft_keras._checks import short, shown, suggest
 
 # PyYAML takes seconds for so many characters; our longest recipe has some 4,000.
 _LONGEST = 100_000
 _DEEPEST = 20
 # Keras, numpy and scikit-learn take no larger seed, and nothing else that is counted in a recipe comes near it.
 _LARGEST = 2**32 - 1
+# Python prints no integer of more than 4,300 digits, and no recipe has a longer number than this.
+_MOST_DIGITS = 1000
+LONGEST_NAME = 100  # bytes, of what names a folder
 
 
 class RecipeError(ValueError):
@@ -25,10 +30,14 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader; a value that is not what its tag or its looks promise is an error with a line too."""
 
     def construct_object(self, node, deep=False):
+        kind = node.tag.rpartition(":")[2]
+        if kind in ("int", "float") and len(node.value) > _MOST_DIGITS:
+            what = f"a number of {len(node.value):,} characters, {_MOST_DIGITS:,} are allowed"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
         try:
             return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError) as error:
-            what = f"{str(node.value)[:40]!r} is no {node.tag.rpartition(':')[2]}"
+        except (ValueError, KeyError, AttributeError, OverflowError) as error:
+            what = f"{str(node.value)[:40]!r} is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
 
 
@@ -38,18 +47,22 @@ class Document:
     Attributes:
         values: the file's mapping.
         name: what errors call the file.
+        allow_code: see below.
 
     Args:
         path: the file.
+        allow_code: whether code that it names may be imported; None: it is not looked at.
 
     Raises:
         RecipeError: if it cannot be read, is no YAML mapping, or has a key twice.
     """
 
-    def __init__(self, path):
-        self.name = str(path)
+    def __init__(self, path, allow_code=False):
+        self.name, self.allow_code = str(path), allow_code
         self._places = {(): self.name}
         self._defaults = {}
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise RecipeError(f"{self.name}: is no file; a recipe is read several times: save it as one")
         try:
             with open(path, encoding="utf-8") as file:
                 text = file.read(_LONGEST + 1)
@@ -94,13 +107,16 @@ class Document:
         """
         name, equals, text = assignment.partition("=")
         key = tuple(part.strip() for part in name.split("."))
+        place = f"--set {short(assignment)}"
         if not equals or not all(key):
-            raise RecipeError(f"--set {assignment}: should be KEY=VALUE, e.g. training.epochs=3")
+            raise RecipeError(f"{place}: should be KEY=VALUE, e.g. training.epochs=3")
+        if "".join(assignment.splitlines()) != assignment:
+            raise RecipeError(f"{place}: should be one line, KEY=VALUE")
         try:
             value = yaml.load(text, _Loader)
         except (yaml.YAMLError, RecursionError):
-            raise RecipeError(f"--set {assignment}: {text!r} is not valid YAML") from None
-        self._places[key] = f"--set {assignment}"
+            raise RecipeError(f"{place}: {shown(text)} is not valid YAML") from None
+        self._places[key] = place
         self._put(key, value)
         return key
 
@@ -124,7 +140,8 @@ class Document:
                 inner[part] = {}
             inner = inner[part]
             if not isinstance(inner, dict):
-                raise RecipeError(f"{self._places[key]}: {'.'.join(key[: depth + 1])} has no keys, it is {inner!r}")
+                above = ".".join(key[: depth + 1])
+                raise RecipeError(f"{self._places[key]}: {above} has no keys, it is {shown(inner)}")
         inner[key[-1]] = value
 
     def _refuse_traps(self, text):
@@ -189,7 +206,7 @@ class Document:
     def read_mapping(self, value, key, of="settings"):
         """A value that should be a mapping; nothing is an empty one."""
         if value is not None and not isinstance(value, dict):
-            raise self.error(key, f"should be a mapping of {of}, got {value!r}")
+            raise self.error(key, f"should be a mapping of {of}, got {shown(value)}")
         return value or {}
 
     def check_keys(self, value, allowed, key):
@@ -210,7 +227,7 @@ class Document:
             for clause in clauses:
                 for number in _numbers(result):
                     if number is not None and not _satisfies(number, clause):
-                        raise self.error(key, f"must be {clause}, got {number!r}")
+                        raise self.error(key, f"must be {clause}, got {shown(number)}")
             return result
         if origin in (typing.Union, types.UnionType):
             if value is None and type(None) in arguments:
@@ -224,7 +241,7 @@ class Document:
         if origin is typing.Literal:
             if not any(value == a and type(value) is type(a) for a in arguments):
                 allowed = ", ".join(map(str, arguments))
-                raise self.error(key, f"unknown value {value!r}; allowed: {allowed}{suggest(value, arguments)}")
+                raise self.error(key, f"unknown value {shown(value)}; allowed: {allowed}{suggest(value, arguments)}")
             return value
         if origin is tuple:
             if not isinstance(value, list | tuple):
@@ -264,12 +281,17 @@ class Document:
         if type(value) is not annotation:
             raise self.error(key, f"should be {wanted}, got {_kind(value)}{_hint(annotation, value)}")
         if annotation is int and value > _LARGEST:
-            raise self.error(key, f"must be <= {_LARGEST}, got {value}")
+            raise self.error(key, f"must be <= {_LARGEST}, got {shown(value)}")
         if annotation is str and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise self.error(key, f"should be text, got half a character in {value!r}")
+            raise self.error(key, f"should be text, got half a character in {shown(value)}")
         if annotation is float and not math.isfinite(value):
-            raise self.error(key, f"should be a finite number, got {value!r}")
+            raise self.error(key, f"should be a finite number, got {shown(value)}")
         return value
+
+
+def names_folder(pattern, text):
+    """Whether a text has the pattern, a regular expression, and is short enough to name a folder."""
+    return bool(re.fullmatch(pattern, text)) and len(text.encode()) <= LONGEST_NAME
 
 
 def _is(annotation, *origins):
@@ -303,17 +325,17 @@ def _satisfies(number, clause):
 
 def _kind(value):
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return f"the text {shown(value)}"
     if isinstance(value, bool):
         return str(value).lower()
-    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), shown(value))
 
 
 def _hint(annotation, value):
     if annotation is str and isinstance(value, bool):
         return "; YAML reads yes, no, on and off as true or false: put the word in quotes"
     if annotation is str and isinstance(value, int | float):
-        return f"; a name that is a number stands in quotes: '{value}'"
+        return f"; a name that is a number stands in quotes: '{short(str(value))}'"
     if annotation in (int, float) and isinstance(value, str):
         try:
             number = float(value)

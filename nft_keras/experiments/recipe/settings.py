@@ -134,7 +134,7 @@ class TrainingSettings(OptimizerSettings):
     augment: Literal["none", "crop-and-flip"] | dict[str, Augmentations] = "none"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None
-    steps_per_execution: Annotated[int, ">= 1"] = 1
+    steps_per_execution: Annotated[int, ">= 1 and <= 2147483647"] = 1
 
     @property
     def augmentations(self):

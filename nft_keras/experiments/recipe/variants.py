@@ -1,10 +1,10 @@
 """Methods of a recipe under names of its own: which method each is, and whose settings it takes over."""
 
 import copy
-import re
 
-from nft_keras._checks import suggest
+from nft_keras._checks import shown, suggest
 from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.recipe.schema import LONGEST_NAME, names_folder
 
 
 def ancestries(document, methods):
@@ -26,9 +26,11 @@ def ancestries(document, methods):
             there = f"{', '.join(METHODS)}, or a name of your own with is: METHOD"
             raise document.error(key, f"unknown key; allowed: {there}{suggest(name, METHODS)}")
         if name in METHODS and of not in (None, name):
-            raise document.error((*key, "is"), f"{name} is a method itself, got {of!r}; give the variant another name")
-        if name not in METHODS and not (isinstance(name, str) and re.fullmatch(r"\w[\w-]*", name)):
-            raise document.error(key, f"should be letters, digits, _ and - (it names folders), got {name!r}")
+            got = f"got {shown(of)}; give the variant another name"
+            raise document.error((*key, "is"), f"{name} is a method itself, {got}")
+        if name not in METHODS and not (isinstance(name, str) and names_folder(r"\w[\w-]*", name)):
+            wanted = f"letters, digits, _ and - (it names folders), {LONGEST_NAME} at most"
+            raise document.error(key, f"should be {wanted}, got {shown(name)}")
         if name not in METHODS and name.lower() in METHODS:
             raise document.error(key, f"tables would not tell it from {name.lower()}; choose another name")
     return {name: _ancestry(document, methods, name) for name in methods}
@@ -79,7 +81,8 @@ def _ancestry(document, methods, name):
         key, of = ("methods", found[0], "is"), _named(methods[found[0]])
         allowed = [*METHODS, *(other for other in methods if other not in METHODS and other != found[0])]
         if not isinstance(of, str) or of not in (*METHODS, *methods):
-            raise document.error(key, f"unknown method {of!r}; allowed: {', '.join(allowed)}{suggest(of, allowed)}")
+            there = f"{', '.join(allowed)}{suggest(of, allowed)}"
+            raise document.error(key, f"unknown method {shown(of)}; allowed: {there}")
         if of in found:
             circle = " is ".join([*found[found.index(of) :: -1], of])
             raise document.error(key, f"goes in a circle, {circle}; one has to be a method: {', '.join(METHODS)}")

@@ -37,6 +37,7 @@ class Options:
         vectorize: None, or the most trials to train together in one compiled program (0: all).
         reference: bool, whether a logistic regression stands below the table.
         fresh: bool, whether to discard what these trials left in the output folder before.
+        allow_code: bool, whether what a recipe names by a dotted name is imported.
     """
 
     out: Path = Path("runs")
@@ -48,6 +49,7 @@ class Options:
     vectorize: int | None = None
     reference: bool = True
     fresh: bool = False
+    allow_code: bool = False
 
 
 class Session:
@@ -84,9 +86,10 @@ def trials_of(recipes, options):
     """
     found, fingerprints = [], Fingerprints(options.data_dir)
     for path in recipes:
-        chosen = load_recipe(path, options.overrides, options.methods, options.classifiers, options.seeds)
+        asked = options.methods, options.classifiers, options.seeds
+        chosen = load_recipe(path, options.overrides, *asked, allow_code=options.allow_code)
         text = Path(find_recipe(path)).read_text(encoding="utf-8")
-        of_recipe = load_recipe(path, options.overrides)
+        of_recipe = load_recipe(path, options.overrides, allow_code=options.allow_code)
         chosen, of_recipe = (list(map(fingerprints.of, trials)) for trials in (chosen, of_recipe))
         for trial in chosen:
             if options.fresh or not finished([trial], options.out):

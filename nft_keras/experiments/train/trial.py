@@ -299,7 +299,8 @@ def build_method(trial, classifier, dataset, strategy=None):
             steps_per_execution=training.steps_per_execution,
             **compiled,
         )
-    length = {"simplification_epochs": trial.simplification_epochs, "law": find_law(settings.plan.law)}
+    law = find_law(settings.plan.law, allow_code=True)  # of a trial: who read its recipe had leave
+    length = {"simplification_epochs": trial.simplification_epochs, "law": law}
     plan = imported(method.plan)(settings, dataset, **length)
     return model, plan
 
