@@ -24,6 +24,7 @@ ROOMS = {
     "verdict": "checks",
     "_checks": "checks",
     "_registry": "checks",
+    "_text": "checks",
 }
 
 

@@ -4,10 +4,10 @@ import argparse
 import dataclasses
 import json
 import math
-import sys
 import tempfile
 from pathlib import Path
 
+from nft_keras._text import say
 from nft_keras.backend import backend_name, import_tensorflow_quietly
 from nft_keras.cli.options import Parser, add_data_dir, run_command
 from nft_keras.data import DataError
@@ -69,7 +69,7 @@ def _attack(options):
             loaded = _dataset(run), robustness.examples(dataset, settings)
         trial = robustness.attack_trial(run, loaded[1], settings)
         trials.append(trial)
-        print(f"{run.folder}: {_line(trial, robustness.warnings(trial))}", file=sys.stderr, flush=True)
+        say(f"{run.folder}: {_line(trial, robustness.warnings(trial))}")
     trials.sort(key=lambda trial: trial["folder"])
     with writing_to(out):
         text = robustness_report.write(trials, dataclasses.asdict(settings), out)

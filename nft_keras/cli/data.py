@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
+from nft_keras._text import visible
 from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 from nft_keras.data.features.columns import Columns
@@ -88,7 +89,7 @@ def _show(name, data_dir, out):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_COLUMNS, 1.25 * _ROWS + 0.5), layout="constrained", facecolor="lightsteelblue")
-    figure.suptitle(f"{name}: {dataset.provenance}", fontsize=10)
+    figure.suptitle(visible(f"{name}: {dataset.provenance}"), fontsize=10, parse_math=False)
     if dataset.input_shape == (2,):
         part, axes = dataset.train, figure.subplots()
         for label, class_name in enumerate(dataset.class_names):
@@ -104,12 +105,12 @@ def _show(name, data_dir, out):
         for axes, x, y in zip(grid, part.x, part.y, strict=False):
             most = 255 if x.dtype == "uint8" else 1
             axes.imshow(x.squeeze().clip(0, most), cmap="gray", vmin=0, vmax=most)
-            axes.set_title(_label(dataset, y), fontsize=9, pad=3, parse_math=False)
+            axes.set_title(visible(_label(dataset, y)), fontsize=9, pad=3, parse_math=False)
     try:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot write {out}: {error}") from error
-    print(f"{out}: {len(part)} of {len(dataset.train):,} training examples of {name}, {dataset.provenance}")
+    print(visible(f"{out}: {len(part)} of {len(dataset.train):,} training examples of {name}, {dataset.provenance}"))
 
 
 def _print_columns(dataset):
@@ -120,8 +121,9 @@ def _print_columns(dataset):
     for row in aligned(rows):
         print("  ".join(row).rstrip())
     train, valid, test = (f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-    print(dataset.provenance)
-    print(f"{train} training, {valid} validation and {test} test examples; of the training: {_labels(dataset)}")
+    print(visible(dataset.provenance))
+    said = f"{train} training, {valid} validation and {test} test examples; of the training: {_labels(dataset)}"
+    print(visible(said))
 
 
 def _label(dataset, y):

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import DataError
-from nft_keras.data.features import preprocessing
 from nft_keras.data.sources.labelled import read_labelled
 from nft_keras.data.targets import SEPARATOR
-from nft_keras.experiments.classifier_file import ExportError, predictions
+from nft_keras.experiments.classifier_file import ExportError, load_prepared, outputs_of
 from nft_keras.experiments.evaluation import Evaluation, evaluation_of
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.runs import read_config
@@ -37,12 +36,12 @@ def evaluate(folder: str | os.PathLike, path: str | os.PathLike, label: str | No
             evaluation.summary["balanced_accuracy"]
             evaluation.write("looked-at")
     """
-    how, target = preprocessing.load(folder)
+    classifier, how, target = load_prepared(folder)
     trained_on = _settings(folder)
     columns = label or trained_on.get("label") or "label"
     separator = trained_on.get("label_separator") or SEPARATOR
     inputs, y = read_labelled(how, Path(path), target, columns, separator)
-    return evaluation_of(target, y, predictions(folder, how, target, inputs.x), inputs.names)
+    return evaluation_of(target, y, target.predictions(outputs_of(classifier, inputs.x)), inputs.names)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import tempfile
+import uuid
 import warnings
 from pathlib import Path
 
@@ -14,8 +14,7 @@ import numpy as np
 from nft_keras.backend import MODULES, backend_name
 from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import DataError
-from nft_keras.data.features import preprocessing
-from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier
+from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier, load_prepared
 from nft_keras.experiments.files import atomic_write, write_json
 
 # Where a format goes in the trial's folder, and the packages that it needs beyond those of nft_keras.
@@ -80,8 +79,8 @@ def export(
         raise ExportError(f"{format} needs {' and '.join(missing)}: pip install 'nft_keras[export]'")
     if backend_name() not in WRITERS[format]:
         raise ExportError(f"{format} needs KERAS_BACKEND={' or '.join(WRITERS[format])}, got {backend_name()}")
-    how, target = preprocessing.load(folder) if with_preprocessing else (None, None)
-    classifier = load_classifier(folder)
+    prepared = load_prepared(folder) if with_preprocessing else (load_classifier(folder), None, None)
+    classifier, how, target = prepared
     if format in IN_FLOAT32:
         compute_in_float32(classifier)  # neither format has the mixed precisions' operations in full
     if how:
@@ -150,10 +149,10 @@ def _write(classifier, format, path):
 def _whole_folder(path):
     """A temporary folder beside `path`; when the block ends well it takes `path`'s name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
+        temporary.mkdir()  # as the umask says, where tempfile's would be for their owner alone
         yield temporary
-        temporary.chmod(0o755)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nft_keras._checks import suggest
 from nft_keras._registry import RegistrationError
+from nft_keras._text import say
 from nft_keras.data import default_data_dir
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import OutputError
@@ -88,13 +89,8 @@ def run_command(errors, function, *arguments):
     except Exception as error:
         if not isinstance(error, (errors, RegistrationError, OutputError)):
             raise
-        print(visible(str(error)), file=sys.stderr)
+        say(str(error))
         return 2
-
-
-def visible(text):
-    """The text on one line; what a file's names and contents might do to a terminal is written out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(map(str.strip, text.splitlines())))
 
 
 def exit_with(main, interrupted="interrupted"):

@@ -3,19 +3,23 @@
 import argparse
 import csv
 import dataclasses
+import functools
+import io
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from nft_keras.cli.options import Parser, run_command, visible
+import numpy as np
+
+from nft_keras._text import say, visible, without_formula
+from nft_keras.cli.options import Parser, run_command
 from nft_keras.data import DataError
-from nft_keras.data.features import preprocessing
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.inputs import read_inputs, together
 from nft_keras.data.targets import SEPARATOR
-from nft_keras.experiments.classifier_file import ExportError, predictions
+from nft_keras.experiments.classifier_file import ExportError, load_prepared, outputs_of
 from nft_keras.experiments.files import atomic_write
 
 
@@ -43,7 +47,8 @@ def predict(
         number in the array, of several files with the file before it; `id`, what stands in that column, if it is asked
         for. Of classes `class`, the name of the most probable one; `probability`, its probability; `probabilities`,
         {name: float} of every class. Of several labels `labels`, the names of those with a probability of 0.5 or more
-        with "|" between them, and `probabilities` of all. Of a quantity `predicted`, in its unit.
+        with "|" between them, and `probabilities` of all. Of a quantity `predicted`, in its unit. All of them are None
+        where the classifier gives no finite numbers.
 
     Raises:
         DataError: if the input cannot be used, naming file and line, or preprocessing.json is missing or damaged.
@@ -53,7 +58,7 @@ def predict(
 
             predict("runs/imdb/fc-b/nft/seed-0", "reviews.txt")[0]["class"]  # "positive"
     """
-    how, target = preprocessing.load(folder)
+    classifier, how, target = load_prepared(folder)
     paths = [Path(each) for each in (path, *more)]
     parts = [read_inputs(how, each, id, skipped) for each in paths]
     if more:
@@ -64,21 +69,24 @@ def predict(
     inputs = together(parts)
     if not inputs.names:
         raise DataError(f"nothing can be used of {', '.join(map(str, paths))}: {skipped[0]}")
-    said = predictions(folder, how, target, inputs.x)
+    said = target.predictions(outputs_of(classifier, inputs.x))
     beside = [{"id": cell} for cell in inputs.beside] if id else [{}] * len(said)
     return [{"input": name, **id, **_said(target, of)} for name, id, of in zip(inputs.names, beside, said, strict=True)]
 
 
 def _said(target, predicted):
-    """What is predicted of an example, by name."""
+    """What is predicted of an example, by name; None where it is no finite number."""
     by_name = {name: float(f"{number:.7g}") for name, number in zip(target.names, predicted, strict=True)}
+    finite = bool(np.isfinite(predicted).all())
+    if not finite:
+        by_name = dict.fromkeys(by_name)
     if target.task == "regression":
         return {"predicted": by_name[target.names[0]]}
     if target.task == "multi-label":
         there = (name for name, number in zip(target.names, predicted, strict=True) if number >= 0.5)
-        return {"labels": SEPARATOR.join(there), "probabilities": by_name}
+        return {"labels": SEPARATOR.join(there) if finite else None, "probabilities": by_name}
     chosen = target.names[int(predicted.argmax())]
-    return {"class": chosen, "probability": by_name[chosen], "probabilities": by_name}
+    return {"class": chosen if finite else None, "probability": by_name[chosen], "probabilities": by_name}
 
 
 def _named(how, path, name):
@@ -98,6 +106,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--skip-bad", action="store_true", help="leave out rows and images that cannot be used")
     p.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
     p.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
+    p.add_argument(
+        "--quote-formulas",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="in CSV, an apostrophe before text that a spreadsheet would compute, as =1+1 (default)",
+    )
     return p
 
 
@@ -113,10 +127,13 @@ def _predict(options):
     rows = predict(options.classifier, *options.input, id=options.id, skipped=skipped)
     if skipped:
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        print(visible(f"skipped {len(skipped)} of {len(skipped) + len(rows)}: {skipped[0]}{more}"), file=sys.stderr)
-    write = {"csv": _write_csv, "jsonl": _write_jsonl}[options.format]
+        say(f"skipped {len(skipped)} of {len(skipped) + len(rows)}: {skipped[0]}{more}")
+    said = next(key for key in ("class", "labels", "predicted") if key in rows[0])
+    if lost := [row["input"] for row in rows if row[said] is None]:
+        say(f"{len(lost)} of {len(rows)} predictions are no finite numbers and left empty, the first that of {lost[0]}")
+    write = functools.partial(_write_csv, quote=options.quote_formulas) if options.format == "csv" else _write_jsonl
     if not options.out:
-        return write(rows, sys.stdout)
+        return _print(write, rows)
     try:
         with atomic_write(options.out) as path, open(path, "w", encoding="utf-8", newline="") as file:
             write(rows, file)
@@ -124,13 +141,23 @@ def _predict(options):
         raise DataError(f"{options.out} cannot be written: {error.strerror or error}") from error
 
 
-def _write_csv(rows, file):
+def _print(write, rows):
+    """Writes to standard output; on a terminal nothing of it counts as a command to the terminal."""
+    if not sys.stdout.isatty():
+        return write(rows, sys.stdout)
+    text = io.StringIO()
+    write(rows, text)
+    print(*map(visible, text.getvalue().splitlines()), sep="\n")
+
+
+def _write_csv(rows, file, quote):
+    cell_of = without_formula if quote else (lambda cell: cell)
     writer = csv.writer(file, lineterminator="\n")
     head = [name for name in rows[0] if name != "probabilities"]
     writer.writerow([*head, *(f"probability({name})" for name in rows[0].get("probabilities", ()))])
     for row in rows:
-        writer.writerow([*(row[name] for name in head), *row.get("probabilities", {}).values()])
+        writer.writerow([*(cell_of(row[name]) for name in head), *row.get("probabilities", {}).values()])
 
 
 def _write_jsonl(rows, file):
-    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)

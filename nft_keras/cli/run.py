@@ -2,6 +2,7 @@
 
 import argparse
 
+from nft_keras._text import visible
 from nft_keras.backend import BackendError
 from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError
@@ -74,7 +75,7 @@ def _shared(rows):
 def _lines(settings, start="", without=()):
     for key, value in settings.items():
         if key not in without:
-            yield f"{start}{key}={value if isinstance(value, str) else str(value).replace(' ', '')}"
+            yield visible(f"{start}{key}={value if isinstance(value, str) else str(value).replace(' ', '')}")
 
 
 def _seed(text):

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from nft_keras._text import say
 from nft_keras.backend import BackendError, import_tensorflow_quietly
 from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError, check_files
@@ -92,10 +93,10 @@ def _sweep(options, arguments):
         print(f"written to {options.out / spaces[0].recipe}")
     failed = [text for search in searches for text in search.failed()]
     for text in failed:
-        print(f"failed: {text}", file=sys.stderr)
+        say(f"failed: {text}")
     unfinished = not all(search.over() for search in searches)
     if unfinished:
-        print("workers died before the end; the same command goes on", file=sys.stderr)
+        say("workers died before the end; the same command goes on")
     return 1 if failed or unfinished else 0
 
 
@@ -144,7 +145,7 @@ def _work(options, arguments):
     try:
         sweep.work(_searches(spaces, options))
     except OptunaError as error:
-        print(f"the storage failed: {str(error).partition(chr(10))[0]}; the same command goes on", file=sys.stderr)
+        say(f"the storage failed: {str(error).partition(chr(10))[0]}; the same command goes on")
         return 1
 
 

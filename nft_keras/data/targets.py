@@ -4,6 +4,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from nft_keras._checks import shown
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -35,11 +37,13 @@ class Target:
 
     def predictions(self, outputs: "np.ndarray") -> "np.ndarray":
         """What outputs (n, len(names)) say: probabilities of classes or of labels, or the quantity in its own unit."""
+        import numpy as np
         from scipy.special import expit, softmax
 
-        if self.task == "classification":
-            return softmax(outputs, axis=-1)
-        return expit(outputs) if self.task == "multi-label" else self.in_its_unit(outputs)
+        with np.errstate(invalid="ignore"):  # whoever shows them says what is not finite
+            if self.task == "classification":
+                return softmax(outputs, axis=-1)
+            return expit(outputs) if self.task == "multi-label" else self.in_its_unit(outputs)
 
     def in_deviations(self, y: "np.ndarray") -> "np.ndarray":
         """float32: a quantity in standard deviations from its mean, of one in its own unit; of other tasks y itself."""
@@ -69,9 +73,12 @@ class Target:
         Raises:
             KeyError, ValueError: for what it did not write.
         """
-        task, names = config.get("task", "classification"), tuple(map(str, config["class_names"]))
+        task, names = config.get("task", "classification"), config["class_names"]
         if task not in (allowed := get_args(Task)):
-            raise ValueError(f"task must be one of {', '.join(allowed)}, got {task!r}")
+            raise ValueError(f"task must be one of {', '.join(allowed)}, got {shown(task)}")
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+            raise ValueError(f"class_names must be a list of different names, got {shown(names)}")
+        names = tuple(names)
         if task != "regression":
             return cls(task, names)
         mean, scale = float(config["mean"]), float(config["scale"])

@@ -51,28 +51,28 @@ def load_classifier(folder: str | os.PathLike) -> "keras.Model":
         raise ExportError(f"{path} is not a classifier that can be loaded: {what}") from error
 
 
-def predictions(folder: str | os.PathLike, how: Any, target: "Target", x: Any) -> "np.ndarray":
-    """What a trial's classifier says of new inputs.
+def load_prepared(folder: str | os.PathLike) -> "tuple[keras.Model, Any, Target]":
+    """A trial's classifier with what prepares its inputs, before any input is read: their sizes are the classifier's.
 
     Args:
         folder: folder of a finished trial.
-        how, target: its preprocessing, as `nft_keras.data.features.preprocessing.load` gives it.
-        x: what `how.transform` gives.
 
     Returns:
-        float64 array (n, outputs), see `nft_keras.data.targets.Target.predictions`.
+        The classifier, not compiled; the preprocessing and the `nft_keras.data.targets.Target`, as
+        `nft_keras.data.features.preprocessing.load` gives them.
 
     Raises:
         ExportError: if there is no classifier, or its file is damaged.
-        DataError: if it is not the one of the preprocessing.
+        DataError: if the preprocessing is missing, damaged, or not the classifier's.
     """
+    how, target = preprocessing.load(folder)
     classifier = load_classifier(folder)
-    shapes = classifier.input_shape[1:], classifier.output_shape[1:]
+    shapes = tuple(getattr(classifier, name, ())[1:] for name in ("input_shape", "output_shape"))
     if shapes != (how.input_shape, (len(target.names),)):
         of = "classes" if target.task == "classification" else "outputs"
         made = f"{how.input_shape} and {len(target.names)} {of}"
         raise DataError(f"{Path(folder, preprocessing.FILE)} is for inputs {made}, the classifier has {shapes}")
-    return target.predictions(outputs_of(classifier, x))
+    return classifier, how, target
 
 
 def outputs_of(classifier: "keras.Model", x: "np.ndarray | scipy.sparse.csr_matrix") -> "np.ndarray":

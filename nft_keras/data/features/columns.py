@@ -8,12 +8,12 @@ same in all of the training part.
 import dataclasses
 import math
 import re
-import sys
 from typing import ClassVar
 
 import numpy as np
 
 from nft_keras._checks import listed
+from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.texts import TfIdf, lines_of
 from nft_keras.data.io.table import CellError, Form, column, is_table, is_utf8, read_table, usable
@@ -233,8 +233,8 @@ class Category:
     def from_config(cls, config):
         """The inverse of `to_config`."""
         levels, missing = config["levels"], config["missing"]
-        if not isinstance(levels, list) or not isinstance(missing, bool):
-            raise ValueError("levels must be a list, missing true or false")
+        if not isinstance(levels, list) or len(set(map(str, levels))) < len(levels) or not isinstance(missing, bool):
+            raise ValueError("levels must be a list of different words, missing true or false")
         return cls(tuple(map(str, levels)), missing)
 
 
@@ -324,10 +324,9 @@ class Columns:
             known = {None, *self.of[name].levels}
             if unseen := [value for value in values[name] if value not in known]:
                 of = f"{len(unseen):,} of {len(values[name]):,} rows"
-                print(
+                say(
                     f"{path}: column {name!r}: {of} have none of the {len(known) - 1} categories of the training part: "
                     f"{listed(sorted(set(unseen))[:5])}",
-                    file=sys.stderr,
                 )
 
     def check(self, table, values):
@@ -365,7 +364,7 @@ class Columns:
                 )
             if abs(encoder.mean) > _IN_FLOAT32 * encoder.scale:
                 what = f"numbers of {encoder.mean:g} ± {encoder.scale:g} lose digits in float32, the exported inputs"
-                print(f"column {name!r}: {what}: subtract {encoder.mean:g} before training", file=sys.stderr)
+                say(f"column {name!r}: {what}: subtract {encoder.mean:g} before training")
         # Of a Normalization layer ONNX would want mean and variance as inputs.
         centred = layers.Rescaling(1.0, [-encoder.mean for encoder in self.of.values()])
         return [centred, layers.Rescaling([1 / encoder.scale for encoder in self.of.values()])], self.input_shape

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import re
-import sys
 import threading
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nft_keras._checks import one_of, whole
+from nft_keras._text import say
 from nft_keras.data import DataError
 
 # Pillow's decoders of photographs; others start programs (EPS) or are of no use here.
@@ -103,7 +103,7 @@ class Images:
             raise DataError(f"{where}{len(wrong)} of {len(files)} files cannot be read as images: {named}")
         if transparent := sum(transparent for _, transparent in results):
             have = "picture has" if transparent == 1 else "pictures have"
-            print(f"{where}{transparent} {have} transparency, laid over white", file=sys.stderr)
+            say(f"{where}{transparent} {have} transparency, laid over white")
         return images
 
     def layers(self, any_size=True):
@@ -216,7 +216,7 @@ def leave_out(files, root, why):
         names = sorted(str(file.relative_to(root)) for file in files)
         more = ", ..." if len(names) > 5 else ""
         number = "1 file is" if len(names) == 1 else f"{len(names):,} files are"
-        print(f"{root}: {number} left out, {why}: {', '.join(names[:5])}{more}", file=sys.stderr)
+        say(f"{root}: {number} left out, {why}: {', '.join(names[:5])}{more}")
 
 
 def _may_be_image(file):

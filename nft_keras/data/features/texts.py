@@ -84,6 +84,8 @@ class TfIdf(Texts):
         self = cls(len(words), str(config["column"]))
         self.counts.vocabulary_ = {word: i for i, word in enumerate(words)}
         self.idf = np.array([float(idf) for idf in words.values()], "float32")
+        if not np.isfinite(self.idf).all():
+            raise ValueError("idf must be finite numbers")
         return self
 
 

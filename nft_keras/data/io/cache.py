@@ -3,10 +3,10 @@
 import contextlib
 import errno
 import os
-import sys
 import uuid
 import warnings
 
+from nft_keras._text import say
 from nft_keras.data import DataError
 
 # What the name of a file ends with that stands in for a lock, and how long it does after its process was killed.
@@ -39,7 +39,7 @@ def read(path, *names):
     except MemoryError:
         raise
     except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
-        print(f"{path}: damaged ({error}), to be made again", file=sys.stderr)
+        say(f"{path}: damaged ({error}), to be made again")
         path.unlink(missing_ok=True)
         return None
 

@@ -3,10 +3,10 @@
 import hashlib
 import http.client
 import os
-import sys
 import urllib.error
 import urllib.request
 
+from nft_keras._text import say
 from nft_keras.data import DataError
 
 _BLOCK = 1 << 16
@@ -152,7 +152,7 @@ class _Bar:
         self.progress.start()
         self.progress.update(self.task, completed=completed, total=total)
         if self.progress.disable:
-            print(f"downloading {self.url}", file=sys.stderr)
+            say(f"downloading {self.url}")
 
     def advance(self, count):
         self.progress.advance(self.task, count)

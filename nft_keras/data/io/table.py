@@ -6,13 +6,13 @@ import csv
 import dataclasses
 import gzip
 import io
-import sys
 import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from nft_keras._checks import suggest
+from nft_keras._checks import shown, suggest
+from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.io import decimals
 
@@ -53,6 +53,16 @@ class Form:
     decimal: str | None = None
     encoding: str | None = None
     before: str | None = None
+
+    def __post_init__(self):
+        """Refuses what none of them may be with a ValueError."""
+        if not (self.separator is None or (isinstance(self.separator, str) and len(self.separator) == 1)):
+            raise ValueError(f"separator must be one character, got {shown(self.separator)}")
+        for name in ("decimal", "before"):
+            if getattr(self, name) not in (None, ".", ","):
+                raise ValueError(f"{name} must be a point or a comma, got {shown(getattr(self, name))}")
+        if not isinstance(self.encoding, str | None):
+            raise ValueError(f"encoding must be a name, got {shown(self.encoding)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +212,7 @@ def open_text(path, encoding=None):
         encoding = "utf-8-sig"
     try:
         return opened(path, "rt", encoding=encoding, newline="")
-    except LookupError:
+    except (LookupError, ValueError):
         raise DataError(f"{path}: encoding should be one of Python's, as utf-8 or latin-1, got {encoding!r}") from None
 
 
@@ -407,7 +417,7 @@ def _excel(path, text):
     with pd.ExcelFile(path) as file:
         if len(file.sheet_names) > 1:
             sheets = f"of {len(file.sheet_names)} sheets the first is read"
-            print(f"{path}: {sheets}, {file.sheet_names[0]}", file=sys.stderr)
+            say(f"{path}: {sheets}, {file.sheet_names[0]}")
         head = pd.read_excel(file, header=None, nrows=1, dtype=object, na_filter=False)
         header = ["" if cell is None else str(cell).strip() for cell in (head.iloc[0] if len(head) else ())]
         missing = {i: list(MISSING) for i, name in enumerate(header) if name not in text}

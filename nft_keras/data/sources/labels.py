@@ -3,10 +3,10 @@
 import dataclasses
 import math
 import re
-import sys
 
 import numpy as np
 
+from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import FALSE, TRUE, present, whole_number
 from nft_keras.data.io.table import MISSING, missing_value
@@ -99,7 +99,7 @@ def several(where, cells, separator):
         what = f"{len(names):,} different labels in {len(examples):,} examples, as {names[0][:40]!r}"
         raise DataError(f"{where}: {what}; `label_separator` says what is between those of one, got {separator!r}")
     if max(map(len, examples)) < 2:
-        print(f"{where}: no example has two labels, with {separator!r} between them", file=sys.stderr)
+        say(f"{where}: no example has two labels, with {separator!r} between them")
     return names, [np.array([[name in of for name in names] for of in part], dtype="float64") for part in split]
 
 

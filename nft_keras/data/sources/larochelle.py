@@ -13,12 +13,12 @@ Either way the split is the published one, whatever `split_seed` is, and the pro
 
 import dataclasses
 import itertools
-import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from nft_keras._text import say
 from nft_keras.data import SPECS, DataError, Dataset, Part
 from nft_keras.data.features.images import Images
 from nft_keras.data.io import cache
@@ -227,9 +227,9 @@ def _make(name, data_dir, source):
             if source == "published":
                 advice = f"put {_SETS[name].archive} into {data_dir} or choose source generated"
                 raise DataError(f"{name}: {error}; {advice}") from error
-            print(f"{name}: {error}; it is generated instead", file=sys.stderr)
+            say(f"{name}: {error}; it is generated instead")
     n = sum(SPECS[name].sizes)
-    print(f"{name}: generating {n:,} images", file=sys.stderr)
+    say(f"{name}: generating {n:,} images")
     x, y = _SETS[name].draw(n, np.random.default_rng([_SEED, *name.encode()]), data_dir)
     cache.write(_cached(name, data_dir, _GENERATED), x=x, y=y)
     return x, y, "generated"
@@ -237,7 +237,7 @@ def _make(name, data_dir, source):
 
 def _parse(name, data_dir, files):
     """(x, y) of the two published tables, kept in a cache."""
-    print(f"{name}: parsing {', '.join(dict.fromkeys(file.name for file in files))}", file=sys.stderr)
+    say(f"{name}: parsing {', '.join(dict.fromkeys(file.name for file in files))}")
     what, (train, valid, test) = _SETS[name], SPECS[name].sizes
     members, rows = (what.train, what.test), (train + valid, test)
     tables = [amat.read(*table, SPECS[name].num_classes) for table in zip(files, members, rows, strict=True)]

@@ -1,13 +1,13 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
 import re
-import sys
 import warnings
 from typing import Annotated
 
 import numpy as np
 
 from nft_keras._checks import listed
+from nft_keras._text import say
 from nft_keras.data import DataError, split
 
 Fraction = Annotated[float, "> 0 and < 1"]
@@ -131,7 +131,7 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
     if few:
         fewest = names[int(np.argmin(np.where(counts, counts, n + 1)))]
         why = f"too few examples (of class {fewest}: {min(few)})"
-        print(f"{where}: the parts are not cut class by class, {why}", file=sys.stderr)
+        say(f"{where}: the parts are not cut class by class, {why}")
     parts["train"] = train
     for which in PARTS:
         if not len(parts[which]):

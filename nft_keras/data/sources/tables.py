@@ -2,13 +2,13 @@
 
 import dataclasses
 import itertools
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
 from nft_keras._checks import listed
+from nft_keras._text import say
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import KINDS, Category, Columns, Text
 from nft_keras.data.features.kinds import kind_of, numbers_rows
@@ -162,11 +162,11 @@ def _kinds(table, known):
     """{column: kind} of the columns of which the user says nothing; what is left out is said."""
     if table.unnamed:
         count = f"{table.unnamed} column{'s' * (table.unnamed > 1)}"
-        print(f"{table.path}: left out, without a name: {count}", file=sys.stderr)
+        say(f"{table.path}: left out, without a name: {count}")
     others = [name for name in table.frame.columns if name not in known]
     counting = [name for name in others if numbers_rows(table, name)]
     if counting and len(counting) < len(others):
-        print(f"{table.path}: left out, the number of the row: column {listed(counting)}", file=sys.stderr)
+        say(f"{table.path}: left out, the number of the row: column {listed(counting)}")
     return {name: kind_of(table, name) for name in others if name not in counting or counting == others}
 
 
@@ -235,7 +235,7 @@ def _fit(path, kinds, values, rows, form, max_categories, num_words):
             what = "no words in the texts of the training part" if kind == "text" else error
             raise DataError(f"{path}: column {name!r}: {what}") from error
     if constant := [name for name, encoder in of.items() if not encoder.parts]:
-        print(f"{path}: left out, the same in all of the training part: column {listed(constant)}", file=sys.stderr)
+        say(f"{path}: left out, the same in all of the training part: column {listed(constant)}")
     of = {name: encoder for name, encoder in of.items() if encoder.parts}
     if not of:
         raise DataError(f"{path}: every column but the label is the same in all of the training part")

@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
+from nft_keras._text import say
 from nft_keras.data import DataError, Dataset, Part, split
 from nft_keras.data.features.encoder import SentenceEncoder, find_checkpoint, fingerprint
 from nft_keras.data.features.texts import Embeddings, TfIdf
@@ -118,7 +118,7 @@ def _embed(encoder, lots, paths, found, missing):
     """Fills in and caches the embeddings of the lots that are missing."""
     model = SentenceEncoder(find_checkpoint(encoder))
     count = sum(len(lots[i]) for i in missing)
-    print(f"wines: embedding {count:,} reviews with {encoder}", file=sys.stderr)
+    say(f"wines: embedding {count:,} reviews with {encoder}")
     with _progress(count) as advance:
         for i in missing:
             found[i] = [model.encode(lots[i], progress=advance)]

@@ -3,6 +3,7 @@
 import statistics
 from pathlib import Path
 
+from nft_keras._text import in_markdown
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
 from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
@@ -51,7 +52,7 @@ def tables(trials, settings):
     ]
     for (*names, _), of_group in _groups(trials).items():
         parts.append(f"## {', '.join(filter(None, names))}")
-        parts.append(f"{of_group[0]['examples']} test examples; {of_group[0]['provenance']}.")
+        parts.append(f"{of_group[0]['examples']} test examples; {in_markdown(of_group[0]['provenance'])}.")
         for norm in of_group[0]["norms"]:
             head = [NORMS[norm], "attack", "seeds", "0", *map(_number, of_group[0]["norms"][norm]["radii"])]
             parts.append(markdown(head, [*_error_rows(of_group, norm), *_difference_rows(of_group, norm)]))

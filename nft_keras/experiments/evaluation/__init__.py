@@ -2,12 +2,14 @@
 
 import abc
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nft_keras._registry import imported
+from nft_keras._text import without_formulas
 from nft_keras.experiments.files import write_csv, write_figure, write_json
 from nft_keras.experiments.tasks import TASKS
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 BINS = 15  # of the calibration error
 MOST_WORST = 50
+MEASURES = ("precision", "recall", "f1")  # of a class or a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Evaluation(abc.ABC):
         target: `nft_keras.data.targets.Target`.
         y: the labels, as there.
         predictions: float array (n, outputs), what its `predictions` gives: probabilities, or a quantity in its unit.
+            What is not finite counts as nothing said: no class, no labels, the quantity's mean in training.
         names: what the examples are called, n lines, files or numbers.
     """
 
@@ -44,10 +48,37 @@ class Evaluation(abc.ABC):
         """Names of the classes, of the labels, or of the quantity."""
         return self.target.names
 
+    @functools.cached_property
+    def finite(self) -> "np.ndarray":
+        """bool array (n,), whether what is predicted of an example is finite numbers."""
+        import numpy as np
+
+        return np.isfinite(self.predictions).all(axis=1)
+
+    @functools.cached_property
+    def said(self) -> "np.ndarray":
+        """`predictions`; probabilities of 0, or the mean of a quantity, where they are not finite."""
+        import numpy as np
+
+        return np.where(self.finite[:, None], self.predictions, self.target.mean)
+
     @property
     @abc.abstractmethod
     def summary(self) -> dict[str, float]:
-        """Numbers of all examples together; examples, their number, and error, as in the tables of results."""
+        """Numbers of all examples together; examples, their number, and error, as in the tables of results.
+
+        not_finite, how many predictions are not finite, if any are.
+        """
+
+    def not_finite(self) -> dict[str, int]:
+        """{"not_finite": number} for the summary, {} where all are."""
+        lost = int((~self.finite).sum())
+        return {"not_finite": lost} if lost else {}
+
+    def told(self) -> str:
+        """What is said of them below the summary, "" where all are finite."""
+        lost = self.not_finite().get("not_finite")
+        return f"; {lost:,} predictions are no finite numbers, and count as wrong" if lost else ""
 
     @property
     @abc.abstractmethod
@@ -71,7 +102,7 @@ class Evaluation(abc.ABC):
         folder = Path(folder)
         write_json(folder / "summary.json", self.summary)
         self.write_tables(folder)
-        write_csv(folder / "worst.csv", self.worst, self.worst_columns)
+        write_csv(folder / "worst.csv", without_formulas(self.worst), self.worst_columns)
         write_figure(self.picture(), folder / self.picture_name)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras._text import in_markdown, visible, without_formula, without_formulas
+from nft_keras.experiments.evaluation import MEASURES, MOST_WORST, Evaluation, calibration_error, percent
 from nft_keras.experiments.files import atomic_write, write_csv
 
 _MOST_NAMED, _MOST_COUNTED = 40, 20  # classes of a picture that has their names, and of one that has numbers
@@ -23,8 +24,8 @@ class ClassEvaluation(Evaluation):
 
     @functools.cached_property
     def predicted(self) -> np.ndarray:
-        """int array (n,), the most probable classes."""
-        return self.predictions.argmax(1)
+        """int array (n,), the most probable classes; -1 where there is none."""
+        return np.where(self.finite, self.said.argmax(1), -1)
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
@@ -43,9 +44,8 @@ class ClassEvaluation(Evaluation):
 
         labels = range(len(self.class_names))
         measured = precision_recall_fscore_support(self.y, self.predicted, labels=labels, zero_division=0)
-        keys = ("precision", "recall", "f1")
         return [
-            {"class": name, **{key: percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
+            {"class": name, **{key: percent(of[i]) for key, of in zip(MEASURES, measured, strict=False)}, "examples": n}
             for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
         ]
 
@@ -57,13 +57,14 @@ class ClassEvaluation(Evaluation):
         percent; calibration_error, the expected calibration error in points: how far apart the probability of the
         predicted class and the share of right ones are, in the mean over 15 bins of that probability, by their sizes.
         """
-        right, sure = self.predicted == self.y, self.predictions.max(1)
+        right, sure = self.predicted == self.y, self.said.max(1)
         recalls = [of["recall"] for of in self.classes if of["examples"]]
         return {
             "examples": len(self.y),
             "error": percent(np.mean(~right)),
             "balanced_accuracy": round(float(np.mean(recalls)), 4),
             "calibration_error": calibration_error(sure, right),
+            **self.not_finite(),
         }
 
     @functools.cached_property
@@ -73,26 +74,27 @@ class ClassEvaluation(Evaluation):
         A dict for each: input, its name; label; predicted; probability, that of the label; of_predicted, that of what
         was predicted.
         """
-        of_label = self.predictions[np.arange(len(self.y)), self.y]
+        of_label = self.said[np.arange(len(self.y)), self.y]
         wrong = np.flatnonzero(self.predicted != self.y)
         rows = wrong[np.argsort(of_label[wrong], kind="stable")][:MOST_WORST]
         return [
             {
                 "input": self.names[i],
                 "label": self.class_names[self.y[i]],
-                "predicted": self.class_names[self.predicted[i]],
+                "predicted": self.class_names[self.predicted[i]] if self.finite[i] else "",
                 "probability": float(f"{of_label[i]:.4g}"),
-                "of_predicted": float(f"{self.predictions[i].max():.4g}"),
+                "of_predicted": float(f"{self.said[i].max():.4g}"),
             }
             for i in rows.tolist()
         ]
 
     def write_tables(self, folder):
         """Writes classes.csv, and confusion.csv as the picture shows it."""
-        counts = zip(self.class_names, self.confusion.tolist(), strict=True)
-        write_csv(folder / "classes.csv", self.classes)
+        names = list(map(without_formula, self.class_names))
+        counts = zip(names, self.confusion.tolist(), strict=True)
+        write_csv(folder / "classes.csv", without_formulas(self.classes))
         with atomic_write(folder / "confusion.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([["class", *self.class_names], *([name, *row] for name, row in counts)])
+            csv.writer(file).writerows([["class", *names], *([name, *row] for name, row in counts)])
 
     def picture(self) -> Any:
         """The confusion matrix as a Matplotlib Figure: a row is shaded by the shares of its class."""
@@ -106,7 +108,7 @@ class ClassEvaluation(Evaluation):
         figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), label="share of the class")
         axes.set(xlabel="predicted", ylabel="label")
         if n <= _MOST_NAMED:
-            names = [name if len(name) <= 20 else f"{name[:19]}…" for name in self.class_names]
+            names = [name if len(name) <= 20 else f"{name[:19]}…" for name in map(visible, self.class_names)]
             axes.set_xticks(range(n), names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
             axes.set_yticks(range(n), names, parse_math=False)
         for (i, j), count in np.ndenumerate(self.confusion) if n <= _MOST_COUNTED else ():
@@ -116,10 +118,9 @@ class ClassEvaluation(Evaluation):
     def __str__(self) -> str:
         from nft_keras.experiments.reports.tables import markdown
 
-        rows = [
-            [str(of[key]) if key in ("class", "examples") else f"{of[key]:.2f}" for key in of] for of in self.classes
-        ]
+        rows = [[in_markdown(of["class"]), *(f"{of[key]:.2f}" for key in MEASURES)] for of in self.classes]
+        rows = [[*row, str(of["examples"])] for row, of in zip(rows, self.classes, strict=True)]
         head = ["class", "precision (%)", "recall (%)", "F1 (%)", "examples"]
         said = "{examples:,} examples: error {error:.2f} %, balanced accuracy {balanced_accuracy:.2f} %, calibration"
         said += " error {calibration_error:.2f} points"
-        return f"{said.format(**self.summary)}\n\n{markdown(head, rows)}"
+        return f"{said.format(**self.summary)}{self.told()}\n\n{markdown(head, rows)}"

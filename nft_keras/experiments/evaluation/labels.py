@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from nft_keras._text import in_markdown, visible, without_formulas
 from nft_keras.data.targets import SEPARATOR
-from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation import MEASURES, MOST_WORST, Evaluation, calibration_error, percent
 from nft_keras.experiments.files import write_csv
 
 _MOST_NAMED = 60  # labels of a picture
@@ -24,7 +25,7 @@ class LabelEvaluation(Evaluation):
     @functools.cached_property
     def predicted(self) -> np.ndarray:
         """bool array (n, labels)."""
-        return self.predictions >= 0.5
+        return self.said >= 0.5
 
     @functools.cached_property
     def labels(self) -> list[dict[str, Any]]:
@@ -38,9 +39,8 @@ class LabelEvaluation(Evaluation):
         measured = precision_recall_fscore_support(
             self.y.astype(int), self.predicted.astype(int), labels=columns, average=None, zero_division=0
         )
-        keys = ("precision", "recall", "f1")
         return [
-            {"label": name, **{key: percent(of[i]) for key, of in zip(keys, measured, strict=False)}, "examples": n}
+            {"label": name, **{key: percent(of[i]) for key, of in zip(MEASURES, measured, strict=False)}, "examples": n}
             for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
         ]
 
@@ -59,7 +59,8 @@ class LabelEvaluation(Evaluation):
             "error": percent(np.mean(~right)),
             "exact_match": percent(np.mean(right.all(1))),
             "mean_f1": round(float(np.mean(f1)), 4) if f1 else 0.0,
-            "calibration_error": calibration_error(self.predictions.ravel(), self.y.ravel() > 0.5),
+            "calibration_error": calibration_error(self.said.ravel(), self.y.ravel() > 0.5),
+            **self.not_finite(),
         }
 
     @functools.cached_property
@@ -69,7 +70,7 @@ class LabelEvaluation(Evaluation):
         A dict for each: input, its name; wrong, the number of wrong labels; labels and predicted, texts that name them.
         """
         wrong = (self.predicted != (self.y > 0.5)).sum(1)
-        sure = np.where(self.y > 0.5, self.predictions, 1 - self.predictions)
+        sure = np.where(self.y > 0.5, self.said, 1 - self.said)
         surprise = -np.log(np.maximum(sure, np.finfo("float64").tiny)).sum(1)
         order = np.lexsort((-surprise, -wrong))
         rows = order[wrong[order] > 0][:MOST_WORST]
@@ -88,7 +89,7 @@ class LabelEvaluation(Evaluation):
 
     def write_tables(self, folder):
         """Writes labels.csv."""
-        write_csv(folder / "labels.csv", self.labels)
+        write_csv(folder / "labels.csv", without_formulas(self.labels))
 
     def picture(self) -> Any:
         """Precision and recall of each label as a Matplotlib Figure, the most frequent labels on top."""
@@ -99,7 +100,8 @@ class LabelEvaluation(Evaluation):
         axes, places = figure.subplots(), np.arange(len(shown))
         for key, marker, colour in (("precision", "o", "#1d3557"), ("recall", "D", "#e07a5f")):
             axes.plot([of[key] for of in shown], places, marker, color=colour, label=key, clip_on=False)
-        names = [of["label"] if len(of["label"]) <= 30 else f"{of['label'][:29]}…" for of in shown]
+        names = [visible(of["label"]) for of in shown]
+        names = [name if len(name) <= 30 else f"{name[:29]}…" for name in names]
         counted = [f"{name} ({of['examples']:,})" for name, of in zip(names, shown, strict=True)]
         axes.set_yticks(places, counted, parse_math=False)
         axes.set(xlim=(0, 100), xlabel="%", ylim=(len(shown) - 0.5, -0.5))
@@ -110,9 +112,9 @@ class LabelEvaluation(Evaluation):
     def __str__(self) -> str:
         from nft_keras.experiments.reports.tables import markdown
 
-        rows = [[of["label"], *(f"{of[key]:.2f}" for key in ("precision", "recall", "f1"))] for of in self.labels]
+        rows = [[in_markdown(of["label"]), *(f"{of[key]:.2f}" for key in MEASURES)] for of in self.labels]
         rows = [[*row, str(of["examples"])] for row, of in zip(rows, self.labels, strict=True)]
         head = ["label", "precision (%)", "recall (%)", "F1 (%)", "examples"]
         said = "{examples:,} examples: {error:.2f} % of their labels wrong, all right of {exact_match:.2f} %, mean F1"
         said += " {mean_f1:.2f} %, calibration error {calibration_error:.2f} points"
-        return f"{said.format(**self.summary)}\n\n{markdown(head, rows)}"
+        return f"{said.format(**self.summary)}{self.told()}\n\n{markdown(head, rows)}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from nft_keras._text import visible
 from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, percent
 
 
@@ -25,7 +26,7 @@ class QuantityEvaluation(Evaluation):
     @functools.cached_property
     def differences(self) -> np.ndarray:
         """float array (n,), predictions less values."""
-        return self.predictions[:, 0] - self.values
+        return self.said[:, 0] - self.values
 
     @functools.cached_property
     def summary(self) -> dict[str, float]:
@@ -43,6 +44,7 @@ class QuantityEvaluation(Evaluation):
             "rmse": float(f"{squared**0.5:.6g}"),
             "mae": float(f"{np.mean(np.abs(self.differences)):.6g}"),
             "r2": round(1 - squared / variance, 6) if variance else None,
+            **self.not_finite(),
         }
 
     @functools.cached_property
@@ -56,7 +58,7 @@ class QuantityEvaluation(Evaluation):
             {
                 "input": self.names[i],
                 "value": float(f"{self.values[i]:.7g}"),
-                "predicted": float(f"{self.predictions[i, 0]:.7g}"),
+                "predicted": float(f"{self.said[i, 0]:.7g}"),
                 "difference": float(f"{self.differences[i]:.7g}"),
             }
             for i in rows.tolist()
@@ -71,11 +73,11 @@ class QuantityEvaluation(Evaluation):
 
         figure = Figure(figsize=(5.5, 5.5), layout="constrained")
         axes = figure.subplots()
-        predicted = self.predictions[:, 0]
+        predicted = self.said[:, 0]
         ends = min(self.values.min(), predicted.min()), max(self.values.max(), predicted.max())
         axes.plot(ends, ends, color="0.6", linewidth=1, zorder=1)
         axes.scatter(self.values, predicted, s=10, alpha=0.5, color="#1d3557", linewidths=0)
-        name = self.class_names[0]
+        name = visible(self.class_names[0])
         axes.set_xlabel(name if len(name) <= 60 else f"{name[:59]}…", parse_math=False)
         axes.set_ylabel("predicted")
         axes.set_aspect("equal", adjustable="datalim")
@@ -84,4 +86,4 @@ class QuantityEvaluation(Evaluation):
     def __str__(self) -> str:
         of_r2 = "" if self.summary["r2"] is None else f", R² {self.summary['r2']:.4f}"
         said = "{examples:,} examples: RMSE {rmse:.4g}, MAE {mae:.4g}".format(**self.summary)
-        return f"{said}{of_r2}; error {self.summary['error']:.2f} % of the variance in training"
+        return f"{said}{of_r2}; error {self.summary['error']:.2f} % of the variance in training{self.told()}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nft_keras import data
 from nft_keras._registry import RegistrationError
+from nft_keras._text import in_markdown, visible
 from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
@@ -32,7 +33,7 @@ def write_report(name, results, out, references=()):
     write_json(folder / "results.json", results)
     said = [" ".join(conclusion.sentences(_differences_to_classic(results))), *map(reference.line, references)]
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *said]))
-    provenances = [f"Data: {line}." for line in sorted({result["provenance"] for result in results})]
+    provenances = [f"Data: {in_markdown(line)}." for line in sorted({result["provenance"] for result in results})]
     sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     with atomic_write(folder / "report.md") as temporary:
@@ -89,7 +90,7 @@ def table_of_groups(groups, recipes=()):
     rows = []
     for runs, varied, recipe in itertools.zip_longest(groups, variations, recipes):
         first = runs[0]
-        row = [recipe, first["dataset"]] if recipes else []
+        row = [in_markdown(recipe), in_markdown(first["dataset"])] if recipes else []
         row += [varied] * with_variation + [first["classifier"], method_title(first["method"])]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
@@ -297,11 +298,12 @@ def markdown(head, rows):
 
 
 def aligned(rows):
-    """The cells of a table, each as wide as the widest in its column.
+    """The cells of a table as they are shown, each as wide as the widest in its column.
 
     Args:
         rows: list of lists of str.
     """
+    rows = [list(map(visible, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from nft_keras._text import in_markdown, visible
 from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
 from nft_keras.experiments.files import atomic_write, write_csv, write_yaml
@@ -134,7 +135,7 @@ class Search:
             queue.fail(attempt, str(error), mend=False)
             self._say(queue, attempt, f"failed: {error}")
         except Exception as error:
-            reason = str(error) if isinstance(error, OSError) else out_of_memory(error)
+            reason = error.strerror or str(error) if isinstance(error, OSError) else out_of_memory(error)
             if reason is None:
                 raise
             reason = reason.partition("\n")[0]
@@ -161,7 +162,7 @@ class Search:
         done = sum(trial.state.is_finished() for trial in queue.latest())
         of = len(queue.points) if queue.points else queue.number
         cell = f"{self.space.classifier} {method_title(self.space.method)}"
-        sys.stdout.write(f"[{done}/{of}] {cell} {short(attempt.user_attrs['point'])}  {text}\n")
+        sys.stdout.write(f"[{done}/{of}] {cell} {short(attempt.user_attrs['point'])}  {visible(text)}\n")
         sys.stdout.flush()
 
 
@@ -271,7 +272,7 @@ def _table(search):
         failed = trial.user_attrs.get("failed")
         value = f"{trial.value:.4f}" if state == "complete" else ""
         folder = f"sweep/{point_trial(search.space, point).folder}" if value else ""
-        state = f"failed: {failed['reason']}" if failed and state == "fail" else state
+        state = f"failed: {in_markdown(failed['reason'])}" if failed and state == "fail" else state
         yield [*map(str, point.values()), value, state, folder]
 
 

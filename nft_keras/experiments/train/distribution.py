@@ -13,6 +13,7 @@ import time
 import zlib
 from pathlib import Path
 
+from nft_keras._text import say
 from nft_keras.backend import backend_name, tensorflow_for_data
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -88,7 +89,7 @@ class Cluster:
 
     def leave(self, reason):
         """Ends this process, which cannot train on: what TensorFlow waits for does not come any more."""
-        print(f"failed: {reason}", file=sys.stderr, flush=True)
+        say(f"failed: {reason}")
         sys.stdout.flush()
         os._exit(1)
 

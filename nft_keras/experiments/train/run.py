@@ -4,9 +4,9 @@ import contextlib
 import dataclasses
 import itertools
 import shutil
-import sys
 from pathlib import Path
 
+from nft_keras._text import say
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
 from nft_keras.data import DataError, check_files
 from nft_keras.data.io.cache import one_at_a_time
@@ -187,7 +187,7 @@ def _run(trials, of_recipe, session):
     print(f"written to {session.options.out / name}")
     print(*_next(in_report, results, session.options.out / name), sep="\n")
     if failed:
-        print(f"{failed} of {len(trials)} trials failed", file=sys.stderr)
+        say(f"{failed} of {len(trials)} trials failed")
     return failed
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nft_keras._text import visible
 from nft_keras.experiments.methods import method_title
 
 _OFTEN = 60  # seconds
@@ -37,12 +38,12 @@ class Screen:
     def say(self, text, stderr=False):
         """Prints a line that stays."""
         console = Console(stderr=True, highlight=False, soft_wrap=True) if stderr else self.console
-        console.print(Text(text))
+        console.print(Text(visible(text)))
 
     def note(self, text):
         """Shows a passing line; nothing where there is no terminal."""
         if self.live:
-            self.live.update(Text(text), refresh=True)
+            self.live.update(Text(visible(text)), refresh=True)
 
     def trial(self, trial):
         """Begins a trial; returns the function that is called with the logs of each epoch."""
