@@ -3,13 +3,17 @@
 import hashlib
 import http.client
 import os
+import re
 import urllib.error
 import urllib.request
 
+from nft_keras._checks import short
 from nft_keras._text import say
 from nft_keras.data import DataError
 
 _BLOCK = 1 << 16
+# No file that we download comes near it; without a bound, whoever answers fills the disk.
+_LARGEST, _DIGITS = 1 << 30, 20
 
 
 class DownloadError(DataError):
@@ -98,9 +102,9 @@ def _append(url, part, timeout, bar):
         have = have if response.status == 206 else 0
         if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _Wrong(f"asked for bytes {have}-, got {response.headers.get('Content-Range')!r}")
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length is not None and length.isdigit() else None
+        total = _announced(response.headers.get("Content-Length"), have)
         bar.begin(have, total)
+        most = _LARGEST if total is None else total
         with open(part, "ab" if have else "wb") as file:
             while True:
                 try:
@@ -110,13 +114,27 @@ def _append(url, part, timeout, bar):
                 if not block:
                     break
                 file.write(block)
+                if file.tell() > most:
+                    break
                 bar.advance(len(block))
             file.flush()
             os.fsync(file.fileno())
         have = part.stat().st_size
+    if have > most:
+        part.unlink()
+        raise _Wrong(f"sends more than the {most:,} bytes that {'are taken' if total is None else 'it announced'}")
     if total is not None and have < total:
         return f"the connection ended after {have:,} of {total:,} bytes"
     return None
+
+
+def _announced(length, have):
+    """The size of the file by the Content-Length of what is missing of it; None where it does not say."""
+    if length is None or not re.fullmatch("[0-9]+", length):
+        return None
+    if len(length) > _DIGITS or have + int(length) > _LARGEST:
+        raise _Wrong(f"announces {short(length, _DIGITS)} bytes, more than the {_LARGEST:,} that are taken")
+    return have + int(length)
 
 
 def _reason(error):

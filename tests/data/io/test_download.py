@@ -75,6 +75,32 @@ def test_a_file_with_another_checksum_is_refused_and_leaves_nothing_behind(serve
     assert leftovers(path) == []
 
 
+@pytest.mark.parametrize(
+    "announces, message",
+    [
+        ("9" * 5000, r"announces 9{20}\.\.\. bytes, more than the 1,000,000 that are taken"),
+        ("1000001", "announces 1000001 bytes, more than the 1,000,000 that are taken"),
+        ("299999", "sends more than the 299,999 bytes that it announced"),
+        ("\u00b2", f"has SHA-1 .*, the published one has {SHA1}"),
+    ],
+    ids=["digits", "too many", "too few", "no digits"],
+)
+def test_a_server_that_announces_what_is_not_so_is_believed_in_nothing(server, path, monkeypatch, announces, message):
+    monkeypatch.setattr("nft_keras.data.io.download._LARGEST", 1_000_000)
+    server.files["file.zip"], server.announces = BODY[::-1], announces
+    with pytest.raises(DownloadError, match=message):
+        download([server.url("file.zip")], path, sha1=SHA1)
+    assert leftovers(path) == []
+
+
+def test_a_server_that_never_ends_fills_no_disk(server, path, monkeypatch):
+    monkeypatch.setattr("nft_keras.data.io.download._LARGEST", 100_000)
+    server.files["file.zip"], server.announces = BODY, ""
+    with pytest.raises(DownloadError, match="sends more than the 100,000 bytes that are taken"):
+        download([server.url("file.zip")], path, sha1=SHA1)
+    assert leftovers(path) == []
+
+
 def test_the_next_address_is_tried_when_one_has_no_such_file_or_does_not_answer(server, path):
     server.files["file.zip"] = BODY
     silent = f"http://127.0.0.1:{closed_port()}/file.zip"
