@@ -71,9 +71,11 @@ TABLES = {
     "a label of 5000 digits": (
         table(ROWS + "1," + "9" * 5000 + "\n"),
         CSV,
-        r"one example of class 9{40}\.\.\.",
+        "t.csv:22: column 'label' has a name of 5,000 characters, more than 1,000",
     ),
     "a cell of 200 kB": (table(ROWS + "a" * 200_000 + ",1\n"), CSV, r"t.csv:22: .* number, got 'a{40}\.\.\.'"),
+    "a label of 1 MB": (table(ROWS + f"1,{'z' * 10**6}\n" * 2), CSV, "t.csv:22: column .* 1,000,000 characters"),
+    "a name of 1 MB": (table("c" * 10**6 + ROWS), CSV, "t.csv:1: a column has a name of 1,000,001 characters"),
     "zeros": (table(ROWS.encode() + bytes(1000)), CSV, "t.csv:22: 1 cells"),
     "escapes": (table(ROWS + "\x1b[2J,1\n"), CSV, r"t.csv:22: column 'a' should be .* got '\\x1b\[2J'"),
     "half of utf-16": (table(ROWS.encode("utf-16")[:-1]), CSV, "t.csv is not UTF-8 .*truncated data"),
@@ -150,6 +152,10 @@ ARRAYS = {
     "an object": (
         lambda path: np.savez(path, x=np.array([[a_trap(path.with_name("run"))]]), y=[0]),
         "x.npy cannot be read: it holds pickled",
+    ),
+    "a header of 62 MB": (
+        lambda path: traps.npz(path, x=traps.npy("", header=b" " * 62_000_000, version=2), y=traps.labels()),
+        "x.npy cannot be read: EOF: reading array header, expected 62000000 bytes",
     ),
     "no dictionary": (header(b"3\n"), "x.npy cannot be read: Header is not a dictionary"),
     "a list for a key": (header(b"{[]: 1}\n"), "x.npy cannot be read: unhashable"),

@@ -19,6 +19,8 @@ from nft_keras.data.io import decimals
 # No line of a table or a text is longer; a file without line ends (zeros, another format) must not be read into the
 # memory.
 LONGEST_LINE = 1 << 26
+# No column, class or group is called anything longer; numpy takes as much for every row as for the longest.
+LONGEST_NAME = 1000
 # What a cell without a value holds.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "?")
 SEPARATORS = ",;\t|"
@@ -302,7 +304,7 @@ def _rows(path, rows, skipped):
     if header is None:
         raise DataError(f"{path} is empty; its first line should name the columns")
     header = [name.strip() for name in header]
-    _refuse_twice(f"{path}:{rows.line_num}", header)
+    _check_names(f"{path}:{rows.line_num}", header)
     yield header
     for row in rows:
         if row and len(row) != len(header):
@@ -314,9 +316,11 @@ def _rows(path, rows, skipped):
             yield rows.line_num, row
 
 
-def _refuse_twice(where, header):
+def _check_names(where, header):
+    if (longest := max(map(len, header), default=0)) > LONGEST_NAME:
+        raise DataError(f"{where}: a column has a name of {longest:,} characters, more than {LONGEST_NAME:,}")
     if twice := [name for name, count in collections.Counter(filter(None, header)).items() if count > 1]:
-        raise DataError(f"{where}: two columns are called {twice[0]!r}")
+        raise DataError(f"{where}: two columns are called {shown(twice[0])}")
 
 
 def _of_text(path, form, text, words, skipped):
@@ -391,7 +395,7 @@ def _whole(path, read, text, words, extra):
         raise DataError(f"{path} is no CSV, and cannot be read as what it looks like: {what}") from error
     if not len(frame):
         raise DataError(f"{path} has no rows")
-    _refuse_twice(path, header)
+    _check_names(path, header)
     first = 2 if extra == "excel" else 1
     frame.columns = [name or f"\0{i}" for i, name in enumerate(header)]
     for name in frame.columns:

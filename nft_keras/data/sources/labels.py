@@ -9,7 +9,7 @@ import numpy as np
 from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import FALSE, TRUE, present, whole_number
-from nft_keras.data.io.table import MISSING, missing_value
+from nft_keras.data.io.table import LONGEST_NAME, MISSING, missing_value
 from nft_keras.data.sources.own import classes
 from nft_keras.data.targets import Target
 
@@ -145,7 +145,11 @@ def flag_in(text):
 
 def words(table, name, empty=False):
     """Array of str of a column that was read as text, of which none may be missing, or only an empty one."""
-    found = table.frame[name].str.strip().to_numpy(dtype=str)
+    found = table.frame[name].str.strip()
+    if (lengths := found.str.len()).max() > LONGEST_NAME:
+        what = f"{lengths.max():,} characters, more than {LONGEST_NAME:,}"
+        raise DataError(f"{table.where(int(lengths.argmax()))}: column {name!r} has a name of {what}")
+    found = found.to_numpy(dtype=str)
     if (wrong := np.isin(found, [word for word in MISSING if word or not empty])).any():
         row = int(wrong.argmax())
         raise DataError(f"{table.where(row)}: column {name!r} {missing_value(str(found[row]))}")
