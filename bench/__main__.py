@@ -6,7 +6,8 @@ time goes), memory (and start-up), scaling (batch size, width, number of example
 `pip install -e '.[bench]'`.
 
 Two measure errors and no cost, see their --help: python -m bench calibrate, how hard the generated data sets are, and
-python -m bench own-data, NFT and CT beside scikit-learn on tables that packages carry.
+python -m bench own-data, NFT and CT beside scikit-learn on tables that packages carry. And python -m bench soak says
+whether memory and descriptors of a process stay level over hundreds of trials and epochs.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="tiny networks, a round each: does it run? Never a time")
     parser.add_argument("--threads", type=int, help="of TensorFlow and of PyTorch each; default: one for each core")
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] in (["calibrate"], ["own-data"]):
+    if arguments[:1] in (["calibrate"], ["own-data"], ["soak"]):
         module = importlib.import_module(f"bench.{arguments[0].replace('-', '_')}")
         return module.main(arguments[1:])
     options = parser.parse_args(arguments)
