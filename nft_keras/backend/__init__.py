@@ -80,7 +80,7 @@ def backend_name():
         return sys.modules["keras"].backend.backend()
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
-    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
     try:
         return json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow")
     except (OSError, ValueError):

@@ -5,11 +5,10 @@ import dataclasses
 import json
 import math
 import tempfile
-from pathlib import Path
 
 from nft_keras._text import say
 from nft_keras.backend import backend_name, import_tensorflow_quietly
-from nft_keras.cli.options import Parser, add_data_dir, run_command
+from nft_keras.cli.options import Parser, add_data_dir, path_in, path_out, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import ExportError
@@ -23,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         prog="nft-keras attack",
         description="Attack the classifiers of finished trials by FGSM and PGD; compare methods, check the attacks.",
     )
-    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
+    p.add_argument("folders", type=path_in, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
     p.add_argument("--norm", nargs="+", choices=NORMS, default=NORMS, help="default both")
     p.add_argument(
         "--radii",
@@ -37,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--examples", type=int, default=1000, metavar="N", help="of the test part (default 1000)")
     p.add_argument("--seed", type=int, default=0, help="of the choice of examples and of the attacks (default 0)")
     add_data_dir(p)
-    p.add_argument("--out", type=Path, help="where robustness.md and its like go (default: the first folder)")
+    p.add_argument("--out", type=path_out, help="where robustness.md and its like go (default: the first folder)")
     return p
 
 

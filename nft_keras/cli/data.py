@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nft_keras._registry import RegistrationError
 from nft_keras._text import visible
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, add_data_dir, path_out, run_command
 from nft_keras.data import SPECS, DataError, default_data_dir, find, load
 from nft_keras.data.features.columns import Columns
 from nft_keras.experiments.recipe.reading import load_recipe
@@ -23,9 +23,7 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="nft-keras data", description=__doc__.partition(": ")[2])
     commands = p.add_subparsers(dest="command", required=True)
     shared = Parser(add_help=False)
-    shared.add_argument(
-        "--data-dir", type=Path, default=default_data_dir(), help="where the data are (default: %(default)s)"
-    )
+    add_data_dir(shared)
     commands.add_parser("list", parents=[shared], help="every data set, its shape, classes, sizes and origin")
     show = commands.add_parser(
         "show", parents=[shared], help="draw examples of a data set with their labels, or list the columns of a table"
@@ -33,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     names = [name for name in SPECS if name not in _OF_FILES]
     what = show.add_argument("name", metavar="NAME", help=f"{', '.join(names)}, or a recipe on data of your own")
     what.completer = lambda **_: names
-    show.add_argument("--out", type=Path, metavar="FILE.png", help="the picture to write (default: NAME.png)")
+    show.add_argument("--out", type=path_out, metavar="FILE.png", help="the picture to write (default: NAME.png)")
     return p
 
 
@@ -48,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list(data_dir):
     """Prints the registry as a table."""
+    data_dir = data_dir or default_data_dir()
     rows = [("name", "shape", "classes", "train / valid / test", "comes from")]
     for name in SPECS:
         try:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.data import DataError
 from nft_keras.data.sources.labelled import read_labelled
 from nft_keras.data.targets import SEPARATOR
@@ -47,14 +47,12 @@ def evaluate(folder: str | os.PathLike, path: str | os.PathLike, label: str | No
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = Parser(prog="nft-keras evaluate", description="Say how good a trial's classifier is on labelled data.")
-    p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
-    p.add_argument(
-        "input", type=Path, metavar="INPUT", help="a table with labels, a folder of images for each class, an .npz file"
-    )
+    p.add_argument("classifier", type=path_in, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    what = "a table with labels, a folder of images for each class, an .npz file"
+    p.add_argument("input", type=path_in, metavar="INPUT", help=what)
     p.add_argument("--label", metavar="NAME", help="the column of labels (default: that of the training data)")
-    p.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where the confusion matrix, the classes and the worst examples go"
-    )
+    what = "where the confusion matrix, the classes and the worst examples go"
+    p.add_argument("--out", type=path_out, metavar="FOLDER", help=what)
     return p
 
 

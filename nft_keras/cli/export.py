@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nft_keras.backend import MODULES, backend_name
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.data import DataError
 from nft_keras.experiments.classifier_file import ExportError, compute_in_float32, load_classifier, load_prepared
 from nft_keras.experiments.files import atomic_write, write_json
@@ -100,14 +100,14 @@ def export(
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = Parser(prog="nft-keras export", description="Write a trial's classifier for deployment, and nothing else.")
-    p.add_argument("folder", type=Path, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument("folder", type=path_in, metavar="FOLDER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
     p.add_argument("--format", required=True, choices=FORMATS)
     p.add_argument(
         "--with-preprocessing",
         action="store_true",
         help="with layers that scale numbers and images, and the names of the classes in OUT.json",
     )
-    p.add_argument("--out", type=Path, help="file or folder to write (default: in FOLDER/export)")
+    p.add_argument("--out", type=path_out, help="file or folder to write (default: in FOLDER/export)")
     return p
 
 

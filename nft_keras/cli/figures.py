@@ -1,9 +1,8 @@
 """The command line: python -m nft_keras figures NAME RUNS... draws a figure of the paper from runs of ours."""
 
 import argparse
-from pathlib import Path
 
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.experiments.files import write_figure, writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -26,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     )
     name = p.add_argument("name", type=_name, metavar="NAME", help=f"{', '.join(NAMES)}, or the number alone")
     name.completer = lambda **_: list(NAMES)
-    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
-    p.add_argument("--out", type=Path, help="where the files go (default: the first folder)")
+    p.add_argument("folders", type=path_in, nargs="+", metavar="RUNS", help="output folders of nft_keras.run")
+    p.add_argument("--out", type=path_out, help="where the files go (default: the first folder)")
     return p
 
 

@@ -6,14 +6,16 @@ import os
 import sys
 from pathlib import Path
 
-from nft_keras._checks import suggest
+from nft_keras._checks import shown, suggest
 from nft_keras._registry import RegistrationError
-from nft_keras._text import say
-from nft_keras.data import default_data_dir
+from nft_keras._text import say, visible
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import OutputError
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.reading import shipped_names
+
+# Bytes of a name and of a path, on Linux and others.
+_LONGEST_PART, _LONGEST_PATH = 255, 4096
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,13 +26,13 @@ class Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in action.option_strings]
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
         meant = suggest(unknown, known) if unknown.startswith("--") else ""
-        self.exit(2, f"{self.prog}: {message}{meant}; see {self.prog} --help\n")
+        self.exit(2, f"{visible(f'{self.prog}: {message}{meant}; see {self.prog} --help')}\n")
 
 
 def add_data_dir(parser):
     """Adds the option --data-dir."""
-    text = f"where data sets are or go (default $NFT_DATA_DIR, else {default_data_dir()})"
-    parser.add_argument("--data-dir", type=Path, help=text)
+    text = "where data sets are or go (default $NFT_DATA_DIR, else nft_keras in the user's cache)"
+    parser.add_argument("--data-dir", type=path_out, help=text)
 
 
 def add_recipe(parser, help, **how):
@@ -40,7 +42,7 @@ def add_recipe(parser, help, **how):
         parser: `argparse.ArgumentParser`.
         help, **how: as of `add_argument`.
     """
-    recipe = parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help=help, **how)
+    recipe = parser.add_argument("recipe", type=path_in, metavar="RECIPE.yaml", help=help, **how)
     recipe.completer = lambda prefix, **_: [*shipped_names(), *glob.glob(f"{glob.escape(prefix)}*.yaml")]
 
 
@@ -52,7 +54,7 @@ def add_recipe_options(parser, seen=""):
         seen: str, who has to see the output folder.
     """
     add_data_dir(parser)
-    parser.add_argument("--out", type=Path, default=Path("runs"), help=f"output folder{seen} (default runs/)")
+    parser.add_argument("--out", type=path_out, default=Path("runs"), help=f"output folder{seen} (default runs/)")
     methods = parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these of the recipe's methods")
     methods.completer = lambda **_: list(METHODS)
     classifiers = "only these of the recipe's classifiers"
@@ -64,6 +66,24 @@ def add_recipe_options(parser, seen=""):
     parser.add_argument(
         "--allow-code", action="store_true", help="import the function that a law names by its dotted name, and run it"
     )
+
+
+def path_in(text):
+    """The `type` of an option that is a path to read from, a `pathlib.Path`."""
+    parts = [os.fsencode(part) for part in Path(text).parts]
+    if "\0" in text or max(map(len, parts), default=0) > _LONGEST_PART or len(b"/".join(parts)) > _LONGEST_PATH:
+        what = "too long, or with a zero byte"
+        raise argparse.ArgumentTypeError(f"no file or folder can be called {shown(text)}: {what}")
+    return Path(text)
+
+
+def path_out(text):
+    """The `type` of an option that is a path to write to: UTF-8, since TensorFlow and reports take nothing else."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"should be UTF-8, got {shown(text)}") from None
+    return path_in(text)
 
 
 def positive(text):

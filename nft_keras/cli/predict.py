@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from nft_keras._text import say, visible, without_formula
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.data import DataError
-from nft_keras.data.features.images import Images
+from nft_keras.data.features.images import Images, readable
 from nft_keras.data.features.inputs import read_inputs, together
 from nft_keras.data.targets import SEPARATOR
 from nft_keras.experiments.classifier_file import ExportError, load_prepared, outputs_of
@@ -92,19 +92,19 @@ def _said(target, predicted):
 def _named(how, path, name):
     """What an example of one of several files is called."""
     if isinstance(how, Images) and isinstance(name, str):
-        return f"{path}/{name}" if path.is_dir() else str(path)
-    return f"{path}:{name}"
+        return f"{readable(path)}/{name}" if path.is_dir() else readable(path)
+    return f"{readable(path)}:{name}"
 
 
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = Parser(prog="nft-keras predict", description="Apply a trial's classifier to new data.")
-    p.add_argument("classifier", type=Path, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    p.add_argument("classifier", type=path_in, metavar="CLASSIFIER", help="OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
     what = "images or folders of them, CSV files, files with a text per line, .npz files"
-    p.add_argument("input", type=Path, nargs="+", metavar="INPUT", help=what)
+    p.add_argument("input", type=path_in, nargs="+", metavar="INPUT", help=what)
     p.add_argument("--id", metavar="NAME", help="another column of the tables, to carry along")
     p.add_argument("--skip-bad", action="store_true", help="leave out rows and images that cannot be used")
-    p.add_argument("--out", type=Path, metavar="FILE", help="where the predictions go (default: standard output)")
+    p.add_argument("--out", type=path_out, metavar="FILE", help="where the predictions go (default: standard output)")
     p.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default csv")
     p.add_argument(
         "--quote-formulas",

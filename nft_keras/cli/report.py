@@ -1,9 +1,8 @@
 """The command line: python -m nft_keras report RUNS... sets our figures beside the published ones."""
 
 import argparse
-from pathlib import Path
 
-from nft_keras.cli.options import Parser, run_command
+from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.experiments.files import writing_to
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -11,11 +10,11 @@ from nft_keras.experiments.recipe.schema import RecipeError
 def parser() -> argparse.ArgumentParser:
     """The argument parser."""
     p = Parser(prog="nft-keras report", description="Our figures beside the published ones.")
-    p.add_argument("folders", type=Path, nargs="+", metavar="RUNS", help="output folders, or results/")
-    p.add_argument("--out", type=Path, help="where paper.md and the CSV files go (default: the first folder)")
+    p.add_argument("folders", type=path_in, nargs="+", metavar="RUNS", help="output folders, or results/")
+    p.add_argument("--out", type=path_out, help="where paper.md and the CSV files go (default: the first folder)")
     p.add_argument(
         "--keep",
-        type=Path,
+        type=path_out,
         metavar="FOLDER",
         help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
     )

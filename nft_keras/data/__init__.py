@@ -242,9 +242,17 @@ class Dataset:
 
 
 def default_data_dir() -> Path:
-    """$NFT_DATA_DIR, else a folder in the user's cache directory."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("NFT_DATA_DIR") or Path(cache) / "nft_keras")
+    """$NFT_DATA_DIR, else a folder in the user's cache directory.
+
+    Raises:
+        DataError: if neither is known.
+    """
+    if named := os.environ.get("NFT_DATA_DIR"):
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if cache.startswith("~"):
+        raise DataError("no home directory to keep data sets in: set NFT_DATA_DIR, or give --data-dir")
+    return Path(cache) / "nft_keras"
 
 
 def find(name: str) -> Spec | None:
@@ -259,8 +267,9 @@ def own_files(name: str, data_dir: str | os.PathLike | None = None, **options: A
         name: a key of `SPECS`.
         data_dir, **options: as for `load`.
     """
-    spec, data_dir = find(name), Path(data_dir or default_data_dir())
+    spec = find(name)
     named = [options[option] for option in (spec.files if spec else ()) if options.get(option)]
+    data_dir = Path(data_dir or default_data_dir()) if named else None
     return [path for path in (data_dir / os.path.expanduser(each) for each in named) if os.path.lexists(path)]
 
 
