@@ -10,8 +10,8 @@ from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import SimplifyingModel
 from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
 from nft_keras.experiments.files import atomic_write, write_figure
-from nft_keras.experiments.runs import flatten
 from nft_keras.experiments.selection import rank, rounded
+from nft_keras.experiments.train.too_large import too_large
 
 EXAMPLES = 6
 
@@ -192,22 +192,23 @@ class StopAtNaN(keras.callbacks.Callback):
     """Ends the training when a loss is not a number any more, before anything is kept of that epoch.
 
     Args:
-        trial: `nft_keras.experiments.recipe.trial.Trial`, whose steps may be too large.
+        trial: `nft_keras.experiments.recipe.trial.Trial`, something of which may be too large.
+        dataset: its `nft_keras.data.Dataset`, None where it is not known.
 
     Raises:
-        TrainingError: naming the epoch, and the settings to lower.
+        TrainingError: naming the epoch, and what to lower.
     """
 
-    def __init__(self, trial):
+    def __init__(self, trial, dataset=None):
         super().__init__()
-        keys = (key for key, _ in flatten(trial.config()) if key.rpartition(".")[2] in ("learning_rate", "step"))
-        self.sizes = " or ".join(sorted(keys, reverse=True))
+        self.trial, self.dataset = trial, dataset
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the epoch's losses."""
-        for name in ("loss", "auxiliary_loss", "val_loss"):
+        for name in ("auxiliary_loss", "loss", "val_loss"):
             if not np.isfinite(logs.get(name, 0.0)):
-                raise TrainingError(f"{name} is {logs[name]} in epoch {epoch + 1}; lower {self.sizes}")
+                lower = too_large(self.trial, logs, self.dataset)
+                raise TrainingError(f"{name} is {logs[name]} in epoch {epoch + 1}; lower {lower}")
 
 
 class AverageStatistics(keras.callbacks.Callback):

@@ -156,7 +156,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
-        monitor.StopAtNaN(trial),
+        monitor.StopAtNaN(trial, dataset),
         *monitor.pictures(trial, model, dataset, folder),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),

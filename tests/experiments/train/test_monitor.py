@@ -1,6 +1,10 @@
+import re
+import types
+
 import numpy as np
 import pytest
 
+from nft_keras.data import Part
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import callbacks as monitor
 
@@ -33,16 +37,38 @@ def test_of_epochs_with_equal_errors_that_of_the_lower_loss_is_the_best_and_of_e
     assert best.valid["valid_error"] == EPOCHS[epoch - 1][0] and best.valid["valid_loss"] == EPOCHS[epoch - 1][1]
 
 
+NAN = float("nan")
+THETA = "methods.nft.auxiliary_optimizer"
+
+
 @pytest.mark.parametrize(
-    "method, keys",
+    "method, changes, logs, keys",
     [
-        ("ct", "training.learning_rate"),
-        ("ft", "training.learning_rate or methods.ft.step"),
-        ("nft", "training.learning_rate or methods.nft.auxiliary_optimizer.learning_rate"),
+        ("ct", [], {}, "training.learning_rate"),
+        ("nft", [], {"auxiliary_loss": 1.0}, "training.learning_rate"),
+        ("nft", [], {"auxiliary_loss": NAN}, f"{THETA}.learning_rate"),
+        ("nft", ["methods.nft.phases=joint"], {"auxiliary_loss": NAN}, f"training.learning_rate or {THETA}.learning_rate"),
+        ("ft", [], {"perturbation": NAN}, "training.learning_rate or methods.ft.step"),
+        ("nft", ["methods.nft.plan.eta_max=1.0e+30"], {"auxiliary_loss": NAN}, "methods.nft.plan.eta_max, 1e+30"),
+        ("nft", ["methods.nft.plan.eta_max=1.0e+30"], {"auxiliary_loss": 1.0}, "methods.nft.plan.eta_max, 1e+30"),
+        ("nft", [f"{THETA}.weight_decay=100.0"], {"auxiliary_loss": NAN}, f"{THETA}.weight_decay, 100"),
+        ("ct", ["training.weight_decay=1.0e+9"], {}, "training.weight_decay, 1e+09"),
+        ("ct", ["training.weight_decay=1.0e+9", "training.learning_rate=1.0e+20"], {}, "training.learning_rate, 1e+20"),
+        ("ft", ["methods.ft.step=1.0e+20"], {"perturbation": NAN}, "methods.ft.step, 1e+20"),
+        ("ct", ["training.class_weight={0: 1.0e+20}"], {}, "training.class_weight, 1e+20"),
     ],
 )
-def test_a_loss_that_is_not_a_number_is_told_with_the_settings_of_the_method_that_failed(method, keys):
-    stop = monitor.StopAtNaN(load_recipe("mnist-rot", methods=[method])[0])
+def test_a_loss_that_is_not_a_number_is_told_with_what_is_too_large(method, changes, logs, keys):
+    stop = monitor.StopAtNaN(load_recipe("mnist-rot", changes, methods=[method])[0])
     stop.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0})
-    with pytest.raises(monitor.TrainingError, match=f"^val_loss is nan in epoch 2; lower {keys}$"):
-        stop.on_epoch_end(1, {"loss": 1.0, "val_loss": float("nan")})
+    which = "auxiliary_loss" if np.isnan(logs.get("auxiliary_loss", 0.0)) else "val_loss"
+    with pytest.raises(monitor.TrainingError, match=f"^{which} is nan in epoch 2; lower {re.escape(keys)}$"):
+        stop.on_epoch_end(1, {"loss": 1.0, "val_loss": NAN, **logs})
+
+
+def test_data_that_are_not_scaled_are_what_is_too_large():
+    x = np.array([[1e30, 1.0]], "float32")
+    dataset = types.SimpleNamespace(train=Part(x, np.zeros(1, "int32")))
+    stop = monitor.StopAtNaN(load_recipe("mnist-rot", methods=["ct"])[0], dataset)
+    with pytest.raises(monitor.TrainingError, match=r"lower the largest value of the data, 1e\+30$"):
+        stop.on_epoch_end(0, {"loss": NAN})
