@@ -138,6 +138,7 @@ def _work(options, arguments):
     from optuna.exceptions import OptunaError
 
     from nft_keras.experiments.sweep import search as sweep
+    from nft_keras.experiments.sweep.queue import said_of_storage
 
     import_tensorflow_quietly()
     # Each point is a graph of its own; TensorFlow takes that for a mistake.
@@ -145,7 +146,7 @@ def _work(options, arguments):
     try:
         sweep.work(_searches(spaces, options))
     except OptunaError as error:
-        say(f"the storage failed: {str(error).partition(chr(10))[0]}; the same command goes on")
+        say(f"the storage failed: {said_of_storage(error)}; the same command goes on")
         return 1
 
 

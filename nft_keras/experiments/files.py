@@ -32,10 +32,17 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         yield Path(name)
         with open(name, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _umask():
+    """What the user keeps others from: a temporary file is its owner's alone, whatever that says."""
+    mask = os.umask(0o077)  # to read it is to set it
+    os.umask(mask)
+    return mask
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

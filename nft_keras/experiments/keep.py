@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 from nft_keras.experiments.files import as_csv, atomic_write
@@ -23,7 +24,8 @@ def kept(run):
 
     Returns:
         {name: bytes}: `FILES`, reference.json where there is one, and `HISTORIES`, a CSV of all rows of the trials'
-        history.csv, with the columns `TRIAL` before them. The same trials give the same bytes.
+        history.csv, with the columns `TRIAL` before them. The same trials give the same bytes. Paths in the user's home
+        begin with ~, which a recipe takes too.
 
     Raises:
         RecipeError: if it is no such folder, or a trial's history is missing.
@@ -33,7 +35,7 @@ def kept(run):
     if missing:
         raise RecipeError(f"{run} has no {missing[0]}: --keep takes what a run left of one recipe, OUT/RECIPE")
     there = [name for name in (*FILES, reference.FILE) if (run / name).is_file()]
-    return {name: (run / name).read_bytes() for name in there} | {HISTORIES: _histories(run)}
+    return {name: _without_home((run / name).read_bytes()) for name in there} | {HISTORIES: _histories(run)}
 
 
 def write(files, folder):
@@ -48,6 +50,14 @@ def write(files, folder):
             temporary.write_bytes(content)
     if reference.FILE not in files:
         (folder / reference.FILE).unlink(missing_ok=True)
+
+
+def _without_home(content):
+    """A file's bytes without the name of the user's home."""
+    home = os.path.expanduser("~").rstrip("/")
+    if not os.path.isabs(home):  # none, or the root
+        return content
+    return re.sub(rb"(?<![\w.~-])" + re.escape(os.fsencode(home)) + rb"(?![\w.-])", b"~", content)
 
 
 def _histories(run):

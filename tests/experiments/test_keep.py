@@ -66,6 +66,19 @@ def test_what_is_kept_twice_has_the_same_bytes_and_no_reference_of_before(run, t
     assert kept(tmp_path / "a") == before
 
 
+def test_what_is_kept_does_not_say_whose_home_it_was_run_in(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = "/home/me/data/t.csv"
+    (run / "recipe.yaml").write_text(f"# run with --set dataset.path={path}\n{RECIPE}")
+    (run / "reference.json").write_text(json.dumps([{"dataset": {"path": path, "other": "/home/mended/t.csv"}}]))
+    assert report.main([str(run), "--keep", str(tmp_path / "kept")]) == 0
+    files = kept(tmp_path / "kept")
+    assert files["recipe.yaml"].startswith(b"# run with --set dataset.path=~/data/t.csv\n")
+    (reference,) = json.loads(files["reference.json"])
+    assert reference == {"dataset": {"path": "~/data/t.csv", "other": "/home/mended/t.csv"}}
+    assert not [name for name, content in files.items() if b"/home/me/" in content]
+
+
 def test_a_run_whose_histories_are_gone_is_refused_before_anything_is_written(run, tmp_path, capsys):
     (result, *_) = json.loads((run / "results.json").read_text())
     (run / result["varied"] / "fc-a/ct/seed-0/history.csv").unlink()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import sys
 
@@ -163,6 +164,21 @@ def test_names_of_classes_are_no_formulas_no_html_and_no_commands(trial, tmp_pat
     monkeypatch.setattr(sys, "stdout", terminal)
     assert predict.main([str(folder), str(tmp_path / "t.csv")]) == 0
     assert "\x1b" not in terminal.getvalue() and r"<script>|\x1b[2J\u202e" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o022, 0o002])
+def test_what_is_written_is_as_private_as_the_umask_says(trial, tmp_path, umask):
+    folder, before = trial(COLUMNS), os.umask(umask)
+    try:
+        command([folder, tmp_path / "t.csv", "--out", tmp_path / "out.csv"], "told", predict.main)
+        command([folder, tmp_path / "t.csv", "--out", tmp_path / "seen"], "told", evaluate.main)
+        command([folder, "--format", "tf_saved_model", "--out", tmp_path / "saved"], "told", export.main)
+        command([folder, "--format", "keras", "--out", tmp_path / "c.keras"], "told", export.main)
+    finally:
+        assert os.umask(before) == umask
+    files = [tmp_path / "out.csv", tmp_path / "c.keras", *(tmp_path / "seen").iterdir()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "seen", tmp_path / "saved")} == {0o777 & ~umask}
 
 
 @pytest.mark.parametrize(

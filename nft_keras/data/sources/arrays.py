@@ -10,7 +10,7 @@ import numpy as np
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.preprocessing import of_arrays
 from nft_keras.data.sources.labels import in_units_of_training
-from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, classes, complete, part_of, published
 from nft_keras.data.targets import Task
 
 # numpy reads a header whole before it looks how long it is; one of numbers has some hundred bytes.
@@ -64,7 +64,8 @@ def npz_file(
     parts = {which: Part(x, y) for which, x, y in zip(names, xs, ys, strict=True)}
     parts = complete(path, parts, class_names, valid_fraction, test_fraction, split_seed, fold=fold)
     parts, unit = in_units_of_training(path, task, class_names, parts)
-    parts, provenance = [parts[which] for which in PARTS], f"{path}, {sum(map(len, ys)):,} examples"
+    provenance = f"{published(data_dir, path)}, {sum(map(len, ys)):,} examples"
+    parts = [parts[which] for which in PARTS]
     return Dataset(*parts, len(class_names), provenance, class_names, of_arrays(xs[0]), task, unit)
 
 

@@ -12,7 +12,7 @@ from nft_keras.data.features.columns import whole_number
 from nft_keras.data.features.images import Images, files_below, hidden, leave_out, only_pictures, readable
 from nft_keras.data.io.table import column, missing_value, read_rows
 from nft_keras.data.sources.labels import in_units_of_training, number_in, of_cells
-from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of, published
 from nft_keras.data.targets import SEPARATOR, Task
 
 
@@ -77,7 +77,8 @@ def image_folder(
         files, of_table = {which: _by_class(root) for which, root in roots.items()}, ""
     else:
         table = _table(data_dir, path, labels)
-        files, of_table = _by_table(path, roots, table, file_column, label_column, task), f", labels of {table}"
+        files = _by_table(path, roots, table, file_column, label_column, task)
+        of_table = f", labels of {published(data_dir, table)}"
     names, ys = of_cells(path, task, [[label for _, label in pairs] for pairs in files.values()], label_separator)
     preprocessing = Images(*size, channels, resize)
     pictures = [file for pairs in files.values() for file, _ in pairs]
@@ -88,7 +89,7 @@ def image_folder(
     parts = complete(path, parts, names, valid_fraction, test_fraction, split_seed, fold=fold)
     parts, unit = in_units_of_training(path, task, names, parts)
     parts = [parts[which] for which in PARTS]
-    provenance = f"{path}, {len(images):,} images{of_table}"
+    provenance = f"{published(data_dir, path)}, {len(images):,} images{of_table}"
     return Dataset(*parts, len(names), provenance, names, preprocessing, task, unit)
 
 

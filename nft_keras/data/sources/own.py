@@ -1,7 +1,9 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
+import os
 import re
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -25,6 +27,18 @@ PART_NAMES = {
 def part_of(name):
     """The part, one of `PARTS`, that a file, folder or array of this name holds, whatever its case; None if none."""
     return next((part for part, names in PART_NAMES.items() if name.strip().casefold() in names), None)
+
+
+def published(data_dir, path):
+    """What results and reports call a file or folder: its path in the data directory, or its name, no more of a home.
+
+    Args:
+        data_dir: the directory that a relative path starts from.
+        path: `pathlib.Path`.
+    """
+    inside = Path(path).is_relative_to(data_dir) and Path(path) != Path(data_dir)
+    called = Path(path).relative_to(data_dir) if inside else Path(Path(path).absolute().name)
+    return os.fsencode(called.as_posix()).decode("utf-8", "replace")
 
 
 def classes(where, labels):

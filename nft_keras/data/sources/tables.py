@@ -14,7 +14,7 @@ from nft_keras.data.features.columns import KINDS, Category, Columns, Text
 from nft_keras.data.features.kinds import kind_of, numbers_rows
 from nft_keras.data.io.table import Form, column, read_table
 from nft_keras.data.sources.labels import columns_of, in_units_of_training, number_in, of_tables, words
-from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of
+from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of, published
 from nft_keras.data.targets import SEPARATOR, Task
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
@@ -117,7 +117,8 @@ def csv_file(
     )
     if weight:
         train = dataclasses.replace(train, weights=_in_units_of_their_mean(where, weight, weights[rows["train"].x]))
-    provenance = f"{', '.join(map(str, files.values()))}, {sum(map(len, ys)):,} rows: {_counted(features)}"
+    of_files = ", ".join(published(data_dir, file) for file in files.values())
+    provenance = f"{of_files}, {sum(map(len, ys)):,} rows: {_counted(features)}"
     return Dataset(train, valid, test, len(names), provenance, names, features, task, unit)
 
 

@@ -287,9 +287,14 @@ def open_storage(url, folder):
             arguments = {"timeout": 60} if scheme == "sqlite" else {}
             return storages.RDBStorage(url, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
     except Exception as error:
-        # Whatever a driver raises is about what was typed; its text is many lines, and may show the password.
-        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RecipeError(f"--storage {scheme}:...: cannot be used: {line}") from None
+        # Whatever a driver raises is about what was typed.
+        raise RecipeError(f"--storage {scheme}:...: cannot be used: {said_of_storage(error)}") from None
+
+
+def said_of_storage(error):
+    """The first line of what a storage's driver raises, which is many, without the URL: it may show the password."""
+    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return re.sub(r"\b[\w+]+://[^\s'\")]*", "...", line)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from nft_keras.data import DataError, load
+from nft_keras.data.sources.own import published
 from tests.data.sources.own import parts
 
 
@@ -72,3 +75,17 @@ def test_data_with_a_test_part_are_not_cut_into_folds(folders):
     np.savez(folders / "split.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     with pytest.raises(DataError, match="split.npz has a test part of its own: it is not cut into folds"):
         load("npz", folders, path="split.npz", fold="1-of-2")
+
+
+@pytest.mark.parametrize(
+    "path, called",
+    [
+        ("/home/me/data/t.csv", "t.csv"),
+        ("/home/me/data/sub/t.csv", "sub/t.csv"),
+        ("/home/me/elsewhere/t.csv", "t.csv"),
+        ("/home/me/data", "data"),
+        ("/home/me/data/a\udcff.csv", "a\ufffd.csv"),
+    ],
+)
+def test_a_result_calls_a_file_by_no_more_than_its_place_in_the_data_directory(path, called):
+    assert published("/home/me/data", Path(path)) == called

@@ -389,6 +389,18 @@ def test_a_folder_with_trials_that_the_sweep_would_overwrite_is_refused(recipe, 
     assert "holds a trial with other settings (methods.nft.plan.eta_max: 50.0 there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        ("\nCould not parse SQLAlchemy URL from string 'postgresql://me:secret@host/db'\n", "from string '...'"),
+        ("connection to mysql+pymysql://me:secret@host:3306/db failed", "connection to ... failed"),
+        ("no server", "no server"),
+    ],
+)
+def test_what_a_storage_raises_is_told_without_its_url(error, said):
+    assert queue.said_of_storage(ValueError(error)).endswith(said)
+
+
 def test_a_storage_that_knows_the_sweep_with_another_folder_is_refused(recipe, tmp_path):
     storage = ["--storage", f"sqlite:///{tmp_path}/x.db"]
     end(start(recipe, *storage))

@@ -39,6 +39,7 @@ def test_of_epochs_with_equal_errors_that_of_the_lower_loss_is_the_best_and_of_e
 
 NAN = float("nan")
 THETA = "methods.nft.auxiliary_optimizer"
+BOTH = f"training.learning_rate or {THETA}.learning_rate"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ THETA = "methods.nft.auxiliary_optimizer"
         ("ct", [], {}, "training.learning_rate"),
         ("nft", [], {"auxiliary_loss": 1.0}, "training.learning_rate"),
         ("nft", [], {"auxiliary_loss": NAN}, f"{THETA}.learning_rate"),
-        ("nft", ["methods.nft.phases=joint"], {"auxiliary_loss": NAN}, f"training.learning_rate or {THETA}.learning_rate"),
+        ("nft", ["methods.nft.phases=joint"], {"auxiliary_loss": NAN}, BOTH),
         ("ft", [], {"perturbation": NAN}, "training.learning_rate or methods.ft.step"),
         ("nft", ["methods.nft.plan.eta_max=1.0e+30"], {"auxiliary_loss": NAN}, "methods.nft.plan.eta_max, 1e+30"),
         ("nft", ["methods.nft.plan.eta_max=1.0e+30"], {"auxiliary_loss": 1.0}, "methods.nft.plan.eta_max, 1e+30"),
