@@ -351,7 +351,7 @@ def _circumstances(results):
         elif name == "nft_keras":
             keys = ("nft_keras", "keras", "backend", "python")
             values = sorted({", ".join(f"{k} {e[k]}" if k != "backend" else e[k] for k in keys) for e in environments})
-        lines += [f"{title}: {'; '.join(values)}."] if values else []
+        lines += [f"{title}: {in_markdown('; '.join(values))}."] if values else []
     seconds = sum(result["seconds"] for result in results)
     spent = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     return [*lines, f"Trials: {len(results)}, {spent} in all."]
