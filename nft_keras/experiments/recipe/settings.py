@@ -168,8 +168,8 @@ class PlanSettings:
     Attributes:
         simplification_epochs: gamma_max_simp, the epoch in which the plan comes to its end.
         simplification_ratio: gamma_max_simp as a fraction of the training's epochs, instead.
-        law: quadratic (Eq. 5 of Marullo et al. 2022), linear, cosine, or the dotted name of a function from progress in
-            [0, 1] to a fraction in [0, 1].
+        law: quadratic (Eq. 5 of Marullo et al. 2022), linear, cosine, one of an installed package, or, with
+            `--allow-code`, the dotted name of a function from progress in [0, 1] to a fraction in [0, 1].
     """
 
     simplification_epochs: Annotated[int | None, ">= 0"] = None
