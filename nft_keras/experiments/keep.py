@@ -35,7 +35,7 @@ def kept(run):
     if missing:
         raise RecipeError(f"{run} has no {missing[0]}: --keep takes what a run left of one recipe, OUT/RECIPE")
     there = [name for name in (*FILES, reference.FILE) if (run / name).is_file()]
-    return {name: _without_home((run / name).read_bytes()) for name in there} | {HISTORIES: _histories(run)}
+    return {name: without_home((run / name).read_bytes()) for name in there} | {HISTORIES: _histories(run)}
 
 
 def write(files, folder):
@@ -52,8 +52,8 @@ def write(files, folder):
         (folder / reference.FILE).unlink(missing_ok=True)
 
 
-def _without_home(content):
-    """A file's bytes without the name of the user's home."""
+def without_home(content):
+    """A file's bytes, ~ instead of the user's home."""
     home = os.path.expanduser("~").rstrip("/")
     if not os.path.isabs(home):  # none, or the root
         return content

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from nft_keras.experiments.keep import without_home
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.paper_figures import grid, styles
@@ -62,7 +63,7 @@ def page(folder):
         about = "Mean of the seeds, and from the lowest to the highest. Dotted: until there the data are altered."
         body += ["<h2>Epoch by epoch</h2>", f"<p>{about}</p>", _beside(drawn)]
         body += ["<h2>What an epoch takes</h2>", _tables(costs(runs)), *_pictures(runs)]
-    body += ["<h2>Recipe</h2>", f"<pre>{html.escape(recipe)}</pre>"]
+    body += ["<h2>Recipe</h2>", f"<pre>{html.escape(without_home(recipe.encode()).decode())}</pre>"]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(folder.name)}'
     text = f'<!doctype html>\n<html lang="en"><head>{head}</title><style>{_STYLE}</style></head><body>\n'
     return text + "\n".join(body) + "\n</body></html>\n"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nft_keras.cli import report, run
+from nft_keras.experiments.reports.page import page
 
 RECIPE = """\
 # <b>a recipe</b> & its head
@@ -82,6 +83,14 @@ def test_a_browser_shows_every_picture_and_nothing_is_wider_than_the_window(fold
     command += [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "<title>measured true 6 true</title>" in shown.stdout, shown.stderr
+
+
+def test_the_page_does_not_say_whose_home_it_was_run_in(folder, tmp_path, monkeypatch):
+    copied = shutil.copytree(folder, tmp_path / "small")
+    (copied / "recipe.yaml").write_text(f"# of /home/me/data\n{RECIPE}")
+    monkeypatch.setenv("HOME", "/home/me")
+    text = page(copied)
+    assert "# of ~/data" in text and "/home/me" not in text
 
 
 def test_a_folder_without_a_run_is_told_and_nothing_is_made(tmp_path, capsys):
