@@ -58,16 +58,16 @@ def classic_step(f: int) -> int:
     return 3 * f
 
 
-def simplified_step(phases: str, f: int, s: int, before: int = 0, seen: int = 0) -> int:
+def simplified_step(phases: str, f: int, s: int, before: int = 0, seen: int = 0, fraction: float = 1.0) -> float:
     """Operations of both phases of NFT per example, of an auxiliary network whose forward pass takes s.
 
-    They are (3 s + 2 f) for theta and (s + 3 f) for w; with phases="joint" one forward pass serves both. Where the
-    output of a layer is altered, up to which a pass takes `before`, each phase finds it out by a pass of its own, which
-    takes `seen`, and the gradient of theta does not go on to what comes before.
+    They are (3 s + 2 f) for theta, on a fraction of the examples, and (s + 3 f) for w; with phases="joint" one forward
+    pass serves both. Where the output of a layer is altered, up to which a pass takes `before`, each phase finds it out
+    by a pass of its own, which takes `seen`, and the gradient of theta does not go on to what comes before.
     """
     if phases == "joint":
         return 3 * s + 3 * f + seen
-    return 4 * s + 5 * f + 2 * seen - before
+    return fraction * (3 * s + 2 * f + seen - before) + s + 3 * f + seen
 
 
 def _of_layer(layer, given, gives):

@@ -3,7 +3,7 @@
     for gamma = 1, ..., gamma_max:                              Keras' `fit`
         eta <- Eq. 5                                            DevelopmentalPlan.eta
         if the data are simplified in gamma:                    DevelopmentalPlan.active
-            for each minibatch (x, y):                          FirstPhase: `fit` of AuxiliaryTraining
+            for each minibatch (x, y) of a sample:              FirstPhase: `fit` of AuxiliaryTraining
                 theta <- theta - beta d(Eq. 4) / d theta        FriendlyModel.update_auxiliary
         for each minibatch (x, y):                              Keras' `fit`
             x~ <- s(x, theta), or x if not simplified           FriendlyModel.simplify
@@ -14,17 +14,19 @@ alpha and beta stand for the two optimizers.
 """
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from nft_keras import backend, costs
 from nft_keras._checks import number, one_of
 from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
-from nft_keras.base import Plan, as_list, squared_norms, warn
+from nft_keras.base import Plan, as_list, is_dataset, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
@@ -74,11 +76,15 @@ class FriendlyModel(TwoNetworks):
             batch-norm statistic moves and no dropout mask is at work. "training", as in the authors' code: batch norm
             by the minibatch, with moving statistics that move, and dropout; the weights do not move. phases="joint" has
             it in training mode either way.
+        auxiliary_fraction: float in (0, 1], with phases="epoch" the share of the minibatches that theta is updated on
+            in an epoch of `fit`, at least one: in each epoch another sample, see `sample`. 1: all of them.
         alters: where data are altered. None: x is a single tensor, and altered itself. A str, or several: names of
             inputs, of which x has more (keys of a dict, or, in the order of the classifier's inputs, a tuple); the
             others pass. Or a layer whose output is altered, as an `Embedding` for x of token numbers (it, its name, or
             the name of the classifier's attribute that it is): x~ is made there, and gradients of the weights before it
             pass by the change as if it were a constant.
+        seed: int >= 0, of the samples that auxiliary_fraction takes. None: drawn where one is needed, from the random
+            numbers that `keras.utils.set_random_seed` seeds, as Keras' layers do; it is saved with the model.
 
     Attributes:
         eta: scalar float32 `keras.Variable`, the present weight of the penalty.
@@ -88,9 +94,10 @@ class FriendlyModel(TwoNetworks):
 
     Raises:
         TypeError: if a network is not a `keras.Model`.
-        ValueError: for an unknown penalty, phases, classifier_mode or name in alters, for whole numbers that shall be
-            altered, for networks that train a variable together, and from `fit` without a `DevelopmentalPlan` among the
-            callbacks, or for data that can be read only once with phases="epoch".
+        ValueError: for an unknown penalty, phases, classifier_mode or name in alters, an auxiliary_fraction outside
+            (0, 1] or below 1 with other phases than "epoch", for whole numbers that shall be altered, for networks that
+            train a variable together, and from `fit` without a `DevelopmentalPlan` among the callbacks, for data that
+            can be read only once with phases="epoch", or whose minibatches cannot be counted with auxiliary_fraction.
 
     Example:
 
@@ -106,7 +113,7 @@ class FriendlyModel(TwoNetworks):
         model.classifier.save("classifier.keras")
     """
 
-    arguments = ("penalty", "phases", "classifier_mode")
+    arguments = ("penalty", "phases", "classifier_mode", "auxiliary_fraction", "seed")
     training_logs = ("auxiliary_loss", "perturbation", "relative_perturbation", "loss_reduction", "eta")
 
     def __init__(
@@ -116,13 +123,25 @@ class FriendlyModel(TwoNetworks):
         penalty: str = "sum",
         phases: str = "epoch",
         classifier_mode: str = "inference",
+        auxiliary_fraction: float = 1.0,
         alters: str | list[str] | keras.layers.Layer | None = None,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(classifier, auxiliary, alters=alters, **kwargs)
         self.penalty = one_of("penalty", penalty, PENALTIES)
         self.phases = one_of("phases", phases, PHASES)
         self.classifier_mode = one_of("classifier_mode", classifier_mode, CLASSIFIER_MODES)
+        share = number("auxiliary_fraction", auxiliary_fraction, "a number > 0 and <= 1", lambda n: 0 < n <= 1, float)
+        if share < 1 and phases != "epoch":
+            raise ValueError(
+                f"auxiliary_fraction must be 1 with phases={phases!r}, which updates both networks on each minibatch; "
+                f'got {share} (phases="epoch" takes it)'
+            )
+        if seed is not None:
+            seed = number("seed", seed, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int)
+        self.auxiliary_fraction = share
+        self.seed = random.randint(0, 2**31 - 1) if share < 1 and seed is None else seed
         vars(self._aside).update(updates_auxiliary=True, eta=Number("eta"))
         if auxiliary is not None:  # else there is nothing to log
             self._auxiliary_loss = keras.metrics.Mean("auxiliary_loss")
@@ -174,7 +193,8 @@ class FriendlyModel(TwoNetworks):
             return None
         try:
             f, s = (costs.forward(network) for network in self.networks())
-            simplified = costs.simplified_step(self.phases, f, s, *self.place.cost(self.classifier))
+            place = self.place.cost(self.classifier)
+            simplified = round(costs.simplified_step(self.phases, f, s, *place, fraction=self.auxiliary_fraction))
         except ValueError as error:
             return f"What an epoch on simplified data costs cannot be counted: {error}"
         classic = costs.classic_step(f)
@@ -285,7 +305,8 @@ class FriendlyModel(TwoNetworks):
         With phases="epoch" every simplified epoch reads x a first time for the auxiliary network, before the
         classifier's own pass, by a `fit` of its own; with `steps_per_epoch` each of the two passes takes that many
         minibatches. The auxiliary network's begin at the start of x in every epoch, the classifier's where its last
-        pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both.
+        pass ended, so that x should come shuffled. Hooks of a `PyDataset` are called in both. With auxiliary_fraction
+        below 1 the first pass leaves minibatches out, which are read all the same.
         """
         if self.auxiliary is None:
             for metric in self.metrics:
@@ -300,7 +321,9 @@ class FriendlyModel(TwoNetworks):
             self._build_networks(*examples)
         super()._prepare_fit(given)
         read = {name: given[name] for name in READS}
-        first_phase = [FirstPhase(self._auxiliary_training(), read)] if self.phases == "epoch" else []
+        first_phase = []
+        if self.phases == "epoch":
+            first_phase = [FirstPhase(self._auxiliary_training(), read, self.auxiliary_fraction, self.seed)]
         # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
         # phase and then, before w is updated, the comparison.
         callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
@@ -321,6 +344,11 @@ class FriendlyModel(TwoNetworks):
                 f'phases="epoch" reads the data twice an epoch, which a {type(given["x"]).__name__} cannot do: '
                 'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
             )
+        if self.auxiliary_fraction < 1 and hasattr(given["x"], "element_spec") and not is_dataset(given["x"]):
+            raise ValueError(
+                f"auxiliary_fraction={self.auxiliary_fraction} leaves minibatches out, which a "
+                f"{type(given['x']).__name__} cannot do: give fit a tf.data.Dataset, which it distributes itself"
+            )
         for callback in callbacks:
             if type(callback) in (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau):
                 warn(
@@ -332,7 +360,10 @@ class FriendlyModel(TwoNetworks):
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w."""
+        """Trains on one minibatch: with any `phases`, theta first (while simplifying), then w.
+
+        auxiliary_fraction is of an epoch's minibatches, and has no say here.
+        """
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
         if self.auxiliary is not None:
             with backend.scope(self):
@@ -383,19 +414,55 @@ class AuxiliaryTraining(keras_internals.Model):
 
 
 class FirstPhase(keras.callbacks.Callback):
-    """Updates theta on a whole pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9)."""
+    """Updates theta on a pass over the data before the classifier's pass begins (Algorithm 1, lines 5 to 9).
 
-    def __init__(self, training: AuxiliaryTraining, data: dict) -> None:
+    Args:
+        training: `AuxiliaryTraining`.
+        data: dict, the arguments of `fit` that say what is read, `READS`.
+        fraction, seed: `FriendlyModel`'s auxiliary_fraction and seed.
+
+    Raises:
+        ValueError: if not all minibatches are to be taken, and their number is not known.
+    """
+
+    def __init__(self, training: AuxiliaryTraining, data: dict, fraction: float = 1.0, seed: int | None = None) -> None:
         super().__init__()
-        self.training, self.data = training, data
+        self.training, self.data, self.fraction, self.seed = training, data, fraction, seed
+        self.number = keras_internals.number_of_minibatches(data) if fraction < 1 else None
+        if fraction < 1 and self.number is None:
+            raise ValueError(
+                f"auxiliary_fraction={fraction} samples minibatches, and this {type(data['x']).__name__} does not say "
+                "how many there are: give steps_per_epoch"
+            )
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Makes the pass by a `fit` of its own: how data are read and batched is then Keras' affair in both phases."""
         if self.model.simplifying and self.model.updates_auxiliary:
-            history = self.training.fit(**self.data, verbose=0).history
+            data = self.data
+            if self.fraction < 1:
+                chosen = sample(self.number, self.fraction, self.seed, epoch + 1)
+                data = {"x": keras_internals.SomeMinibatches(data, chosen)}
+            history = self.training.fit(**data, verbose=0).history
             self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
         if self.model.auxiliary is None:
             self.training = None  # it was dropped, and this holds its memory
+
+
+def sample(number: int, fraction: float, seed: int, gamma: int) -> np.ndarray:
+    """The minibatches that theta is updated on in epoch gamma, each as likely as any other.
+
+    Args:
+        number: int >= 1, the minibatches of a pass over the data.
+        fraction: float in (0, 1], the share of them to take, rounded, at least one.
+        seed, gamma: ints >= 0; the sample is a function of them, so that training may stop and go on.
+
+    Returns:
+        bool array (number,), whether each is taken.
+    """
+    chosen = np.zeros(number, bool)
+    count = max(math.floor(fraction * number + 0.5), 1)
+    chosen[np.random.default_rng((seed, gamma)).choice(number, count, replace=False)] = True
+    return chosen
 
 
 def eq_5(gamma: int, eta_max: float, simplification_epochs: int, law: Callable[[float], float] = quadratic) -> float:

@@ -85,8 +85,12 @@ def friendly_training(
     phases,
     first_simplified_epoch=2,
     classifier_mode="inference",
+    sampled=lambda gamma, start: True,
 ):
     """Runs Algorithm 1 on unshuffled minibatches; the two networks are changed in place.
+
+    `sampled` says whether theta is updated in epoch gamma on the minibatch that begins with an example, with
+    phases="epoch".
 
     Returns:
         {"auxiliary_loss": [...], "perturbation": [...], "relative_perturbation": [...], "loss": [...]}, a value per
@@ -112,6 +116,8 @@ def friendly_training(
         updated = active and gamma > 1
         eta = eta_max * (1 - max(1 - (gamma - 1) / (simplification_epochs - 1), 0) ** 2)
         sums = {"auxiliary_loss": 0.0, "perturbation": 0.0, "loss": 0.0}
+        of_theta = [start for start in starts if phases != "epoch" or sampled(gamma, start)]
+        seen = sum(len(x[start : start + batch_size]) for start in of_theta)
 
         def first_phase(start, eta=eta, sums=sums):
             xb, yb = x[start : start + batch_size], y[start : start + batch_size]
@@ -138,7 +144,7 @@ def friendly_training(
             sums["auxiliary_loss"] += eq_4 * len(xb)
 
         if updated and phases == "epoch":
-            for start in starts:
+            for start in of_theta:
                 first_phase(start)
         for start in starts:
             if updated and phases == "joint":
@@ -148,6 +154,6 @@ def friendly_training(
                 first_phase(start)
             second_phase(start)
         for name, total in sums.items():
-            history[name].append(total / len(x))
+            history[name].append(total / (max(seen, 1) if name == "auxiliary_loss" else len(x)))
         history["relative_perturbation"].append(sums["perturbation"] / x.size / x.var())
     return history

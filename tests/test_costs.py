@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 
 from nft_keras import EasyExamplesFirst, FriendlyModel, costs, mlp
+from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.recipe.reading import load_recipe
 
 
 def network(*stack, shape=(8, 8, 1), dtype=None):
@@ -94,6 +96,17 @@ def test_summary_shows_both_networks_and_what_a_simplified_epoch_costs(phases, s
     model.drop_auxiliary()
     text = said(model)
     assert '"the_classifier"' in text and "mlp" not in text and "operations" not in text
+
+
+def test_a_fraction_of_the_minibatches_costs_a_fraction_of_the_first_phase():
+    classifier = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
+    text = said(FriendlyModel(classifier, mlp(6, 8), auxiliary_fraction=0.25))
+    simplified = (3 * 192 + 2 * 36) // 4 + 192 + 3 * 36
+    assert f"{simplified / 108:.1f} times the operations of a classic one: {simplified:,} to 108 per example." in text
+    (trial,) = load_recipe("two-moons", ["methods.nft.auxiliary_fraction=0.25"], ["nft"], seeds=[0])
+    first, last = 2, trial.simplification_epochs
+    of_plan = (last - first + 1) * (simplified - 108)
+    assert METHODS["nft"].operations(trial, 36, 192) == 108 * trial.training.epochs + of_plan
 
 
 @pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])

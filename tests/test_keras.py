@@ -231,11 +231,11 @@ class Crash(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("index", [2, 3, 5])
-@pytest.mark.parametrize("phases", ["epoch", "joint"])
-def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, phases, tmp_path):
+@pytest.mark.parametrize("phases, fraction", [("epoch", 1.0), ("joint", 1.0), ("epoch", 0.5)])
+def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, phases, fraction, tmp_path):
     def train(*callbacks):
         keras.utils.set_random_seed(3)
-        model = FriendlyModel(classifier(), mlp(FEATURES), phases=phases)
+        model = FriendlyModel(classifier(), mlp(FEATURES), phases=phases, auxiliary_fraction=fraction)
         model.compile(adam(), adam(), loss=CROSS_ENTROPY)
         plan = DevelopmentalPlan(1.0, 3)
         model.fit(X, Y, batch_size=9, epochs=6, shuffle=False, verbose=0, callbacks=[*callbacks, plan])
@@ -249,6 +249,34 @@ def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, pha
         train(backup(), Crash(index))
     for got, want in zip(train(backup()), undisturbed, strict=True):
         close(got, want, "weights")
+
+
+def test_any_data_gives_a_sample_of_its_minibatches():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return X[9 * i : 9 * i + 9], Y[9 * i : 9 * i + 9]
+
+    weights = []
+    kinds = [(X, Y), (tf.data.Dataset.from_tensor_slices((X, Y)).batch(9),), (Batches(),)]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        rows = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+        kinds.append((torch.utils.data.DataLoader(rows, batch_size=9),))
+    for data in kinds:
+        keras.utils.set_random_seed(3)
+        model = FriendlyModel(classifier(), mlp(FEATURES), auxiliary_fraction=0.5)
+        model.compile(adam(), adam(), loss=CROSS_ENTROPY)
+        keywords = {"epochs": 3, "shuffle": False, "verbose": 0, **({"batch_size": 9} if len(data) == 2 else {})}
+        model.fit(*data, callbacks=[DevelopmentalPlan(1.0, 4)], **keywords)
+        assert int(model.auxiliary_optimizer.iterations) == 4 and int(model.optimizer.iterations) == 12
+        weights.append(model.auxiliary.get_weights())
+    for other in weights[1:]:
+        for got, want in zip(other, weights[0], strict=True):
+            close(got, want, "weights")
 
 
 def test_weights_stored_after_the_drop_are_loaded_into_a_new_model(tmp_path):

@@ -33,7 +33,7 @@ def examples(n=40):
 
 
 def friendly(classifier=None, auxiliary=None, metrics=("accuracy",), **arguments):
-    named = ("penalty", "phases", "classifier_mode")
+    named = ("penalty", "phases", "classifier_mode", "auxiliary_fraction", "seed")
     of_model = {name: arguments.pop(name) for name in named if name in arguments}
     model = FriendlyModel(classifier or dense(CLASSES), auxiliary or dense(FEATURES), **of_model)
     model.compile(
@@ -94,6 +94,93 @@ def test_five_epochs_agree_with_algorithm_1_in_numpy(phases, penalty, form):
     for name, series in expected.items():
         np.testing.assert_allclose(history[name], series, rtol=1e-4)
     np.testing.assert_allclose(history["eta"], [0, 2 * (1 - 4 / 9), 2 * (1 - 1 / 9), 2, 2], rtol=1e-6)
+
+
+class Seen(keras.callbacks.Callback):
+    """Which minibatches theta was updated on in each epoch, by the first number of each."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.epochs, update = {}, model.update_auxiliary
+
+        def noting(x, y, sample_weight=None):
+            self.epochs.setdefault(self.gamma, []).append(float(keras.ops.convert_to_numpy(x)[0, 0]))
+            return update(x, y, sample_weight)
+
+        model.update_auxiliary = noting
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.gamma = epoch + 1
+
+
+def test_theta_is_updated_on_a_sample_of_the_minibatches_as_algorithm_1_in_numpy():
+    x, y = examples(72)
+    model = friendly(auxiliary_fraction=0.4, seed=5)
+    auxiliary, n = model.auxiliary, 5
+    f, s = Dense(model.classifier.get_weights(), 0.01), Dense(auxiliary.get_weights(), 0.02)
+    history = fit(model, x, y)
+    chosen = {gamma: np.random.default_rng((5, gamma)).choice(n, 2, replace=False) for gamma in (2, 3, 4)}
+    assert len({tuple(sorted(each)) for each in chosen.values()}) > 1
+
+    def sampled(gamma, start):
+        return start // 16 in chosen.get(gamma, ())
+
+    expected = friendly_training(f, s, x.astype("float64"), y, 16, 5, 4, 2.0, "sum", "epoch", sampled=sampled)
+    assert_close(model.classifier.get_weights(), f.weights)
+    assert_close(auxiliary.get_weights(), s.weights)
+    for name, series in expected.items():
+        np.testing.assert_allclose(history[name], series, rtol=1e-4)
+
+
+def samples(x, y, epochs=8, **kwargs):
+    """The minibatches that theta is updated on, {gamma: [first number of each]}."""
+    model = friendly(auxiliary_fraction=0.3, run_eagerly=True, **kwargs)
+    seen = Seen(model)
+    fit(model, x, y, epochs=epochs, batch_size=8, plan=DevelopmentalPlan(1.0, 9), callbacks=[seen])
+    return seen.epochs
+
+
+def test_each_epoch_has_a_sample_of_its_own_and_the_same_seed_the_same_ones():
+    x, y = examples(80)
+    first = samples(x, y, seed=1)
+    assert list(first) == [2, 3, 4, 5, 6, 7, 8]
+    assert all(len(each) == 3 and set(each) < set(x[::8, 0]) for each in first.values())
+    assert len({tuple(each) for each in first.values()}) > 3
+    assert samples(x, y, seed=1) == first != samples(x, y, seed=2)
+    keras.utils.set_random_seed(3)
+    drawn = samples(x, y)
+    keras.utils.set_random_seed(3)
+    assert samples(x, y) == drawn != samples(x, y)
+    assert samples(x[:8], y[:8], seed=1, epochs=3) == {2: [x[0, 0]], 3: [x[0, 0]]}  # at least one
+
+
+def test_all_kinds_of_data_have_the_same_sample():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return x[16 * i : 16 * i + 16], y[16 * i : 16 * i + 16]
+
+    x, y = examples(72)
+    dataset, weights = tf.data.Dataset.from_tensor_slices((x, y)).batch(16), []
+    for data, kwargs in (
+        ((x, y), {}),
+        ((dataset,), {}),
+        ((Batches(),), {}),
+        ((Batches(workers=2, use_multiprocessing=False),), {}),
+        ((dataset.filter(lambda x, y: True).repeat(),), {"steps_per_epoch": 5}),
+        ((x, y), {"class_weight": dict.fromkeys(range(CLASSES), 1.0)}),
+    ):
+        keras.utils.set_random_seed(0)
+        model = friendly(auxiliary_fraction=0.4)
+        fit(model, *data, epochs=3, **kwargs)
+        assert model.auxiliary_optimizer.iterations == 4 and model.optimizer.iterations == 15
+        weights.append([*model.get_weights(), *model.auxiliary.get_weights()])
+    for other in weights[1:]:
+        assert_close(other, weights[0], 1e-6)
+    with pytest.raises(ValueError, match="0.4 samples .* this _FilterDataset does not .* steps_per_epoch"):
+        fit(friendly(auxiliary_fraction=0.4), dataset.filter(lambda x, y: True))
 
 
 def test_after_the_drop_a_step_is_a_classic_step():
@@ -305,17 +392,19 @@ def test_callbacks_of_keras_see_ordinary_epochs(tmp_path):
     assert min(history["val_loss"]) == pytest.approx(model.evaluate(x, y, verbose=0)[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("stopped_after", [2, 4])
-def test_a_saved_model_goes_on_as_if_never_interrupted(tmp_path, stopped_after, recwarn):
+@pytest.mark.parametrize("stopped_after, fraction", [(2, 1.0), (4, 1.0), (2, 0.4)])
+def test_a_saved_model_goes_on_as_if_never_interrupted(tmp_path, stopped_after, fraction, recwarn):
     x, y = examples()
-    whole = friendly()
+    keras.utils.set_random_seed(0)
+    whole = friendly(auxiliary_fraction=fraction)
     fit(whole, x, y, epochs=6)
     keras.utils.set_random_seed(0)
-    part = friendly()
+    part = friendly(auxiliary_fraction=fraction)
     fit(part, x, y, epochs=stopped_after)
     part.save(tmp_path / "friendly.keras")
     loaded = keras.saving.load_model(tmp_path / "friendly.keras")
     assert isinstance(loaded, FriendlyModel) and loaded.penalty == "sum" and loaded.phases == "epoch"
+    assert (loaded.auxiliary_fraction, loaded.seed) == (fraction, part.seed)
     assert (loaded.auxiliary is None) == (stopped_after == 4)
     fit(loaded, x, y, epochs=6, initial_epoch=stopped_after)
     assert_same(loaded.get_weights(), whole.get_weights())
@@ -430,6 +519,14 @@ def test_wrong_arguments_are_named():
         FriendlyModel(classifier, auxiliary, penalty="l1")
     with pytest.raises(ValueError, match="phases must be one of .* got 'both'"):
         FriendlyModel(classifier, auxiliary, phases="both")
+    for share in (0, 1.5, -0.1, float("nan"), "half", True):
+        with pytest.raises(ValueError, match="auxiliary_fraction must be a number > 0 and <= 1, got"):
+            FriendlyModel(classifier, auxiliary, auxiliary_fraction=share)
+    for phases in ("batch", "joint"):
+        with pytest.raises(ValueError, match=f"auxiliary_fraction must be 1 with phases='{phases}', .* got 0.5"):
+            FriendlyModel(classifier, auxiliary, phases=phases, auxiliary_fraction=0.5)
+    with pytest.raises(ValueError, match="seed must be a whole number >= 0, got -1"):
+        FriendlyModel(classifier, auxiliary, auxiliary_fraction=0.5, seed=-1)
     with pytest.raises(TypeError, match="auxiliary must be a keras.Model, got 3"):
         FriendlyModel(classifier, 3)
     with pytest.raises(ValueError, match=r"must have the shape of x, got \(2, 5\) for x of \(2, 6\)"):

@@ -3,9 +3,11 @@
 import contextlib
 import contextvars
 import functools
+import itertools
 import types
 
 import keras
+from keras.src.trainers import data_adapters
 
 from nft_keras.backend import backend_name
 
@@ -242,6 +244,47 @@ def split_for_validation(given):
     arrays = tuple(given[name] for name in ("x", "y", "sample_weight"))
     train, valid = array_slicing.train_validation_split(arrays, validation_split=given["validation_split"])
     given.update(zip(("x", "y", "sample_weight"), train, strict=True), validation_data=valid, validation_split=0.0)
+
+
+def number_of_minibatches(given):
+    """The minibatches of a pass over what `fit` is given, by name; None where nobody knows."""
+    return given["steps_per_epoch"] or data_adapters.get_data_adapter(**given).num_batches
+
+
+class SomeMinibatches(data_adapters.data_adapter.DataAdapter):
+    """Some of the minibatches of what `fit` is given, which takes this for its x: Keras' own adapter, with gaps.
+
+    It is for one pass: what Keras has read ahead would come first in the next.
+
+    Args:
+        given: the arguments of `fit` that say what is read, by name.
+        chosen: bool array, for each minibatch of a pass whether it comes.
+    """
+
+    # Of a `tf.data.Dataset` Keras knows no more.
+    num_batches = has_partial_batch = partial_batch_size = batch_size = None
+
+    def __init__(self, given, chosen):
+        self._all, self._chosen = data_adapters.get_data_adapter(**given), chosen
+        self.num_batches = int(chosen.sum())
+        self.on_epoch_begin, self.on_epoch_end = self._all.on_epoch_begin, self._all.on_epoch_end
+
+    def get_tf_dataset(self):
+        """As a `tf.data.Dataset`."""
+        import tensorflow as tf
+
+        chosen = tf.data.Dataset.from_tensor_slices(self._chosen)
+        both = tf.data.Dataset.zip(chosen, self._all.get_tf_dataset())
+        some = both.filter(lambda chosen, minibatch: chosen)
+        return some.map(lambda chosen, minibatch: minibatch)
+
+    def get_jax_iterator(self):
+        """As an iterator."""
+        return itertools.compress(self._all.get_jax_iterator(), self._chosen)
+
+    def get_torch_dataloader(self):
+        """As an iterator; Keras asks for no more."""
+        return itertools.compress(self._all.get_torch_dataloader(), self._chosen)
 
 
 def sample_weights(y, class_weight):

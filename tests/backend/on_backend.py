@@ -64,8 +64,8 @@ def same_everywhere(*networks):
         weight.assign((weight.name == "gamma") + size * rng.normal(size=weight.shape))
 
 
-def friendly(network, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", **compiled):
-    model = FriendlyModel(network, auxiliary, penalty, phases, classifier_mode)
+def friendly(network, auxiliary, penalty="sum", phases="epoch", classifier_mode="inference", fraction=1.0, **compiled):
+    model = FriendlyModel(network, auxiliary, penalty, phases, classifier_mode, fraction, seed=1)
     compiled = {"optimizer": optimizers.Adam(1e-2, l2=1e-3), "loss": LOSS, "metrics": ["accuracy"], **compiled}
     model.compile(auxiliary_optimizer=optimizers.Adam(1e-2), **compiled)
     return model
@@ -77,8 +77,8 @@ def fit(model, callbacks, x, y, epochs=3, **kwargs):
     return model.fit(data, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks, **kwargs).history
 
 
-def train_friendly(phases, penalty, classifier_mode="inference", first=2, n=EXAMPLES):
-    model = friendly(classifier(), mlp(FEATURES, 8, num_classes=CLASSES), penalty, phases, classifier_mode)
+def train_friendly(phases, penalty, classifier_mode="inference", first=2, n=EXAMPLES, fraction=1.0):
+    model = friendly(classifier(), mlp(FEATURES, 8, num_classes=CLASSES), penalty, phases, classifier_mode, fraction)
     auxiliary = model.auxiliary
     same_everywhere(model.classifier, auxiliary)
     x, y = examples((FEATURES,), n)
@@ -149,6 +149,7 @@ TRAININGS = {
         f"{phases}-added-losses": lambda phases=phases: train_with_added_losses(phases)
         for phases in ("epoch", "batch", "joint")
     },
+    "epoch-on-a-sample": lambda: train_friendly("epoch", "sum", n=UNEVEN, fraction=0.7),
     "images": train_images,
     "ft": train_ft,
     "eef": train_eef,

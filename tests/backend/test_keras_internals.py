@@ -47,6 +47,27 @@ def test_keras_takes_the_state_of_a_step_on_jax_from_a_method_that_we_extend():
     assert "_jax_state" in inspect.getsource(JAXTrainer.jax_state_sync), f"_jax_state is gone; {USE}"
 
 
+def test_fit_takes_an_adapter_of_ours_that_leaves_minibatches_out():
+    x = np.arange(12, dtype="float32").reshape(12, 1)
+    given = dict.fromkeys(("shuffle", "class_weight", "sample_weight", "steps_per_epoch"))
+    given |= {"x": x, "y": x, "batch_size": 4}
+    number = keras_internals.number_of_minibatches(given)
+    assert number == 3, f"the adapter of arrays no longer knows num_batches; {USE}"
+    some = keras_internals.SomeMinibatches(given, np.array([True, False, True]))
+    inherited = [name for name, value in vars(type(some).__mro__[1]).items() if callable(value) and name[0] != "_"]
+    assert sorted(inherited) == [
+        *("get_jax_iterator", "get_numpy_iterator", "get_tf_dataset", "get_torch_dataloader"),
+        *("on_epoch_begin", "on_epoch_end"),
+    ], f"DataAdapter has {inherited} now; {USE}"
+    for read in (some.get_tf_dataset, some.get_jax_iterator, some.get_torch_dataloader):
+        starts = [float(keras.ops.convert_to_numpy(minibatch[0])[0, 0]) for minibatch in read()]
+        assert starts == [0.0, 8.0], f"{read.__name__} gives minibatches that begin with {starts}; {USE}"
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", loss=lambda y, y_pred: keras.ops.mean(y_pred))
+    model.fit(x=keras_internals.SomeMinibatches(given, np.array([True, False, True])), verbose=0)
+    assert model.optimizer.iterations == 2, f"fit no longer takes a DataAdapter for x; {USE}"
+
+
 def test_keras_makes_a_train_function_where_there_is_none():
     model, functions = small(), {}
     assert model.train_function is None, f"compile no longer leaves train_function None; {USE}"

@@ -18,12 +18,15 @@ from nft_keras.eef import EasyExamplesFirst, EasyExamplesPlan
 from nft_keras.experiments.train import distribution as distribute
 
 FEATURES, CLASSES, BATCH = 12, 3, 16
-CASES = [("nft", "epoch", "sum"), ("nft", "batch", "mean"), ("nft", "joint", "sum"), ("ft",), ("eef",)]
+CASES = [
+    *[("nft", "epoch", "sum"), ("nft", "batch", "mean"), ("nft", "joint", "sum"), ("nft", "epoch", "sum", 0.5)],
+    *[("ft",), ("eef",)],
+]
 EXAMPLES = 4 * BATCH + 5  # the last minibatch has no equal halves
 WHOLE = []
 
 
-def train(strategy, method, phases, penalty, examples):
+def train(strategy, method, phases, penalty, fraction, examples):
     """Five epochs, the data altered up to the third; returns the classifier's weights and the history."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -37,7 +40,8 @@ def train(strategy, method, phases, penalty, examples):
             "metrics": ["accuracy", shared],
         }
         if method == "nft":
-            model = FriendlyModel(classifier, mlp(FEATURES, 8, num_classes=CLASSES), penalty, phases)
+            auxiliary = mlp(FEATURES, 8, num_classes=CLASSES)
+            model = FriendlyModel(classifier, auxiliary, penalty, phases, auxiliary_fraction=fraction)
             model.compile(auxiliary_optimizer=optimizers.Adam(1e-2), **compiled)
             plan = DevelopmentalPlan(3.0, 3)
         elif method == "ft":
@@ -95,7 +99,7 @@ def devices_of(classifier):
 def main():
     """Prints {"METHOD PHASES PENALTY": {"devices": n, "weights": d, "logs": d}}, d the largest differences."""
     two = two_devices()
-    found = {" ".join(case): compare(two, *case) for case in CASES}
+    found = {" ".join(map(str, case)): compare(two, *case) for case in CASES}
     if keras.backend.backend() == "jax":
         # Of minibatches that have equal halves.
         two = keras.distribution.DataParallel()
@@ -103,11 +107,11 @@ def main():
     print(json.dumps(found))
 
 
-def compare(two, method, phases="", penalty="", examples=EXAMPLES):
-    alone, logs_alone = train(tf.distribute.get_strategy(), method, phases, penalty, examples)
+def compare(two, method, phases="", penalty="", fraction=1.0, examples=EXAMPLES):
+    alone, logs_alone = train(tf.distribute.get_strategy(), method, phases, penalty, fraction, examples)
     WHOLE.clear()
     with distribute.throughout(two):
-        together, logs_together = train(two, method, phases, penalty, examples)
+        together, logs_together = train(two, method, phases, penalty, fraction, examples)
     if method == "ft":
         assert 1 < logs_alone["perturbation_steps"][0] < 9  # some examples end before others
     elif method == "nft":

@@ -62,6 +62,7 @@ class NFTSettings:
     penalty: Literal["sum", "mean"] = "sum"
     phases: Literal["epoch", "batch", "joint"] = "epoch"
     classifier_mode: Literal["inference", "training"] = "inference"
+    auxiliary_fraction: Annotated[float, "> 0 and <= 1"] = 1.0
 
 
 def model(settings, classifier, dataset):
@@ -69,7 +70,8 @@ def model(settings, classifier, dataset):
     from nft_keras.nft import FriendlyModel
 
     auxiliary = build_auxiliary(settings.auxiliary, dataset)
-    model = FriendlyModel(classifier, auxiliary, settings.penalty, settings.phases, settings.classifier_mode)
+    arguments = ("penalty", "phases", "classifier_mode", "auxiliary_fraction")
+    model = FriendlyModel(classifier, auxiliary, **{name: getattr(settings, name) for name in arguments})
     return model, {"auxiliary_optimizer": settings.auxiliary_optimizer.build()}
 
 
@@ -99,7 +101,8 @@ def operations(trial, f, s):
     first, length = trial.method_settings.plan.first_simplified_epoch, trial.simplification_epochs
     updated = max(length - max(first - 1, 1), 0)
     untrained = s if length > 1 and first == 1 else 0  # in epoch 1 x~, and no update of theta
-    extra = simplified_step(trial.method_settings.phases, f, s) - classic_step(f)
+    settings = trial.method_settings
+    extra = simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction) - classic_step(f)
     return classic_step(f) * trial.training.epochs + updated * extra + untrained
 
 

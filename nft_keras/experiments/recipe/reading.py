@@ -248,6 +248,8 @@ def _trials(document, name, varied, seeds, only=None):
                 raise document.error(("distribute",), "not with training.class_weight; allowed: none")
             if distribute != "none" and dataset.get("weight"):
                 raise document.error(("distribute",), "not with dataset.weight; allowed: none")
+            if distribute != "none" and getattr(method_settings, "auxiliary_fraction", 1.0) < 1:
+                raise document.error(("distribute",), "not with an auxiliary_fraction below 1; allowed: none")
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(
@@ -430,6 +432,9 @@ def _cell(document, classifier, ancestry, dataset):
             find_law(settings.plan.law, document.allow_code)
     except ValueError as error:
         raise document.error((*key, "plan", "law"), str(error)) from None
+    if getattr(settings, "auxiliary_fraction", 1.0) < 1 and settings.phases != "epoch":
+        what = f"must be 1 with phases {settings.phases}, which updates both networks on each minibatch"
+        raise document.error((*key, "auxiliary_fraction"), f"{what}; got {settings.auxiliary_fraction}")
     for name, of in vars(settings).items():
         if isinstance(of, NetworkSettings):
             _check_shape(document, of.name, of.takes, dataset, (*key, name, "name"))

@@ -186,6 +186,27 @@ def test_set_is_stronger_than_the_training_of_a_method_unless_it_is_set_too(writ
 
 
 @pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["methods.nft.auxiliary_fraction=0"], "auxiliary_fraction: must be > 0 and <= 1, got 0.0"),
+        (["methods.nft.auxiliary_fraction=2"], "auxiliary_fraction: must be > 0 and <= 1, got 2.0"),
+        (
+            ["methods.nft.auxiliary_fraction=0.5", "methods.nft.phases=joint"],
+            "auxiliary_fraction: must be 1 with phases joint, which updates both networks on each minibatch; got 0.5",
+        ),
+        (
+            ["methods.nft.auxiliary_fraction=0.5", "distribute=mirrored"],
+            "distribute: not with an auxiliary_fraction below 1; allowed: none",
+        ),
+    ],
+)
+def test_an_auxiliary_fraction_that_cannot_be_is_refused(overrides, message):
+    with pytest.raises(RecipeError) as error:
+        load_recipe("two-moons", overrides)
+    assert str(error.value).endswith(message)
+
+
+@pytest.mark.parametrize(
     "training, message",
     [
         ("schedule: constant-then-cosine", "is missing, a number >= 0 and <= 1: schedule is constant-then-cosine"),

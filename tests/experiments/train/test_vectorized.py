@@ -73,6 +73,11 @@ def test_trials_that_differ_in_no_shape_are_one_group(recipe):
         ("jax", ["--methods", "ct", "--set", "training.augment=crop-and-flip"], "augment"),
         ("jax", ["--methods", "ct", "--set", "training.class_weight=balanced"], "class_weight is not supported; leave"),
         ("jax", ["--methods", "ct", "--set", "distribute=mirrored"], "not with distribute: mirrored; give none"),
+        (
+            "jax",
+            ["--methods", "nft", "--set", "methods.nft.auxiliary_fraction=0.5"],
+            "nft's auxiliary_fraction below 1 is not supported; give 1",
+        ),
     ],
 )
 def test_what_cannot_train_together_is_refused(recipe, tmp_path, capsys, monkeypatch, backend, arguments, message):

@@ -29,6 +29,8 @@ def check(trials):
         if trial.training.augmentations:
             names = " and ".join(trial.training.augmentations)
             raise RecipeError(f"--vectorize: training.augment {names} is not supported; give none")
+        if getattr(trial.method_settings, "auxiliary_fraction", 1.0) < 1:
+            raise RecipeError(f"--vectorize: {trial.method}'s auxiliary_fraction below 1 is not supported; give 1")
         if trial.training.class_weight is not None:
             raise RecipeError("--vectorize: training.class_weight is not supported; leave it out")
         if (task := trial.dataset.get("task", "classification")) != "classification":
