@@ -29,6 +29,7 @@ class UnetSettings(NetworkSettings):
     depth: Annotated[int, ">= 1"] = 2
     label_conditioned: bool = False
     residual: bool = False
+    stem: Annotated[int, ">= 1"] = 1
 
 
 @dataclasses.dataclass(frozen=True)
