@@ -152,12 +152,13 @@ class Fit:
         pipeline: function of (part, batch_size, seed, epoch) that gives the `tf.data.Dataset`;
             default `nft_keras.data`'s.
         perturbation: dict, `FriendlyTraining`'s step and confidence and the plan's max_steps.
+        fraction: float, NFT's auxiliary_fraction.
 
     Attributes:
         logs: dict, those of the last epoch.
     """
 
-    def __init__(self, workload, method, n=None, batch_size=32, pipeline=None, perturbation=None):
+    def __init__(self, workload, method, n=None, batch_size=32, pipeline=None, perturbation=None, fraction=1.0):
         import keras
         import tensorflow as tf
 
@@ -168,7 +169,7 @@ class Fit:
         self.n = n or workload.steps * batch_size
         self.steps = math.ceil(self.n / batch_size)
         part, self.order = Part(*workload.examples(self.n)), tf.Variable(0)
-        self.model, self.plan = _model(workload, method, part, perturbation)
+        self.model, self.plan = _model(workload, method, part, perturbation, fraction)
         compiled = {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
         if method in ("dropped", "epoch", "batch", "joint"):
             compiled["auxiliary_optimizer"] = _adam()
@@ -199,7 +200,7 @@ def _adam():
     return Adam(1e-4, l2=1e-4)
 
 
-def _model(workload, method, part, perturbation):
+def _model(workload, method, part, perturbation, fraction):
     import nft_keras
     from nft_keras.data.batches import batches
 
@@ -214,7 +215,8 @@ def _model(workload, method, part, perturbation):
     if method == "eef":
         plan = nft_keras.EasyExamplesPlan(batches(part, 250).unbatch(), len(part), 0.5, EVER)
         return nft_keras.EasyExamplesFirst(classifier), plan
-    return nft_keras.FriendlyModel(classifier, auxiliary, "mean", method), nft_keras.DevelopmentalPlan(1.0, EVER)
+    model = nft_keras.FriendlyModel(classifier, auxiliary, "mean", method, auxiliary_fraction=fraction)
+    return model, nft_keras.DevelopmentalPlan(1.0, EVER)
 
 
 class TorchFit:
