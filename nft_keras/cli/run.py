@@ -8,7 +8,7 @@ from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positi
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
-from nft_keras.experiments.train.run import Options, run_recipes, trials_of
+from nft_keras.experiments.train.run import Options, print_costs, run_recipes, trials_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-reference", action="store_true", help="no logistic regression to compare with")
     p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
     p.add_argument("--dry-run", action="store_true", help="print the trials and their settings, and exit")
+    p.add_argument(
+        "--costs", action="store_true", help="print what the trials take on this machine, from a few steps, and exit"
+    )
     return p
 
 
@@ -51,6 +54,8 @@ def _run_all(arguments):
     )
     if arguments.dry_run:
         return _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
+    if arguments.costs:
+        return print_costs(arguments.recipe, options)
     return 1 if run_recipes(arguments.recipe, options) else 0
 
 
@@ -65,6 +70,7 @@ def _print(trials):
             print(line)
     for trial, row in rows:
         print(trial.folder, *_lines(row, without=of_method[trial.method]))
+    print("# what they take on this machine: --costs")
 
 
 def _shared(rows):

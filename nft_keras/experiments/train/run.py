@@ -142,6 +142,26 @@ def run_recipes(recipes, options):
     return failed
 
 
+def print_costs(recipes, options):
+    """Prints what the trials of recipes take on this machine: operations, and seconds, from a few steps of each.
+
+    Args:
+        recipes, options: as for `run_recipes`.
+
+    Raises:
+        RecipeError, DataError, BackendError: as `run_recipes`.
+    """
+    trials = [trial for _, _, chosen, _ in trials_of(recipes, options) for trial in chosen]
+    ready_backend(trials)
+    import_tensorflow_quietly()
+    from nft_keras import data
+    from nft_keras.experiments.train.expected import expected
+
+    for of_dataset in _by_dataset(trials):
+        dataset = data.load(**of_dataset[0].dataset, data_dir=options.data_dir)
+        print(*expected(of_dataset, dataset, always=True), sep="\n")
+
+
 def _run(trials, of_recipe, session):
     """Runs trials and returns how many failed; the report is on all finished ones that have the present settings."""
     from nft_keras.experiments.train.screen import Screen
@@ -173,6 +193,8 @@ def _run(trials, of_recipe, session):
         for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
             dataset = _load(trials_on_it, screen, session, alone=len(trials_on_it) == len(trials))
             _refer(references, trials_on_it[0], dataset, screen, session)
+            if dataset is not None and session.writes:
+                _forecast(trials_on_it, dataset, screen)
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, session)
         for trial in references.missing(done_before) if session.options.reference and session.writes else ():
@@ -235,6 +257,15 @@ def _load(trials, screen, session, alone):
     for line in dict.fromkeys(remarks):
         screen.say(line)
     return dataset
+
+
+def _forecast(trials, dataset, screen):
+    """Says what trials take, and measures it where they take long."""
+    from nft_keras.experiments.train.expected import expected
+
+    screen.note("measuring a few steps")
+    for line in expected(trials, dataset):
+        screen.say(line)
 
 
 def _load_again(trial, screen, session):

@@ -1,0 +1,215 @@
+"""What trials will take: operations, counted from the networks, and seconds on this machine, from a few steps of each.
+
+The steps are those of models of their own, on one minibatch; a trial builds its networks anew, from its seed.
+"""
+
+import dataclasses
+import math
+import statistics
+import time
+
+import keras
+
+from nft_keras import costs
+from nft_keras.backend import out_of_memory, tensorflow_for_data
+from nft_keras.data.batches import batches
+from nft_keras.data.features.augment import augmentation, mixing
+from nft_keras.experiments.methods import METHODS, method_title
+from nft_keras.experiments.recipe.settings import plain
+from nft_keras.experiments.train.trial import build_classifier, build_method, dtype_policy
+
+# What takes fewer steps and fewer operations is over in less than a minute, and is not measured.
+STEPS, OPERATIONS = 2_000, 1e12
+SMALLER = 0.25  # the auxiliary_fraction that is suggested
+_MEASURED = 3
+
+
+def expected(trials, dataset, always=False):
+    """Lines on what some trials take, for each classifier.
+
+    Args:
+        trials: list of `nft_keras.experiments.recipe.trial.Trial` on one data set.
+        dataset: the `nft_keras.data.Dataset`.
+        always: bool, whether to measure what does not take long too.
+
+    Returns:
+        list of str; none of classic training that does not take long.
+    """
+    lines = []
+    for classifier in dict.fromkeys(trial.classifier for trial in trials):
+        of_it = [trial for trial in trials if trial.classifier == classifier]
+        kinds = list({(trial.method, trial.variation): trial for trial in of_it}.values())
+        try:
+            counts = _counts(kinds, dataset)
+            lines += _of_operations(classifier, kinds, counts)
+            if _alone(of_it) and (always or _takes_long(kinds, len(of_it) / len(kinds), counts, dataset)):
+                lines += _of_seconds(classifier, kinds, of_it, dataset)
+        except Exception as error:
+            if out_of_memory(error) is None:
+                raise  # else the trial is the one to say so
+        finally:
+            keras.backend.clear_session()
+    return lines
+
+
+def seconds(trial, dataset, f, s):
+    """Seconds of a whole training: classic and simplified epochs, and validation.
+
+    Args:
+        trial, dataset: as for `expected`.
+        f, s: float, seconds of a forward pass of the classifier and of the auxiliary network on a minibatch, where a
+            backward pass takes twice as long.
+    """
+    size = trial.training.batch_size
+    validation = trial.training.epochs * f * len(dataset.valid) / size
+    return math.ceil(len(dataset.train) / size) * METHODS[trial.kind].operations(trial, f, s) + validation
+
+
+def _counts(kinds, dataset):
+    """Operations of a forward pass per example, {id of a trial: (classifier, auxiliary network)}, where counted."""
+    counts, of_networks = {}, {}
+    for trial in kinds:
+        key = repr((trial.classifier_settings, getattr(trial.method_settings, "auxiliary", None)))
+        if key not in of_networks:
+            model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
+            try:
+                f, *others = map(costs.forward, model.networks())
+                of_networks[key] = f, sum(others)
+            except ValueError:
+                of_networks[key] = None
+        if of_networks[key]:
+            counts[id(trial)] = of_networks[key]
+    return counts
+
+
+def _of_operations(classifier, kinds, counts):
+    """The line on operations, where a method has an auxiliary network."""
+    texts = {}
+    for trial in kinds:
+        f, s = counts.get(id(trial), (0, 0))
+        if s and f:
+            settings, classic = trial.method_settings, costs.classic_step(f)
+            simplified = costs.simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction)
+            texts[id(trial)] = f"{_count(simplified)} ({simplified / classic:.3g} times)"
+    if not texts:
+        return []
+    said = f"operations per example: classic epoch {_count(classic)}, simplified {_by_method(kinds, texts)}"
+    return [f"{classifier}, {said}"]
+
+
+def _by_method(kinds, texts):
+    """What texts say of trials, {id: text}, each with its method, and its variation where they say different things."""
+    parts = []
+    for method in dict.fromkeys(trial.method for trial in kinds):
+        own = {}
+        for trial in kinds:
+            if trial.method == method and id(trial) in texts:
+                own.setdefault(texts[id(trial)], trial)
+        for text, trial in own.items():
+            varied = f" {trial.variation}" if trial.varied and len(own) > 1 else ""
+            parts.append(f"{method_title(method)}{varied} {text}")
+    return ", ".join(parts)
+
+
+def _alone(trials):
+    """Whether this process and one device train them, of methods whose costs are known."""
+    return all(trial.distribute == "none" and METHODS[trial.kind].operations for trial in trials)
+
+
+def _takes_long(kinds, seeds, counts, dataset):
+    """Whether trials take so long that it is worth measuring how long."""
+    steps = operations = 0
+    for trial in kinds:
+        steps += seeds * trial.training.epochs * len(dataset.train) / trial.training.batch_size
+        if id(trial) in counts:
+            operations += seeds * METHODS[trial.kind].operations(trial, *counts[id(trial)]) * len(dataset.train)
+    return steps > STEPS or operations > OPERATIONS
+
+
+def _of_seconds(classifier, kinds, trials, dataset):
+    """The line on seconds."""
+    steps, texts, total = {}, {}, 0.0
+    for trial in kinds:
+        f, s = _of_passes(trial, dataset, steps)
+        took = seconds(trial, dataset, f, s)
+        same = (trial.method, trial.variation)
+        total += took * sum((other.method, other.variation) == same for other in trials)
+        texts[id(trial)] = f"{about(took)}{_of_auxiliary(trial, dataset, f, s, took)}"
+    line = f"{classifier}, expected on this machine: {_by_method(kinds, texts)}"
+    return [f"{line}; all {len(trials)} trials {about(total)}" if len(trials) > 1 else line]
+
+
+def _of_auxiliary(trial, dataset, f, s, took):
+    """What the auxiliary network has of a training's time, and what updating it less often would leave; "" without."""
+    if s <= 0:
+        return ""
+    settings = trial.method_settings
+    said = f"{settings.auxiliary.name} {100 * (1 - seconds(trial, dataset, f, 0.0) / took):.0f} % of it"
+    if settings.phases == "epoch" and settings.auxiliary_fraction > SMALLER:
+        fewer = dataclasses.replace(settings, auxiliary_fraction=SMALLER)
+        less = seconds(dataclasses.replace(trial, method_settings=fewer), dataset, f, s)
+        said += f"; auxiliary_fraction={SMALLER} would make it {about(less)}"
+    return f" ({said})"
+
+
+def _of_passes(trial, dataset, steps):
+    """Seconds of a forward pass of the classifier and of the auxiliary network on a minibatch, (f, s).
+
+    Where steps are so short that Python takes most of their time, s may be below 0: the second phase begins in it.
+
+    Args:
+        trial, dataset: as for `expected`.
+        steps: dict, the seconds of steps that were measured before, by what decides them.
+    """
+    training = {**plain(trial.training), "epochs": None, "learning_rate": None, "schedule": None}
+    of_classic = repr((trial.dataset["name"], trial.classifier_settings, training))
+    settings = trial.method_settings if hasattr(trial.method_settings, "phases") else None
+    of_both = settings and of_classic + repr((settings.auxiliary, settings.phases, settings.classifier_mode))
+    missing = [key for key in (of_classic, of_both) if key and key not in steps]
+    if missing:
+        with dtype_policy(trial.training.precision):
+            model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
+            minibatch = _minibatch(trial, dataset)
+            for key in missing:
+                model.simplifying = key == of_both
+                steps[key] = _step(model, minibatch)
+    f = steps[of_classic] / costs.classic_step(1)
+    if not settings:
+        return f, 0.0
+    s = (steps[of_both] - costs.simplified_step(settings.phases, f, 0)) / costs.simplified_step(settings.phases, 0, 1)
+    return f, max(s, -f / 2)
+
+
+def _minibatch(trial, dataset):
+    """A minibatch as the trial is given it, a tuple of arrays."""
+    size, chosen = trial.training.batch_size, trial.training.augmentations
+    epoch, mix = tensorflow_for_data().Variable(0), mixing(chosen, dataset.num_classes)
+    made = batches(dataset.train[:size], size, trial.seed, epoch, augmentation(chosen), mix=mix)
+    return keras.tree.map_structure(lambda tensor: tensor.numpy(), next(iter(made)))
+
+
+def _step(model, minibatch):
+    """Seconds of a step on a minibatch, the median of a few after the one that traces it."""
+    took = []
+    for _ in range(1 + _MEASURED):
+        began = time.perf_counter()
+        model.train_on_batch(*minibatch)
+        took.append(time.perf_counter() - began)
+    return statistics.median(took[1:])
+
+
+def _count(operations):
+    size, unit = next((each for each in ((1e9, " billion"), (1e6, " million")) if operations >= each[0]), (1, ""))
+    return f"{operations / size:,.3g}{unit}" if unit else f"{operations:,.0f}"
+
+
+def about(seconds):
+    """A duration in the largest unit of which it has two, in words.
+
+    Args:
+        seconds: float >= 0.
+    """
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
+    return f"{max(seconds, 1):.0f} s"

@@ -1,0 +1,82 @@
+"""Trials in MLflow and Weights & Biases, by the callbacks that these have for Keras.
+
+Where a run goes each says itself, as ever: MLFLOW_TRACKING_URI, WANDB_MODE and the like.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+
+from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.runs import flatten
+
+_TRIAL = "nft_keras.trial"
+
+
+def check(names):
+    """Refuses loggers whose packages are not there.
+
+    Args:
+        names: keys of `LOGGERS`.
+
+    Raises:
+        RecipeError: saying what to install.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise RecipeError(f"--log {name} needs {name}: pip install {name}")
+
+
+@contextlib.contextmanager
+def logged(names, trial):
+    """The callbacks that log a trial; in a `with` block its run is open, in each a run of its own that goes on.
+
+    Args:
+        names: keys of `LOGGERS`.
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
+
+    Yields:
+        list of `keras.callbacks.Callback`.
+    """
+    with contextlib.ExitStack() as runs:
+        yield [runs.enter_context(LOGGERS[name](trial)) for name in names]
+
+
+@contextlib.contextmanager
+def _mlflow(trial):
+    import mlflow
+    import mlflow.keras
+
+    experiment = mlflow.set_experiment(trial.recipe).experiment_id
+    digest = _digest(trial)
+    begun = mlflow.MlflowClient().search_runs([experiment], f"tags.`{_TRIAL}` = '{digest}'")
+    run_id = next((run.info.run_id for run in begun if run.info.status != "FINISHED"), None)
+    name = {"run_id": run_id} if run_id else {"run_name": _title(trial), "tags": {_TRIAL: digest}}
+    with mlflow.start_run(**name):
+        mlflow.log_params({key: str(value) for key, value in flatten(trial.config())})
+        yield mlflow.keras.MlflowCallback()
+        mlflow.flush_async_logging()
+
+
+@contextlib.contextmanager
+def _wandb(trial):
+    import wandb
+    from wandb.integration.keras import WandbMetricsLogger
+
+    with wandb.init(
+        project=trial.recipe, name=_title(trial), id=_digest(trial), resume="allow", config=dict(flatten(trial.config()))
+    ):
+        yield WandbMetricsLogger()
+
+
+def _title(trial):
+    return trial.folder.relative_to(trial.recipe).as_posix()
+
+
+def _digest(trial):
+    """The same for a trial that goes on, another for other settings."""
+    return hashlib.sha256(f"{trial.folder}{trial.config()}".encode()).hexdigest()[:16]
+
+
+# {name: context manager of a trial that gives its callback}.
+LOGGERS = {"mlflow": _mlflow, "wandb": _wandb}

@@ -1,0 +1,107 @@
+"""What is said before a training of what it will take."""
+
+import keras
+import numpy as np
+import pytest
+
+from nft_keras.cli import run
+from nft_keras.data import Dataset, Part
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.train import expected
+
+RECIPE = """\
+dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
+classifiers: [cnn-a]
+methods:
+  ct:
+  nft:
+    plan: {eta_max: 500, simplification_epochs: 3}
+    auxiliary: {name: unet, filters: 2, depth: 1}
+  ft: {plan: {max_steps: 4, simplification_epochs: 3}}
+training: {epochs: 4, learning_rate: 0.001}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    return tmp_path / "mine.yaml"
+
+
+def images(n_train, n_valid, size=28):
+    """A data set of black images."""
+    parts = [Part(np.zeros((n, size, size, 1), "uint8"), np.arange(n) % 10) for n in (n_train, n_valid, n_valid)]
+    return Dataset(*parts, 10, "made up", tuple("0123456789"))
+
+
+def test_expected_seconds_are_those_of_the_measured_steps_in_all_epochs(recipe, monkeypatch):
+    # A forward pass of the classifier takes 20 s, of the auxiliary network 90 s.
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
+    said = expected.about
+    trials = load_recipe(recipe, ["training.batch_size=16", "seeds=[0, 1]"], ["ct", "nft"])
+    _, line = expected.expected(trials, images(160, 32), always=True)
+    steps, validation = 10, 4 * 2 * 20
+    ct = 4 * steps * 60 + validation
+    nft, quarter = (2 * steps * (p * (3 * 90 + 2 * 20) + 90 + 60) + 2 * steps * 60 + validation for p in (1, 0.25))
+    share = f"unet {100 * 2 * steps * 4 * 90 / nft:.0f} % of it"
+    assert line == (
+        f"cnn-a, expected on this machine: CT {said(ct)}, NFT {said(nft)} ({share}; auxiliary_fraction=0.25 would make "
+        f"it {said(quarter)}); all 4 trials {said(2 * (ct + nft))}"
+    )
+
+
+def test_operations_of_both_kinds_of_epochs_are_said_and_what_is_short_is_not_measured(recipe, monkeypatch):
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("measured"))
+    trials = load_recipe(recipe, ["methods.nft.auxiliary_fraction=0.5"])
+    (line,) = expected.expected(trials, images(64, 32))
+    f, s = 2 * (9 * 32 * 26**2 + 9 * 32 * 64 * 24**2 + 12 * 12 * 64 * 128 + 1280), 0
+    for pixels, weights in ((28**2, 9 * 2 + 9 * 4), (14**2, 2 * 9 * 4), (28**2, 9 * 4 * 2 + 9 * 4 + 2)):
+        s += 2 * pixels * weights
+    simplified = 0.5 * (3 * s + 2 * f) + s + 3 * f
+    assert line == (
+        f"cnn-a, operations per example: classic epoch {3 * f / 1e6:.3g} million, "
+        f"simplified NFT {simplified / 1e6:.3g} million ({simplified / 3 / f:.3g} times)"
+    )
+    assert expected.expected(load_recipe(recipe, methods=["ct"]), images(64, 32)) == []
+    # What a recipe varies is named where it changes something.
+    for varied, said in (("plan.eta_max: [1, 2]", 0), ("auxiliary_fraction: [0.1, 0.2]", 2)):
+        (line,) = expected.expected(load_recipe(recipe, [f"vary={{methods.nft.{varied}}}"]), images(64, 32))
+        assert line.count("methods.nft.") == said and line.count(" NFT ") == max(said, 1)
+
+
+@pytest.mark.slow
+def test_measuring_changes_no_bit_of_the_training(recipe, tmp_path, monkeypatch):
+    measured, step = [], expected._step
+    monkeypatch.setattr(expected, "_step", lambda *given: measured.append(step(*given)) or measured[-1])
+    found = []
+    for steps, out in ((10**9, tmp_path / "not"), (0, tmp_path / "measured")):
+        monkeypatch.setattr(expected, "STEPS", steps)
+        changes = ["--seeds", "0", "--no-reference", "--methods", "nft", "ft", "--set", "deterministic=true"]
+        assert run.main([str(recipe), "--out", str(out), *changes]) == 0
+        for method in ("nft", "ft"):
+            folder = out / "mine" / "cnn-a" / method / "seed-0"
+            rows = [line.rpartition(",")[0] for line in (folder / "history.csv").read_text().splitlines()]
+            found.append((rows, keras.saving.load_model(folder / "classifier.keras").get_weights()))
+    assert len(measured) == 2 and min(measured) > 0  # a classic step, which both have, and a simplified one
+    for (rows, weights), (others, other_weights) in zip(found[:2], found[2:], strict=True):
+        assert rows == others and len(rows) == 5 and rows[0].startswith("epoch")
+        for a, b in zip(weights, other_weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_costs_are_printed_without_training(recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
+    assert run.main([str(recipe), "--out", str(tmp_path / "out"), "--costs"]) == 0
+    operations, seconds = capsys.readouterr().out.splitlines()
+    assert operations.startswith("cnn-a, operations per example: ") and ", FT " in seconds
+    assert seconds.startswith("cnn-a, expected on this machine: CT ") and "; all 6 trials " in seconds
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.2, "1 s"), (119, "119 s"), (150, "2.5 min"), (1860, "31 min"), (9000, "2.5 h"), (1e6, "12 days")],
+)
+def test_a_duration_is_said_in_its_largest_unit(seconds, text):
+    assert expected.about(seconds) == text
