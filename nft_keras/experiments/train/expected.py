@@ -21,42 +21,58 @@ from nft_keras.experiments.train.trial import build_classifier, build_method, dt
 # What takes fewer steps and fewer operations is over in less than a minute, and is not measured.
 STEPS, OPERATIONS = 2_000, 1e12
 SMALLER = 0.25  # the auxiliary_fraction that is suggested
-_MEASURED = 3
+_LEAST, _ENOUGH = 3, 0.5  # steps that are measured at least, and seconds after which no more are
 
 
-def expected(trials, dataset, always=False):
-    """Lines on what some trials take, for each classifier.
+class Expected:
+    """What trials take; steps that were measured for one data set count for others of its shape.
 
     Args:
-        trials: list of `nft_keras.experiments.recipe.trial.Trial` on one data set.
-        dataset: the `nft_keras.data.Dataset`.
         always: bool, whether to measure what does not take long too.
-
-    Returns:
-        list of str; none of classic training that does not take long.
     """
-    lines = []
-    for classifier in dict.fromkeys(trial.classifier for trial in trials):
-        of_it = [trial for trial in trials if trial.classifier == classifier]
-        kinds = list({(trial.method, trial.variation): trial for trial in of_it}.values())
-        try:
-            counts = _counts(kinds, dataset)
-            lines += _of_operations(classifier, kinds, counts)
-            if _alone(of_it) and (always or _takes_long(kinds, len(of_it) / len(kinds), counts, dataset)):
-                lines += _of_seconds(classifier, kinds, of_it, dataset)
-        except Exception as error:
-            if out_of_memory(error) is None:
-                raise  # else the trial is the one to say so
-        finally:
-            keras.backend.clear_session()
-    return lines
+
+    def __init__(self, always=False):
+        self._always, self._steps, self._said = always, {}, set()
+
+    def lines(self, trials, dataset):
+        """Lines on what some trials take, for each classifier, that were not given before.
+
+        Args:
+            trials: list of `nft_keras.experiments.recipe.trial.Trial` on one data set.
+            dataset: the `nft_keras.data.Dataset`.
+
+        Returns:
+            list of str; none of classic training that does not take long.
+        """
+        lines = []
+        for classifier in dict.fromkeys(trial.classifier for trial in trials):
+            of_it = [trial for trial in trials if trial.classifier == classifier]
+            try:
+                lines += self._of_classifier(of_it, dataset)
+            except Exception as error:
+                if out_of_memory(error) is None:
+                    raise  # else the trial is the one to say so
+            finally:
+                keras.backend.clear_session()
+        new = [line for line in lines if line not in self._said]
+        self._said.update(new)
+        return new
+
+    def _of_classifier(self, trials, dataset):
+        kinds = list({(trial.method, trial.variation): trial for trial in trials}.values())
+        counts = _counts(kinds, dataset)
+        lines = _of_operations(kinds, counts)
+        if _alone(trials) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
+            lines.append(_of_seconds(kinds, trials, dataset, self._steps))
+        return [f"{trials[0].classifier}, {line}" for line in lines]
 
 
 def seconds(trial, dataset, f, s):
     """Seconds of a whole training: classic and simplified epochs, and validation.
 
     Args:
-        trial, dataset: as for `expected`.
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
+        dataset: the `nft_keras.data.Dataset` that it names.
         f, s: float, seconds of a forward pass of the classifier and of the auxiliary network on a minibatch, where a
             backward pass takes twice as long.
     """
@@ -82,7 +98,7 @@ def _counts(kinds, dataset):
     return counts
 
 
-def _of_operations(classifier, kinds, counts):
+def _of_operations(kinds, counts):
     """The line on operations, where a method has an auxiliary network."""
     texts = {}
     for trial in kinds:
@@ -93,8 +109,7 @@ def _of_operations(classifier, kinds, counts):
             texts[id(trial)] = f"{_count(simplified)} ({simplified / classic:.3g} times)"
     if not texts:
         return []
-    said = f"operations per example: classic epoch {_count(classic)}, simplified {_by_method(kinds, texts)}"
-    return [f"{classifier}, {said}"]
+    return [f"operations per example: classic epoch {_count(classic)}, simplified {_by_method(kinds, texts)}"]
 
 
 def _by_method(kinds, texts):
@@ -126,17 +141,17 @@ def _takes_long(kinds, seeds, counts, dataset):
     return steps > STEPS or operations > OPERATIONS
 
 
-def _of_seconds(classifier, kinds, trials, dataset):
-    """The line on seconds."""
-    steps, texts, total = {}, {}, 0.0
+def _of_seconds(kinds, trials, dataset, steps):
+    """The line on seconds; `steps` as for `_of_passes`."""
+    texts, total = {}, 0.0
     for trial in kinds:
         f, s = _of_passes(trial, dataset, steps)
         took = seconds(trial, dataset, f, s)
         same = (trial.method, trial.variation)
         total += took * sum((other.method, other.variation) == same for other in trials)
         texts[id(trial)] = f"{about(took)}{_of_auxiliary(trial, dataset, f, s, took)}"
-    line = f"{classifier}, expected on this machine: {_by_method(kinds, texts)}"
-    return [f"{line}; all {len(trials)} trials {about(total)}" if len(trials) > 1 else line]
+    line = f"expected on this machine: {_by_method(kinds, texts)}"
+    return f"{line}; all {len(trials)} trials {about(total)}" if len(trials) > 1 else line
 
 
 def _of_auxiliary(trial, dataset, f, s, took):
@@ -158,11 +173,11 @@ def _of_passes(trial, dataset, steps):
     Where steps are so short that Python takes most of their time, s may be below 0: the second phase begins in it.
 
     Args:
-        trial, dataset: as for `expected`.
+        trial, dataset: as for `seconds`.
         steps: dict, the seconds of steps that were measured before, by what decides them.
     """
     training = {**plain(trial.training), "epochs": None, "learning_rate": None, "schedule": None}
-    of_classic = repr((trial.dataset["name"], trial.classifier_settings, training))
+    of_classic = repr((dataset.input_shape, trial.classifier, trial.classifier_settings, training))
     settings = trial.method_settings if hasattr(trial.method_settings, "phases") else None
     of_both = settings and of_classic + repr((settings.auxiliary, settings.phases, settings.classifier_mode))
     missing = [key for key in (of_classic, of_both) if key and key not in steps]
@@ -190,12 +205,13 @@ def _minibatch(trial, dataset):
 
 def _step(model, minibatch):
     """Seconds of a step on a minibatch, the median of a few after the one that traces it."""
+    model.train_on_batch(*minibatch)
     took = []
-    for _ in range(1 + _MEASURED):
+    while len(took) < _LEAST or sum(took) < _ENOUGH:
         began = time.perf_counter()
         model.train_on_batch(*minibatch)
         took.append(time.perf_counter() - began)
-    return statistics.median(took[1:])
+    return statistics.median(took)
 
 
 def _count(operations):

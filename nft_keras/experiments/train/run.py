@@ -155,11 +155,13 @@ def print_costs(recipes, options):
     ready_backend(trials)
     import_tensorflow_quietly()
     from nft_keras import data
-    from nft_keras.experiments.train.expected import expected
+    from nft_keras.experiments.train.expected import Expected
 
+    expected = Expected(always=True)
     for of_dataset in _by_dataset(trials):
         dataset = data.load(**of_dataset[0].dataset, data_dir=options.data_dir)
-        print(*expected(of_dataset, dataset, always=True), sep="\n")
+        for line in (*_remarks(of_dataset, dataset), *expected.lines(of_dataset, dataset)):
+            print(line)
 
 
 def _run(trials, of_recipe, session):
@@ -185,6 +187,9 @@ def _run(trials, of_recipe, session):
         if to_run:
             screen.note("starting TensorFlow ...")
             import_tensorflow_quietly()
+            from nft_keras.experiments.train.expected import Expected
+
+            expected = Expected()
             if session.cluster:
                 session.cluster.watch()
             distribution.strategy(to_run[0].distribute)
@@ -194,7 +199,9 @@ def _run(trials, of_recipe, session):
             dataset = _load(trials_on_it, screen, session, alone=len(trials_on_it) == len(trials))
             _refer(references, trials_on_it[0], dataset, screen, session)
             if dataset is not None and session.writes:
-                _forecast(trials_on_it, dataset, screen)
+                screen.note("measuring a few steps")
+                for line in expected.lines(trials_on_it, dataset):
+                    screen.say(line)
             for trial in trials_on_it:
                 failed += dataset is None or not _run_one(trial, dataset, screen, session)
         for trial in references.missing(done_before) if session.options.reference and session.writes else ():
@@ -238,14 +245,12 @@ def _by_dataset(trials):
 def _load(trials, screen, session, alone):
     """The data set of some trials, or None where it cannot be loaded and others are to be tried."""
     from nft_keras import data
-    from nft_keras.experiments.train.trial import check_fits
 
     name = trials[0].dataset["name"]
     screen.note(f"loading {name}")
     try:
         dataset = data.load(**trials[0].dataset, data_dir=session.options.data_dir)
-        of_networks = {_networks(trial): trial for trial in trials}.values()
-        remarks = [line for trial in of_networks for line in check_fits(trial, dataset)]
+        remarks = _remarks(trials, dataset)
     except DataError as error:
         if alone:
             raise
@@ -254,18 +259,9 @@ def _load(trials, screen, session, alone):
     session.keep_recipe()
     sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
     screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
-    for line in dict.fromkeys(remarks):
+    for line in remarks:
         screen.say(line)
     return dataset
-
-
-def _forecast(trials, dataset, screen):
-    """Says what trials take, and measures it where they take long."""
-    from nft_keras.experiments.train.expected import expected
-
-    screen.note("measuring a few steps")
-    for line in expected(trials, dataset):
-        screen.say(line)
 
 
 def _load_again(trial, screen, session):
@@ -288,6 +284,14 @@ def _refer(references, trial, dataset, screen, session):
     screen.note(f"{trial.dataset['name']}: logistic regression, to compare with")
     with writing_to(session.options.out / trial.recipe):
         references.add(trial, dataset)
+
+
+def _remarks(trials, dataset):
+    """What is to be known of the networks of some trials, lines; refuses those that do not take the data."""
+    from nft_keras.experiments.train.trial import check_fits
+
+    of_networks = {_networks(trial): trial for trial in trials}.values()
+    return list(dict.fromkeys(line for trial in of_networks for line in check_fits(trial, dataset)))
 
 
 def _networks(trial):

@@ -40,7 +40,7 @@ def test_expected_seconds_are_those_of_the_measured_steps_in_all_epochs(recipe, 
     monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
     said = expected.about
     trials = load_recipe(recipe, ["training.batch_size=16", "seeds=[0, 1]"], ["ct", "nft"])
-    _, line = expected.expected(trials, images(160, 32), always=True)
+    _, line = expected.Expected(always=True).lines(trials, images(160, 32))
     steps, validation = 10, 4 * 2 * 20
     ct = 4 * steps * 60 + validation
     nft, quarter = (2 * steps * (p * (3 * 90 + 2 * 20) + 90 + 60) + 2 * steps * 60 + validation for p in (1, 0.25))
@@ -54,7 +54,7 @@ def test_expected_seconds_are_those_of_the_measured_steps_in_all_epochs(recipe, 
 def test_operations_of_both_kinds_of_epochs_are_said_and_what_is_short_is_not_measured(recipe, monkeypatch):
     monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("measured"))
     trials = load_recipe(recipe, ["methods.nft.auxiliary_fraction=0.5"])
-    (line,) = expected.expected(trials, images(64, 32))
+    (line,) = expected.Expected().lines(trials, images(64, 32))
     f, s = 2 * (9 * 32 * 26**2 + 9 * 32 * 64 * 24**2 + 12 * 12 * 64 * 128 + 1280), 0
     for pixels, weights in ((28**2, 9 * 2 + 9 * 4), (14**2, 2 * 9 * 4), (28**2, 9 * 4 * 2 + 9 * 4 + 2)):
         s += 2 * pixels * weights
@@ -63,11 +63,20 @@ def test_operations_of_both_kinds_of_epochs_are_said_and_what_is_short_is_not_me
         f"cnn-a, operations per example: classic epoch {3 * f / 1e6:.3g} million, "
         f"simplified NFT {simplified / 1e6:.3g} million ({simplified / 3 / f:.3g} times)"
     )
-    assert expected.expected(load_recipe(recipe, methods=["ct"]), images(64, 32)) == []
+    assert expected.Expected().lines(load_recipe(recipe, methods=["ct"]), images(64, 32)) == []
     # What a recipe varies is named where it changes something.
     for varied, said in (("plan.eta_max: [1, 2]", 0), ("auxiliary_fraction: [0.1, 0.2]", 2)):
-        (line,) = expected.expected(load_recipe(recipe, [f"vary={{methods.nft.{varied}}}"]), images(64, 32))
+        trials = load_recipe(recipe, [f"vary={{methods.nft.{varied}}}"])
+        (line,) = expected.Expected().lines(trials, images(64, 32))
         assert line.count("methods.nft.") == said and line.count(" NFT ") == max(said, 1)
+
+
+def test_what_another_data_set_of_the_shape_takes_is_neither_measured_nor_said_again(recipe, monkeypatch):
+    measured = []
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: measured.append(model.simplifying) or 60.0)
+    takes, trials = expected.Expected(always=True), load_recipe(recipe, methods=["ct", "nft"])
+    assert len(takes.lines(trials, images(160, 32))) == 2 and takes.lines(trials, images(160, 32)) == []
+    assert len(takes.lines(trials, images(320, 32))) == 1 and measured == [False, True]
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_what_grows_with_the_image_is_said_with_an_alternative(tmp_path):
     times = 1 + 4 / 10 * (4 * unet(112, 64) + 2 * cnn_a(112)) / (3 * cnn_a(112))
     assert lines["cnn-a", "nft"][1] == (
         f"cnn-a with NFT takes {times:.1f} times the operations of classic training on images of 112x112 pixels; an "
-        "auxiliary network of fewer `filters` takes fewer"
+        "auxiliary network of fewer `filters`, or with `stem: 2`, takes fewer"
     )
 
 
