@@ -181,6 +181,9 @@ def test_all_kinds_of_data_have_the_same_sample():
         assert_close(other, weights[0], 1e-6)
     with pytest.raises(ValueError, match="0.4 samples .* this _FilterDataset does not .* steps_per_epoch"):
         fit(friendly(auxiliary_fraction=0.4), dataset.filter(lambda x, y: True))
+    distributed = tf.distribute.OneDeviceStrategy("CPU:0").distribute_datasets_from_function(lambda _: dataset)
+    with pytest.raises(ValueError, match="0.4 leaves minibatches out, which a DistributedDatasetsFromFunction cannot"):
+        fit(friendly(auxiliary_fraction=0.4), distributed)
 
 
 def test_after_the_drop_a_step_is_a_classic_step():
