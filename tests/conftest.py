@@ -6,6 +6,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
 
+from tests.small_trainings import ready_for_small_trainings  # noqa: E402
+
 
 def pytest_configure(config):
     """Gives the processes on JAX a folder, for as long as the tests run, of what one of them has compiled already."""
@@ -14,6 +16,11 @@ def pytest_configure(config):
         config.add_cleanup(folder.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+def pytest_collection_finish():
+    """Readies the process when it has imported the modules of the tests."""
+    ready_for_small_trainings()
 
 
 @pytest.fixture(autouse=True)

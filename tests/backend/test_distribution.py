@@ -45,8 +45,7 @@ training: {epochs: 4, learning_rate: 0.01, batch_size: 64}
 seeds: [0]
 deterministic: true
 """)
-    paths = [tmp_path / name for name in ("mirrored.yaml", "whole", "broken")]
-    assert program(backend, "tests.experiments.train.mirrored", *paths) == "2"
+    assert program(backend, "tests.experiments.train.mirrored", tmp_path / "mirrored.yaml", tmp_path) == "2"
     for method in ("eef", "nft"):
         path = Path("mirrored", "fc-b", method, "seed-0", "classifier.keras")
         expected, weights = (keras.saving.load_model(tmp_path / f / path).get_weights() for f in ("whole", "broken"))

@@ -16,6 +16,7 @@ from nft_keras.data import Part
 from nft_keras.data.batches import batches
 from nft_keras.eef import EasyExamplesFirst, EasyExamplesPlan
 from nft_keras.experiments.train import distribution as distribute
+from tests.small_trainings import ready_for_small_trainings
 
 FEATURES, CLASSES, BATCH = 12, 3, 16
 CASES = [
@@ -125,4 +126,5 @@ def compare(two, method, phases="", penalty="", fraction=1.0, examples=EXAMPLES)
 
 
 if __name__ == "__main__":
+    ready_for_small_trainings()
     main()

@@ -1,4 +1,5 @@
-"""A program: breaks trials off and takes them up again on whatever back end Keras has, and says how far apart they end.
+"""A program: takes trials up again that were broken off, on whatever back end Keras has, and says how far apart they
+end.
 
 python -m tests.experiments.train.broken_off FOLDER [OVERRIDE ...] prints as JSON, for each method, how far its trial is
 from one that was not broken off: {method: {"weights": d, "unequal": [...], "epochs": those after the break}}.
@@ -6,6 +7,7 @@ from one that was not broken off: {method: {"weights": d, "unequal": [...], "epo
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.trial import run_trial
 from tests.experiments.finished import repeatable
+from tests.small_trainings import ready_for_small_trainings
 
 # A classifier with dropout, at work in both phases; the trials are broken off while the data are altered.
 RECIPE = """\
@@ -62,20 +65,26 @@ def outcome(folder):
     return keras.saving.load_model(folder / "classifier.keras").get_weights(), history, result
 
 
-def broken_off(trial, dataset, folder):
-    """How far a trial that is stopped in its third epoch and goes on is from one that is not stopped."""
+def whole_and_broken(trial, dataset, folder):
+    """Runs a trial in one go into `folder / "whole"`, and on from what a kill in its third epoch leaves in "broken".
 
-    def stop(logs):
+    Returns:
+        The epochs that were trained after that.
+    """
+    whole, broken, epochs = folder / "whole", folder / "broken", []
+
+    def in_the_third_epoch(logs):
         if logs["epoch"] == 3:
-            raise KeyboardInterrupt
+            shutil.copytree(whole / trial.folder, broken / trial.folder)
 
-    try:
-        run_trial(trial, dataset, folder / "broken", stop)
-    except KeyboardInterrupt:
-        pass
-    epochs = []
-    run_trial(trial, dataset, folder / "broken", lambda logs: epochs.append(logs["epoch"]))
-    run_trial(trial, dataset, folder / "whole", lambda logs: None)
+    run_trial(trial, dataset, whole, in_the_third_epoch)
+    run_trial(trial, dataset, broken, lambda logs: epochs.append(logs["epoch"]))
+    return epochs
+
+
+def broken_off(trial, dataset, folder):
+    """How far a trial that was broken off in its third epoch and goes on is from one that was not."""
+    epochs = whole_and_broken(trial, dataset, folder)
     (weights, *rest), (others, *other_rest) = (outcome(folder / name / trial.folder) for name in ("broken", "whole"))
     apart = max(float(np.abs(a - b).max()) for a, b in zip(weights, others, strict=True))
     names = ("history", "result")
@@ -92,4 +101,5 @@ def main(folder, *overrides):
 
 
 if __name__ == "__main__":
+    ready_for_small_trainings()
     main(Path(sys.argv[1]), *sys.argv[2:])

@@ -5,6 +5,7 @@ import os
 import sys
 
 from nft_keras.cli import run
+from tests.small_trainings import ready_for_small_trainings
 
 _forkserver = multiprocessing.get_context("forkserver")
 _forkserver.set_forkserver_preload(["tensorflow", "nft_keras.experiments.train.trial", __name__])
@@ -30,4 +31,5 @@ def _train(arguments, said, environment):
     with open(said, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    ready_for_small_trainings()
     sys.exit(run.main(arguments))

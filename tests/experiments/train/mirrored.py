@@ -10,28 +10,20 @@ from nft_keras import data
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train.ready import ready_backend
-from nft_keras.experiments.train.trial import run_trial
 from tests.backend.two_replicas import number_of_devices, two_devices
+from tests.experiments.train.broken_off import whole_and_broken
+from tests.small_trainings import ready_for_small_trainings
 
 
-def main(recipe, whole, broken):
-    """Trains into `whole` without a break, and into `broken` with one."""
+def main(recipe, folder):
+    """Trains into `folder / "whole"` without a break, and into `folder / "broken"` with one."""
     two_devices()
     for trial in load_recipe(recipe, ["distribute=mirrored"]):
         ready_backend([trial])
-        dataset = data.load(**trial.dataset)
-        run_trial(trial, dataset, Path(whole), lambda logs: None)
-
-        def broken_off(logs):
-            if logs["epoch"] == 3:
-                raise KeyboardInterrupt
-
-        try:
-            run_trial(trial, dataset, Path(broken), broken_off)
-        except KeyboardInterrupt:
-            run_trial(trial, dataset, Path(broken), lambda logs: None)
+        whole_and_broken(trial, data.load(**trial.dataset), Path(folder))
     print(number_of_devices(distribute.strategy("mirrored")))
 
 
 if __name__ == "__main__":
+    ready_for_small_trainings()
     main(*sys.argv[1:])

@@ -17,6 +17,7 @@ from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from tests.experiments.finished import repeatable
 from tests.experiments.train.test_losses import best_valid_loss_apart
+from tests.small_trainings import ready_for_small_trainings
 
 DENSE = """\
 name: dense
@@ -125,4 +126,5 @@ def main(folder):
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    ready_for_small_trainings()
     main(Path(sys.argv[1]))

@@ -119,11 +119,11 @@ def test_killed_at_twenty_instants_a_run_ends_as_one_that_was_not(small, tmp_pat
             process.join()
             killed += process.exitcode == -signal.SIGKILL
     assert killed == 20
-    stdout, stderr = start(small, out, *arguments).communicate(timeout=300)
-    assert "written to" in stdout, stderr
-    whole = begin(small, tmp_path / "whole", *arguments)
-    whole.join(300)
-    assert whole.exitcode == 0
+    said = tmp_path / "said.txt"
+    for process in (begin(small, out, *arguments, said=said), begin(small, tmp_path / "whole", *arguments)):
+        process.join(300)
+        assert process.exitcode == 0
+    assert "written to" in said.read_text()
     for method, folder in folders.items():
         (weights, *rest), (expected, *expected_rest) = outcome(out / folder), outcome(tmp_path / "whole" / folder)
         assert rest == expected_rest
