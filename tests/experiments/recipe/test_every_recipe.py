@@ -1,4 +1,4 @@
-"""Every recipe that we ship: its networks fit its data, and each kind of cell trains for two steps an epoch on a few
+"""Every recipe that we ship: its networks fit its data, and each kind of cell trains for a step an epoch on a few
 random examples of the right shape."""
 
 import dataclasses
@@ -33,7 +33,7 @@ def eager():
 
 
 def few_examples(dataset, side=None):
-    """Two minibatches of random examples of a data set's shape; vectors have 30 numbers instead of thousands.
+    """A minibatch of random examples of a data set's shape; vectors have 30 numbers instead of thousands.
 
     Args:
         dataset: a trial's.
@@ -44,14 +44,14 @@ def few_examples(dataset, side=None):
     shape = (side, side, shape[2]) if side and len(shape) == 3 else shape
     parts = []
     for _ in range(3):
-        x = rng.random((2 * BATCH, *shape), "float32")
+        x = rng.random((BATCH, *shape), "float32")
         x = csr_matrix(x) if dataset["name"] == "imdb" else x
-        parts.append(data.Part(x, rng.integers(0, spec.num_classes, 2 * BATCH).astype("int32")))
+        parts.append(data.Part(x, rng.integers(0, spec.num_classes, BATCH).astype("int32")))
     return data.Dataset(*parts, spec.num_classes, "random", tuple(map(str, range(spec.num_classes))))
 
 
 def shortened(trial):
-    """A trial of three epochs of two steps, the data altered up to the second, and of two steps of perturbation."""
+    """A trial of three epochs of a step, the data altered up to the second, and of two steps of perturbation."""
     training = dataclasses.replace(trial.training, epochs=3, batch_size=BATCH)
     settings = trial.method_settings
     if trial.kind != "ct":
