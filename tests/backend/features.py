@@ -1,12 +1,17 @@
 """docs/backends.yaml, what each back end does, as the tests run by it; and processes on another back end."""
 
+import contextlib
 import importlib.metadata
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import yaml
+
+from nft_keras import cli
 
 ROOT = Path(__file__).parents[2]
 FEATURES = yaml.safe_load((ROOT / "docs" / "backends.yaml").read_text(encoding="utf-8"))
@@ -42,3 +47,12 @@ def last_line(*arguments, backend, **environment):
     done = python(*arguments, backend=backend, **environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()[-1]
+
+
+def command(*arguments, backend):
+    """What `nft-keras` prints last on a back end: in this process where that is its own, or in one that ends well."""
+    if backend != keras.backend.backend():
+        return last_line("-m", "nft_keras", *arguments, backend=backend)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert cli.main([str(argument) for argument in arguments]) == 0
+    return out.getvalue().splitlines()[-1]

@@ -11,7 +11,7 @@ import pytest
 from nft_keras import FriendlyModel, auxiliaries, classifiers
 from nft_keras.cli import run
 from nft_keras.cli.export import FORMATS, ExportError, export, main
-from tests.backend.features import able, last_line
+from tests.backend.features import able, command
 
 pytestmark = pytest.mark.xdist_group("export")
 RECIPE = """\
@@ -169,7 +169,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(trial, tmp_path, mon
 )
 def test_what_a_back_end_exports_computes_what_the_classifier_does(trial, tmp_path, name, backend):
     out = tmp_path / f"a{Path(FORMATS[name][0]).suffix}"
-    assert last_line("-m", "nft_keras", "export", trial, "--format", name, "--out", out, backend=backend) == str(out)
+    assert command("export", trial, "--format", name, "--out", out, backend=backend) == str(out)
     expected = keras.saving.load_model(trial / "classifier.keras").predict(X, verbose=0)
     np.testing.assert_allclose(RUNTIMES[name](out, X), expected, rtol=0, atol=1e-5)
 

@@ -10,7 +10,7 @@ import yaml
 from nft_keras import data
 from nft_keras.cli.export import ExportError
 from nft_keras.cli.predict import main, predict
-from tests.backend.features import able, last_line
+from tests.backend.features import able, command
 
 pytestmark = pytest.mark.xdist_group("predict")
 
@@ -277,6 +277,6 @@ def test_a_folder_without_a_whole_trial_is_refused(trials, tmp_path):
 def test_every_back_end_predicts_what_the_classifier_does(trials, backend):
     found, folder = trials
     (folder / "point.csv").write_text("x,y\n0.5,-0.25\n")
-    said = last_line("-m", "nft_keras", "predict", found["moons"], folder / "point.csv", backend=backend)
+    said = command("predict", found["moons"], folder / "point.csv", backend=backend)
     expected = own(found["moons"], np.array([[0.5, -0.25]], "float32"))
     np.testing.assert_allclose([float(p) for p in said.split(",")[3:]], expected[0], atol=1e-5)
