@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 BINS = 15  # of the calibration error
 MOST_WORST = 50
-MEASURES = ("precision", "recall", "f1")  # of a class or a label
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nft_keras._text import in_markdown, visible, without_formula, without_formulas
-from nft_keras.experiments.evaluation import MEASURES, MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras._text import visible, without_formula, without_formulas
+from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation.outputs import as_table, by_output
 from nft_keras.experiments.files import atomic_write, write_csv
 
 _MOST_NAMED, _MOST_COUNTED = 40, 20  # classes of a picture that has their names, and of one that has numbers
@@ -36,18 +37,8 @@ class ClassEvaluation(Evaluation):
 
     @functools.cached_property
     def classes(self) -> list[dict[str, Any]]:
-        """A dict for each class: class, precision, recall and f1 in percent, and examples, the number of its own.
-
-        A class that was never predicted has a precision of 0, one without examples a recall of 0.
-        """
-        from sklearn.metrics import precision_recall_fscore_support
-
-        labels = range(len(self.class_names))
-        measured = precision_recall_fscore_support(self.y, self.predicted, labels=labels, zero_division=0)
-        return [
-            {"class": name, **{key: percent(of[i]) for key, of in zip(MEASURES, measured, strict=False)}, "examples": n}
-            for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
-        ]
+        """A dict for each class, see `nft_keras.experiments.evaluation.outputs.by_output`."""
+        return by_output("class", self.class_names, self.y, self.predicted)
 
     @functools.cached_property
     def summary(self) -> dict[str, float]:
@@ -116,11 +107,6 @@ class ClassEvaluation(Evaluation):
         return figure
 
     def __str__(self) -> str:
-        from nft_keras.experiments.reports.tables import markdown
-
-        rows = [[in_markdown(of["class"]), *(f"{of[key]:.2f}" for key in MEASURES)] for of in self.classes]
-        rows = [[*row, str(of["examples"])] for row, of in zip(rows, self.classes, strict=True)]
-        head = ["class", "precision (%)", "recall (%)", "F1 (%)", "examples"]
         said = "{examples:,} examples: error {error:.2f} %, balanced accuracy {balanced_accuracy:.2f} %, calibration"
         said += " error {calibration_error:.2f} points"
-        return f"{said.format(**self.summary)}{self.told()}\n\n{markdown(head, rows)}"
+        return f"{said.format(**self.summary)}{self.told()}\n\n{as_table('class', self.classes)}"

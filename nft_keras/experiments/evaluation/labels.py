@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from nft_keras._text import in_markdown, visible, without_formulas
+from nft_keras._text import visible, without_formulas
 from nft_keras.data.targets import SEPARATOR
-from nft_keras.experiments.evaluation import MEASURES, MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation.outputs import as_table, by_output
 from nft_keras.experiments.files import write_csv
 
 _MOST_NAMED = 60  # labels of a picture
@@ -29,20 +30,8 @@ class LabelEvaluation(Evaluation):
 
     @functools.cached_property
     def labels(self) -> list[dict[str, Any]]:
-        """A dict for each label: label, precision, recall and f1 in percent, and examples, the number that have it.
-
-        A label that was never predicted has a precision of 0, one without examples a recall of 0.
-        """
-        from sklearn.metrics import precision_recall_fscore_support
-
-        columns = range(len(self.class_names))
-        measured = precision_recall_fscore_support(
-            self.y.astype(int), self.predicted.astype(int), labels=columns, average=None, zero_division=0
-        )
-        return [
-            {"label": name, **{key: percent(of[i]) for key, of in zip(MEASURES, measured, strict=False)}, "examples": n}
-            for i, (name, n) in enumerate(zip(self.class_names, measured[3].astype(int).tolist(), strict=True))
-        ]
+        """A dict for each label, see `nft_keras.experiments.evaluation.outputs.by_output`."""
+        return by_output("label", self.class_names, self.y.astype(int), self.predicted.astype(int))
 
     @functools.cached_property
     def summary(self) -> dict[str, float]:
@@ -110,11 +99,6 @@ class LabelEvaluation(Evaluation):
         return figure
 
     def __str__(self) -> str:
-        from nft_keras.experiments.reports.tables import markdown
-
-        rows = [[in_markdown(of["label"]), *(f"{of[key]:.2f}" for key in MEASURES)] for of in self.labels]
-        rows = [[*row, str(of["examples"])] for row, of in zip(rows, self.labels, strict=True)]
-        head = ["label", "precision (%)", "recall (%)", "F1 (%)", "examples"]
         said = "{examples:,} examples: {error:.2f} % of their labels wrong, all right of {exact_match:.2f} %, mean F1"
         said += " {mean_f1:.2f} %, calibration error {calibration_error:.2f} points"
-        return f"{said.format(**self.summary)}{self.told()}\n\n{markdown(head, rows)}"
+        return f"{said.format(**self.summary)}{self.told()}\n\n{as_table('label', self.labels)}"

@@ -63,9 +63,8 @@ def _wandb(trial):
     import wandb
     from wandb.integration.keras import WandbMetricsLogger
 
-    with wandb.init(
-        project=trial.recipe, name=_title(trial), id=_digest(trial), resume="allow", config=dict(flatten(trial.config()))
-    ):
+    config = dict(flatten(trial.config()))
+    with wandb.init(project=trial.recipe, name=_title(trial), id=_digest(trial), resume="allow", config=config):
         yield WandbMetricsLogger()
 
 
