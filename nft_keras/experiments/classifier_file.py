@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nft_keras import _manifest
 from nft_keras.backend import import_tensorflow_quietly
 from nft_keras.data import DataError, Part
 from nft_keras.data.features import preprocessing
@@ -38,6 +39,10 @@ def load_classifier(folder: str | os.PathLike) -> "keras.Model":
     path = Path(folder, "classifier.keras")
     if not os.path.isfile(path):
         raise ExportError(f"no {path}: wanted is the folder of a finished trial, OUT/RECIPE/CLASSIFIER/METHOD/seed-N")
+    try:
+        _manifest.check_listed(folder, path.name)
+    except (_manifest.DamagedError, OSError) as error:
+        raise ExportError(str(error)) from None
     if not zipfile.is_zipfile(path):
         raise ExportError(f"{path} is not a classifier that can be loaded: no .keras file, or cut short")
 

@@ -5,17 +5,30 @@ import dataclasses
 import json
 import os
 import shlex
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from nft_keras import _manifest
+from nft_keras._manifest import DamagedError
 from nft_keras.data import noise_in_name
+from nft_keras.experiments.files import as_json, write_whole
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import Document, RecipeError
 from nft_keras.experiments.recipe.trial import Trial
+from nft_keras.experiments.train.backup import Backup
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
 _NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
+# What the manifest of a finished trial lists beside result.json: what a trial writes, and nothing else does.
+_LISTED = ("config.yaml", "history.csv", "classifier.keras", "preprocessing.json", "snapshots.npz")
+_LISTED += ("simplification.png", "figure-1.png", "test/[!.]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +78,31 @@ class Run:
         """
         path = self.folder / "history.csv"
         try:
+            _manifest.check_listed(self.folder, path.name)
             with open(path, newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except OSError as error:
             raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+        except (DamagedError, csv.Error, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: {error}") from None
+
+    def snapshots(self) -> dict[str, "np.ndarray"]:
+        """The arrays of snapshots.npz.
+
+        Raises:
+            RecipeError: if they cannot be read.
+        """
+        import numpy as np
+
+        path = self.folder / "snapshots.npz"
+        try:
+            _manifest.check_listed(self.folder, path.name)
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except MemoryError:
+            raise
+        except Exception as error:  # of a damaged file numpy and zipfile raise whatever they stumble over
+            raise RecipeError(f"{path}: {error}") from None
 
 
 def read(folder: Path) -> Run:
@@ -77,6 +111,7 @@ def read(folder: Path) -> Run:
     Raises:
         OSError, ValueError: if there is none, or it is damaged.
     """
+    _manifest.check_listed(folder, "config.yaml", "result.json")
     config = read_config(folder / "config.yaml")
     return Run(folder, config, json.loads((folder / "result.json").read_text(encoding="utf-8")))
 
@@ -172,7 +207,7 @@ def experiments(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
 
 
 def finished(trials: Iterable[Trial], out: str | os.PathLike) -> list[dict[str, Any]]:
-    """Those of the trials that were run to their end with exactly their present settings.
+    """Those of the trials that were run to their end with exactly their present settings, and are whole.
 
     Args:
         trials: iterable of `nft_keras.experiments.recipe.trial.Trial`.
@@ -181,21 +216,59 @@ def finished(trials: Iterable[Trial], out: str | os.PathLike) -> list[dict[str, 
     Returns:
         list of result.json contents.
     """
-    results = []
-    for trial in trials:
-        try:
-            run = read(Path(out, trial.folder))
-        except (OSError, ValueError):
-            continue
-        if not next(_differences(run.config, trial.config()), None):
-            results.append(run.result)
-    return results
+    return [result for result, _ in (outcome(trial, out) for trial in trials) if result]
+
+
+def outcome(trial: Trial, out: str | os.PathLike) -> tuple[dict[str, Any] | None, str | None]:
+    """What a trial gave.
+
+    Args:
+        trial: `nft_keras.experiments.recipe.trial.Trial`.
+        out: the output folder.
+
+    Returns:
+        The content of result.json, None if the trial is not finished with its present settings; and what is wrong with
+        its files and what to do, None if nothing is.
+    """
+    folder = Path(out, trial.folder)
+    config, result = folder / "config.yaml", folder / "result.json"
+    if os.path.lexists(result) and not os.path.lexists(config):
+        return None, f"{config} is gone; {_manifest.AGAIN}"
+    try:
+        os.stat(result)
+        run = read(folder)
+        _manifest.check(folder, _manifest.read(folder))
+        os.stat(folder / "classifier.keras")
+    except (FileNotFoundError, NotADirectoryError):
+        return None, None
+    except OSError as error:
+        return None, f"{error.filename} cannot be read: {error.strerror}; mend that, and the same command goes on"
+    except ValueError as error:
+        return None, str(error) if os.path.lexists(folder / _manifest.FILE) else None
+    return (None if next(_differences(run.config, trial.config()), None) else run.result), None
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Writes files.json, which has length and digest of a trial's files, and as the last result.json.
+
+    Args:
+        folder: the trial's, with everything else in it.
+        result: content of result.json.
+    """
+    content = as_json(result).encode()
+    paths = [path for pattern in _LISTED for path in sorted(folder.glob(pattern))]
+    files = {path.relative_to(folder).as_posix(): _manifest.entry(path.read_bytes()) for path in paths}
+    # Nobody looks at the manifest before there is the result, by which a trial is finished.
+    write_whole(folder / _manifest.FILE, _manifest.seal({"files": {**files, "result.json": _manifest.entry(content)}}))
+    write_whole(folder / "result.json", content)
 
 
 def check_free(
     trial: Trial, out: str | os.PathLike, advice: str = "choose another --out, or discard it with --fresh"
 ) -> None:
-    """Refuses a trial whose folder holds one with other settings.
+    """Refuses a trial whose folder holds one with other settings: those of its checkpoint, if there is one.
+
+    What is damaged there does not stand against it; whoever reads it says so.
 
     Args:
         trial: `nft_keras.experiments.recipe.trial.Trial`.
@@ -205,18 +278,39 @@ def check_free(
     Raises:
         RecipeError: naming the first setting that differs, or saying that the user's data have changed.
     """
-    path = Path(out, trial.folder, "config.yaml")
-    if not os.path.lexists(path):
-        return
+    folder = Path(out, trial.folder)
     try:
-        there = read_config(path)
+        there = _settings_in(folder, trial.config())
     except RecipeError as error:
         raise RecipeError(f"{error}; {advice}") from None
-    for key, before, now in _differences(there, trial.config()):
+    except (DamagedError, OSError):
+        return
+    for key, before, now in _differences(there, trial.config()) if there is not None else ():
         differs = f"{key}: {before} there, {now} now"
         if key == "fingerprint":
-            raise RecipeError(f"{path.parent} holds a trial on other data, which have changed ({differs}); {advice}")
-        raise RecipeError(f"{path.parent} holds a trial with other settings ({differs}); {advice}")
+            raise RecipeError(f"{folder} holds a trial on other data, which have changed ({differs}); {advice}")
+        raise RecipeError(f"{folder} holds a trial with other settings ({differs}); {advice}")
+
+
+def _settings_in(folder, expected):
+    """The settings of the trial in a folder, as config.yaml has them; None if there is none, or the expected ones."""
+    path, state = folder / "config.yaml", None
+    if os.path.lexists(folder / "result.json"):
+        _manifest.check_listed(folder, path.name)
+    else:
+        state, _ = Backup(folder).latest()
+    if state and state.get("config") == expected:
+        return None
+    if state and "config" in state:
+        with tempfile.TemporaryDirectory() as temporary:
+            copy = Path(temporary, path.name)
+            copy.write_text(yaml.safe_dump(state["config"]), encoding="utf-8")
+            return read_config(copy)
+    if os.path.lexists(path):
+        return read_config(path)
+    if state:
+        raise RecipeError(f"{folder} holds a trial with unknown settings: it has no {path.name}")
+    return None
 
 
 def _differences(there, now):

@@ -275,3 +275,14 @@ def test_a_random_layer_of_keras_draws_from_the_seed_that_it_is_given_alone():
     assert len(before) > 5
     for generator, state in zip(generators, before, strict=True):
         np.testing.assert_array_equal(generator.state, state, f"a layer draws from its own variable; {USE}")
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5"])
+def test_a_model_is_saved_in_memory_as_into_a_file(tmp_path, name):
+    model, again = small(), small()
+    content = keras_internals.saved(model.save if name == "a.keras" else model.save_weights, name)
+    assert len(content) > 1000 and not list(tmp_path.iterdir()), USE
+    (tmp_path / name).write_bytes(content)
+    again.load_weights(tmp_path / name)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other, USE)

@@ -8,10 +8,11 @@ from nft_keras.experiments.recipe.trial import is_a
 
 
 def finish(out, trial, test_error, **result):
-    """Writes config.yaml and result.json of a trial below `out`; returns its folder."""
+    """Writes config.yaml, result.json and a file for the classifier of a trial below `out`; returns its folder."""
     folder = out / trial.folder
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(trial.config()))
+    (folder / "classifier.keras").touch()
     whole = {
         "dataset": trial.dataset["name"],
         "classifier": trial.classifier,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nft_keras import _manifest
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import Columns
 from nft_keras.data.features.images import Images
@@ -64,6 +65,7 @@ def load(folder):
     """
     path = Path(folder, FILE)
     try:
+        _manifest.check_listed(folder, FILE)
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if not os.path.exists(Path(folder, "result.json")):
@@ -73,6 +75,8 @@ def load(folder):
         raise DataError(
             f"no {path}: run the trial again, its data set has no preprocessing or it is an old one"
         ) from None
+    except _manifest.DamagedError as error:
+        raise DataError(str(error)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not readable JSON: {error}") from error
     try:

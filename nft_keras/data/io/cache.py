@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import uuid
 import warnings
@@ -47,8 +48,10 @@ def read(path, *names):
 def write(path, **arrays):
     """Writes arrays as a compressed npz file; a reader sees the old file, none, or the whole new one.
 
+    What processes that were killed left of this file is removed.
+
     Args:
-        path: `pathlib.Path`; missing folders are made.
+        path: `pathlib.Path`, which no other process writes meanwhile (`one_at_a_time`); missing folders are made.
         **arrays: arrays by name.
 
     Raises:
@@ -59,6 +62,8 @@ def write(path, **arrays):
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            left.unlink(missing_ok=True)
         try:
             with open(temporary, "xb") as file:
                 np.savez_compressed(file, **arrays)

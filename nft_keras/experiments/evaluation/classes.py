@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import io
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from nft_keras._text import visible, without_formula, without_formulas
 from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
 from nft_keras.experiments.evaluation.outputs import as_table, by_output
-from nft_keras.experiments.files import atomic_write, write_csv
+from nft_keras.experiments.files import write_csv, write_text
 
 _MOST_NAMED, _MOST_COUNTED = 40, 20  # classes of a picture that has their names, and of one that has numbers
 
@@ -84,8 +85,9 @@ class ClassEvaluation(Evaluation):
         names = list(map(without_formula, self.class_names))
         counts = zip(names, self.confusion.tolist(), strict=True)
         write_csv(folder / "classes.csv", without_formulas(self.classes))
-        with atomic_write(folder / "confusion.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([["class", *names], *([name, *row] for name, row in counts)])
+        file = io.StringIO()
+        csv.writer(file).writerows([["class", *names], *([name, *row] for name, row in counts)])
+        write_text(folder / "confusion.csv", file.getvalue())
 
     def picture(self) -> Any:
         """The confusion matrix as a Matplotlib Figure: a row is shaded by the shares of its class."""

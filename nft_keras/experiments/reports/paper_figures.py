@@ -49,7 +49,7 @@ def two_moons(runs):
     kept = [run for run in _kept(runs) if run.kind == "nft" and run.result["dataset"] == "two-moons"]
     if not kept:
         raise _nothing("a run of NFT on two-moons", "recipes/two-moons.yaml")
-    return pictures.decisions(dict(np.load(kept[0].folder / "snapshots.npz", allow_pickle=False)))
+    return pictures.decisions(kept[0].snapshots())
 
 
 def label_noise(runs):
@@ -95,7 +95,7 @@ def simplification(runs):
     for run in _kept(runs):
         key = (run.result["classifier"], run.result["method"])
         dataset = dataset or run.result["dataset"]
-        snapshots = np.load(run.folder / "snapshots.npz", allow_pickle=False)
+        snapshots = run.snapshots()
         if run.result["dataset"] == dataset and run.kind in ("ft", "nft") and snapshots["x"].ndim == 4:
             kept.setdefault(key, snapshots)
             kinds[key[1]] = run.kind

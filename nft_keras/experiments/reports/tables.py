@@ -8,7 +8,7 @@ from pathlib import Path
 from nft_keras import data
 from nft_keras._registry import RegistrationError
 from nft_keras._text import in_markdown, visible
-from nft_keras.experiments.files import atomic_write, write_json
+from nft_keras.experiments.files import write_json, write_text
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
 from nft_keras.experiments.tasks import TASKS
@@ -36,8 +36,7 @@ def write_report(name, results, out, references=()):
     provenances = [f"Data: {in_markdown(line)}." for line in sorted({result["provenance"] for result in results})]
     sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
-    with atomic_write(folder / "report.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "report.md", text + "\n")
     return tables
 
 
@@ -51,8 +50,7 @@ def write_recipe(text, overrides, out, name):
         name: the recipe's name.
     """
     changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
-    with atomic_write(Path(out, name, "recipe.yaml")) as temporary:
-        temporary.write_text(changed + text, encoding="utf-8")
+    write_text(Path(out, name, "recipe.yaml"), changed + text)
 
 
 def table(results):

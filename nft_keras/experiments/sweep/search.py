@@ -1,24 +1,28 @@
 """A sweep over a recipe's settings: each point trained once, the best on the validation part trained for every seed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 
-from nft_keras._text import in_markdown, visible
+from nft_keras._manifest import AGAIN, DamagedError
+from nft_keras._text import in_markdown, say, visible
 from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
-from nft_keras.experiments.files import atomic_write, write_csv, write_yaml
+from nft_keras.experiments.files import discard, write_csv, write_text, write_yaml
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import markdown, write_report
-from nft_keras.experiments.runs import Run, check_free, finished
+from nft_keras.experiments.runs import Run, check_free, finished, read, write_result
 from nft_keras.experiments.selection import METRICS, rank
 from nft_keras.experiments.sweep.queue import Queue
+from nft_keras.experiments.train.backup import Backup
 
 PAUSE = 1.0
 ADVICE = "choose another --out, or move it away"
@@ -112,7 +116,8 @@ class Search:
         check_free(trial, self.out, ADVICE)
         same = point_trial(self.space, self.points.best().user_attrs["point"])
         if same.seed == seed and not finished([trial], self.out) and finished([same], self.folder):
-            _copy(self.folder / same.folder, self.out / trial.folder, trial)
+            with contextlib.suppress(OSError):  # what stands against writing, the training says
+                _copy(self.folder / same.folder, self.out / trial.folder, trial)
         self._try(self.seeds(), attempt, trial, self.out)
 
     def _try(self, queue, attempt, trial, out, report=lambda epoch, value: None, pruned=lambda: False):
@@ -156,7 +161,12 @@ class Search:
             check_fits(trial, dataset)
         except DataError as error:
             raise TrainingError(str(error)) from error
-        return run_trial(trial, dataset, out, progress)
+        try:
+            return run_trial(trial, dataset, out, progress)
+        except DamagedError as error:
+            say(f"{str(error).removesuffix(f'; {AGAIN}')}; begins anew")
+            discard(out / trial.folder)
+            return run_trial(trial, dataset, out, progress)
 
     def _say(self, queue, attempt, text):
         done = sum(trial.state.is_finished() for trial in queue.latest())
@@ -257,8 +267,7 @@ def write_tables(searches, others, out):
             chosen.append(f"Chosen for {shown}: `--set {settings}`")
             parts.append(chosen[-1])
             others = [*others, *trials]
-    with atomic_write(Path(out, recipe, "sweep.md")) as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(Path(out, recipe, "sweep.md"), "\n\n".join(parts) + "\n")
     write_csv(Path(out, recipe, "sweep.csv"), rows, ["classifier", "method", *keys, *ends])
     results = finished(others, out)
     references = References(Path(out, recipe), others).entries
@@ -288,8 +297,15 @@ def _optuna_s(sampler, pruner):
 
 
 def _rows(folder):
-    """What a trial that was broken off has in its history."""
-    return Run(folder, {}, {}).rows() if (folder / "history.csv").exists() else []
+    """What a trial, which may have been broken off, has in its history; nothing of one that is damaged."""
+    try:
+        if os.path.lexists(folder / "result.json"):
+            return Run(folder, {}, {}).rows()
+        state, _ = Backup(folder).latest()
+    except (DamagedError, RecipeError, OSError):
+        return []
+    head, *rows = (state or {}).get("history", [[]])
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def _copy(source, target, trial):
@@ -298,6 +314,7 @@ def _copy(source, target, trial):
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
     write_yaml(temporary / "config.yaml", trial.config())
+    write_result(temporary, read(source).result)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
 

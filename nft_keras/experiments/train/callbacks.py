@@ -1,16 +1,23 @@
 """Callbacks that keep what a trial shows: its history, its best classifier, and pictures of the simplified data."""
 
+import contextlib
 import csv
+import errno
+import io
 import time
 
 import keras
 import numpy as np
 
+from nft_keras._manifest import DamagedError
+from nft_keras._text import say
 from nft_keras.backend import tensorflow_for_data
+from nft_keras.backend.keras_internals import saved
 from nft_keras.base import SimplifyingModel
 from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
-from nft_keras.experiments.files import atomic_write, write_figure
+from nft_keras.experiments.files import write_figure, write_text, write_whole
 from nft_keras.experiments.selection import rank, rounded
+from nft_keras.experiments.train.backup import SNAPSHOT
 from nft_keras.experiments.train.too_large import too_large
 
 EXAMPLES = 6
@@ -20,7 +27,7 @@ class BestClassifier(keras.callbacks.Callback):
     """Keeps the classifier of the best epoch (`nft_keras.experiments.selection`; of equals the first) as its own file.
 
     Args:
-        folder: `pathlib.Path`, for the files, one for each epoch that was the best when it ended.
+        backup: `nft_keras.experiments.train.backup.Backup`, for a file of each epoch that was the best when it ended.
         first_epoch: int, the first epoch (from 1) that may be chosen.
         metric: of `nft_keras.experiments.selection.METRICS`.
 
@@ -29,9 +36,9 @@ class BestClassifier(keras.callbacks.Callback):
         valid: {"valid_error": float in percent, "valid_loss": ...}, what the epoch is chosen by and those two.
     """
 
-    def __init__(self, folder, first_epoch, metric="error"):
+    def __init__(self, backup, first_epoch, metric="error"):
         super().__init__()
-        self.folder, self.first_epoch, self.metric = folder, first_epoch, metric
+        self.backup, self.first_epoch, self.metric = backup, first_epoch, metric
         self.epoch, self.valid = None, {}
 
     def on_epoch_end(self, epoch, logs=None):
@@ -41,19 +48,24 @@ class BestClassifier(keras.callbacks.Callback):
         better = self.epoch is None or rank(self.metric, valid) < rank(self.metric, self.valid)
         if epoch + 1 >= self.first_epoch and better:
             self.epoch, self.valid = epoch + 1, valid
-            with atomic_write(self.path) as temporary:
-                self.model.classifier.save(temporary)
+            self.backup.write(self.name, saved(self.model.classifier.save, self.name))
 
     @property
-    def path(self):
-        """The best epoch's file."""
-        return self.folder / f"best-{self.epoch}.keras"
+    def name(self):
+        """The name of the best epoch's file."""
+        return f"best-{self.epoch}.keras"
 
-    def forget_others(self):
-        """Removes the files of epochs that were the best once."""
-        for path in self.folder.glob("best-*.keras"):
-            if path != self.path:
-                path.unlink()
+    def publish(self, path):
+        """Writes the best epoch's classifier.
+
+        Args:
+            path: `pathlib.Path` of the file.
+
+        Raises:
+            DamagedError, OSError: if it is not what was kept.
+        """
+        self.backup.check(self.name)
+        write_whole(path, (self.backup.folder / self.name).read_bytes())
 
 
 class TestError(keras.callbacks.Callback):
@@ -79,8 +91,10 @@ class History(keras.callbacks.Callback):
 
     Args:
         path: `pathlib.Path` of the file.
-        finished: int, the epochs that a training that is taken up again had finished; their rows stay.
         also: {column: name in the logs}, columns beside `COLUMNS`.
+
+    Attributes:
+        rows: list of lists of str, the header and a row for each finished epoch.
     """
 
     COLUMNS = {
@@ -97,29 +111,30 @@ class History(keras.callbacks.Callback):
         "eta": "eta",
     }
 
-    def __init__(self, path, finished=0, also=None):
+    def __init__(self, path, also=None):
         super().__init__()
-        self.path, self.finished, self.columns = path, finished, {**self.COLUMNS, **(also or {})}
+        self.path, self.columns = path, {**self.COLUMNS, **(also or {})}
+        self.rows = [["epoch", "phase", *self.columns, "seconds"]]
 
     def on_train_begin(self, logs=None):
-        """Writes the header, and the rows of finished epochs again."""
-        rows = [["epoch", "phase", *self.columns, "seconds"]]
-        if self.finished:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[: 1 + self.finished]
-        with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+        """Writes what there is."""
+        self._write()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's clock."""
         self.began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Appends the epoch's row."""
+        """Adds the epoch's row."""
         phase = "simplified" if self.model.simplifying else "classic"
         values = [f"{float(logs[name]):.6g}" if name in logs else "" for name in self.columns.values()]
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([epoch + 1, phase, *values, f"{time.monotonic() - self.began:.3f}"])
+        self.rows.append([str(epoch + 1), phase, *values, f"{time.monotonic() - self.began:.3f}"])
+        self._write()
+
+    def _write(self):
+        text = io.StringIO()
+        csv.writer(text).writerows(self.rows)
+        write_text(self.path, text.getvalue())
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -131,16 +146,26 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, folder):
         super().__init__()
-        self.summary = tensorflow_for_data().summary
-        self.writer = self.summary.create_file_writer(str(folder))
+        self.folder, self.tensorflow = folder, tensorflow_for_data()
+        with self._telling():
+            self.writer = self.tensorflow.summary.create_file_writer(str(folder))
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the epoch's numbers, and the learning rate with which it began."""
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        with self.writer.as_default(epoch + 1):
+        with self._telling(), self.writer.as_default(epoch + 1):
             for name, value in {**logs, "learning_rate": rate}.items():
-                self.summary.scalar(name, float(value))
-        self.writer.flush()
+                self.tensorflow.summary.scalar(name, float(value))
+            self.writer.flush()
+
+    @contextlib.contextmanager
+    def _telling(self):
+        """Raises what TensorFlow says of a file as the error of a file."""
+        try:
+            yield
+        except self.tensorflow.errors.OpError as error:
+            what = error.message.partition("\n")[0].rpartition("; ")[2]
+            raise OSError(errno.EIO, what, str(self.folder)) from error
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -150,16 +175,18 @@ class Snapshots(keras.callbacks.Callback):
     (g, g, 2) and `boundary` (m, g, g), the classifier's most probable class on the grid.
 
     Args:
-        folder: `pathlib.Path` of the trial; until training ends, each moment has a file of its own in its `backup/`.
+        folder: `pathlib.Path` of the trial.
+        backup: its `nft_keras.experiments.train.backup.Backup`, for a file of each moment until training ends.
         x, y: the examples to show, with their labels.
         gammas: the epochs (from 1) after which they are shown.
         draw: function of these arrays, {name: array}, that returns the Matplotlib Figure of them.
         picture: name of the PNG.
     """
 
-    def __init__(self, folder, x, y, gammas, draw, picture):
+    def __init__(self, folder, backup, x, y, gammas, draw, picture):
         super().__init__()
-        self.folder, self.x, self.y, self.gammas, self.draw, self.picture = folder, x, y, gammas, draw, picture
+        self.folder, self.backup, self.x, self.y, self.gammas = folder, backup, x, y, gammas
+        self.draw, self.picture = draw, picture
         self.grid = grid_around(x) if x.ndim == 2 and x.shape[1] == 2 else None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -169,23 +196,37 @@ class Snapshots(keras.callbacks.Callback):
         arrays = {"simplified": seen(self.model, self.x, self.y)}
         if self.grid is not None:
             arrays["boundary"] = classes_on(self.model, self.grid)
-        with atomic_write(self._moment(epoch + 1)) as temporary:
-            np.savez_compressed(temporary, **arrays)
+        self.backup.write(f"{SNAPSHOT}{epoch + 1}.npz", _npz(arrays))
 
     def on_train_end(self, logs=None):
         """Writes snapshots.npz and the picture."""
-        gammas = [gamma for gamma in self.gammas if self._moment(gamma).exists()]
-        kept = [np.load(self._moment(gamma), allow_pickle=False) for gamma in gammas]
-        arrays = {"gammas": gammas, "x": self.x, "y": self.y}
-        arrays |= {name: [moment[name] for moment in kept] for name in (kept[0].files if kept else ())}
+        kept = dict(filter(all, ((gamma, self._moment(gamma)) for gamma in self.gammas)))
+        arrays = {"gammas": list(kept), "x": self.x, "y": self.y}
+        arrays |= {name: [moment[name] for moment in kept.values()] for name in next(iter(kept.values()), ())}
         if self.grid is not None:
             arrays["grid"] = self.grid
-        with atomic_write(self.folder / "snapshots.npz") as temporary:
-            np.savez_compressed(temporary, **arrays)
+        write_whole(self.folder / "snapshots.npz", _npz(arrays))
         write_figure(self.draw(arrays), self.folder / self.picture)
 
     def _moment(self, gamma):
-        return self.folder / "backup" / f"snapshot-{gamma}.npz"
+        """The arrays of a moment; None if there are none, which is said if there were some."""
+        name = f"{SNAPSHOT}{gamma}.npz"
+        if name not in self.backup.files:
+            return None
+        try:
+            self.backup.check(name)
+        except (DamagedError, FileNotFoundError):
+            say(f"{self.backup.folder / name} is damaged; the pictures go without it")
+            return None
+        with np.load(self.backup.folder / name, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+def _npz(arrays):
+    """Arrays as the content of a compressed npz file."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getbuffer()
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -227,7 +268,7 @@ class TrainingError(RuntimeError):
     """A training that cannot go on; the message says in which epoch, why, and what to do."""
 
 
-def pictures(trial, model, dataset, folder):
+def pictures(trial, model, dataset, folder, backup):
     """The callbacks that show how a trial simplifies its data: for images and for points in the plane."""
     from nft_keras.pictures import decisions, simplification
 
@@ -237,13 +278,13 @@ def pictures(trial, model, dataset, folder):
     if shape == (2,) and dataset.task == "classification":
         gammas = [*moments(last, MOMENTS - 1), trial.training.epochs]
         part = dataset.train
-        return [Snapshots(folder, part.x, part.y, gammas, decisions, "figure-1.png")]
+        return [Snapshots(folder, backup, part.x, part.y, gammas, decisions, "figure-1.png")]
     if len(shape) != 3:
         return []
     part = dataset.train[:EXAMPLES]
     x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
     x = x.astype("float32")
     return [
-        Snapshots(folder, x, part.y, moments(last, MOMENTS), simplification, "simplification.png"),
+        Snapshots(folder, backup, x, part.y, moments(last, MOMENTS), simplification, "simplification.png"),
         SimplificationPicture(x, part.y, epochs=range(2, last + 1, max(1, last // 10)), log_dir=folder / "tensorboard"),
     ]

@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import itertools
-import shutil
+import os
 from pathlib import Path
 
+from nft_keras import _manifest
+from nft_keras._manifest import DamagedError
 from nft_keras._text import say
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
 from nft_keras.data import DataError, check_files
 from nft_keras.data.io.cache import one_at_a_time
-from nft_keras.experiments.files import writing_to
+from nft_keras.experiments.classifier_file import ExportError
+from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.own_files import Fingerprints
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
@@ -18,7 +21,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import write_recipe, write_report
-from nft_keras.experiments.runs import check_free, finished
+from nft_keras.experiments.runs import check_free, finished, outcome
 from nft_keras.experiments.train import distribution
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.together.groups import check, groups
@@ -168,20 +171,24 @@ def _run(trials, of_recipe, session):
     """Runs trials and returns how many failed; the report is on all finished ones that have the present settings."""
     from nft_keras.experiments.train.screen import Screen
 
-    name, failed = trials[0].recipe, 0
-    to_run, done_before = [], []
+    name, failed, out = trials[0].recipe, 0, session.options.out
+    to_run, done_before, damaged = [], [], []
     in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
-    references = References(session.options.out / name, in_report, again=trials if session.options.fresh else ())
+    references = References(out / name, in_report, again=trials if session.options.fresh else ())
     with Screen(trials) as screen:
         short = [t for t in trials if METHODS[t.kind].has_plan and t.simplification_epochs <= 1]
         for method in dict.fromkeys(trial.method for trial in short):
             screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
         for trial in trials:
-            if session.options.fresh and session.writes:
-                shutil.rmtree(session.options.out / trial.folder, ignore_errors=True)
-            if not session.options.fresh and (done := finished([trial], session.options.out)):
-                screen.finished_before(trial, done[0])
+            done, reason = (None, None) if session.options.fresh else outcome(trial, out)
+            if session.writes:
+                _tidy(trial, session, done)
+            if done:
+                screen.finished_before(trial, done)
                 done_before.append(trial)
+            elif reason:
+                failed += _failed(trial, reason, screen, session)
+                damaged.append(trial)
             else:
                 to_run.append(trial)
         if to_run:
@@ -211,10 +218,15 @@ def _run(trials, of_recipe, session):
         return failed
 
     session.keep_recipe()
-    results = finished(in_report, session.options.out)
-    print(write_report(name, results, session.options.out, references.entries))
-    print(f"written to {session.options.out / name}")
-    print(*_next(in_report, results, session.options.out / name), sep="\n")
+    outcomes = {trial.folder: outcome(trial, out) for trial in in_report}
+    for trial in in_report:
+        if (reason := outcomes[trial.folder][1]) and trial not in damaged:
+            failed += _failed(trial, reason, screen, session)
+    results = [result for result, _ in outcomes.values() if result]
+    with writing_to(out / name):
+        print(write_report(name, results, out, references.entries))
+    print(f"written to {out / name}")
+    print(*_next(in_report, results, out / name), sep="\n")
     if failed:
         say(f"{failed} of {len(trials)} trials failed")
     return failed
@@ -235,6 +247,22 @@ def _next(trials, results, folder):
         yield f"how data were altered: {picture}"
     if best and (best[0] / preprocessing.FILE).exists():
         yield f"new inputs, by the best in validation: python -m nft_keras predict {best[0]} INPUT"
+
+
+def _tidy(trial, session, done):
+    """Takes out of a trial's folder what it is to start without, and what processes that were killed left there."""
+    out, folder = session.options.out, session.options.out / trial.folder
+    with writing_to(out / trial.recipe):
+        for each in (out / trial.recipe, folder):
+            clear_temporaries(each)
+        if session.options.fresh:
+            discard(folder)
+        elif done:
+            remove(folder / "backup")
+        elif os.path.lexists(folder / _manifest.FILE) and not os.path.lexists(folder / "backup"):
+            for name in ("classifier.keras", "result.json"):
+                if not os.path.lexists(folder / name):
+                    say(f"{folder / name} is gone: the trial is trained again")
 
 
 def _by_dataset(trials):
@@ -345,7 +373,7 @@ def _run_group(group, datasets, screen, session):
         if isinstance(result, dict):
             screen.finished(trial, result, announced=False)
         else:
-            screen.say(f"failed: {session.options.out / trial.folder}: {result}", stderr=True)
+            _failed(trial, result, screen, session)
     screen.say(f"{title}: {rate:.3g} replicas x epochs per second, compiling included")
     return results
 
@@ -368,12 +396,21 @@ def _run_one(trial, dataset, screen, session):
             raise
     if session.cluster:
         session.cluster.leave(f"{session.options.out / trial.folder}: {reason}")
+    return not _failed(trial, reason, screen, session)
+
+
+def _failed(trial, reason, screen, session):
+    """Says what a trial failed for, and counts one."""
     screen.say(f"failed: {session.options.out / trial.folder}: {reason}", stderr=True)
-    return False
+    return 1
 
 
 def _mendable(error, again):
     """What stopped a training that can be mended, and what to do then; None for any other error."""
+    if isinstance(error, DamagedError):
+        return str(error)
+    if isinstance(error, ExportError):
+        return f"{error}; {again}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; mend that, and {again}"
     what = out_of_memory(error)

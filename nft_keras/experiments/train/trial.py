@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from nft_keras import _manifest
 from nft_keras._registry import RegistrationError, imported
 from nft_keras.backbone import BackboneError
 from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
@@ -16,18 +17,19 @@ from nft_keras.data import DataError
 from nft_keras.data.batches import batches
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import augmentation, mixing
-from nft_keras.experiments.classifier_file import outputs_of
+from nft_keras.experiments.classifier_file import load_classifier, outputs_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.evaluation import evaluation_of
-from nft_keras.experiments.files import atomic_write, write_json, write_yaml
+from nft_keras.experiments.files import clear_temporaries, remove, write_json, write_yaml
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.settings import ratio_of
 from nft_keras.experiments.recipe.trial import is_a
-from nft_keras.experiments.runs import Run
+from nft_keras.experiments.runs import Run, write_result
 from nft_keras.experiments.tasks import TASKS
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
+from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.losses import BalancedError, class_weights, weighted
 from nft_keras.experiments.train.size import remarks
@@ -41,7 +43,8 @@ def run_trial(trial, dataset, out, progress):
     """Runs a trial and writes its folder: config, history, TensorBoard logs, pictures, classifier; last, the result.
 
     Beside classifier.keras lies preprocessing.json, how to prepare new inputs for it
-    (`nft_keras.data.features.preprocessing`).
+    (`nft_keras.data.features.preprocessing`), and files.json, by which damage to any file is told
+    (`nft_keras._manifest`).
 
     A trial that was broken off goes on after its last finished epoch.
 
@@ -62,6 +65,7 @@ def run_trial(trial, dataset, out, progress):
 
     Raises:
         nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
+        nft_keras._manifest.DamagedError: if what it would go on from is damaged.
     """
     began = time.monotonic()
     folder = Path(out, trial.folder)
@@ -70,6 +74,7 @@ def run_trial(trial, dataset, out, progress):
 
 
 def _run(trial, dataset, folder, progress, began):
+    begin(folder)
     write_yaml(folder / "config.yaml", trial.config())
     if trial.deterministic:
         make_deterministic()
@@ -77,6 +82,14 @@ def _run(trial, dataset, folder, progress, began):
     with dtype_policy(trial.training.precision), distribute.throughout(strategy):
         best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
+
+
+def begin(folder):
+    """Makes a trial's folder one that is not finished, without leftovers of processes that were killed in it."""
+    for name in ("result.json", _manifest.FILE):
+        remove(folder / name)
+    for each in (folder, folder / "test"):
+        clear_temporaries(each)
 
 
 def finish(trial, dataset, folder, best, last_test_error, seconds):
@@ -96,7 +109,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     """
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
-    run, test = Run(folder, {}, {}), _evaluate(folder / "classifier.keras", dataset)
+    run, test = Run(folder, {}, {}), _evaluate(folder, dataset)
     test.write(folder / "test")
     result = {
         "dataset": trial.dataset["name"],
@@ -119,7 +132,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
     }
-    write_json(folder / "result.json", result)
+    write_result(folder, result)
     shutil.rmtree(folder / "backup", ignore_errors=True)
     return result
 
@@ -131,15 +144,17 @@ def _train(trial, dataset, folder, strategy, progress, began):
         (best epoch, its numbers on the validation part), the test error after the last epoch, and the seconds that
         earlier processes took.
     """
-    _check_shares(trial, dataset, folder, strategy)
+    backup = Backup(folder)
+    _check_shares(trial, dataset, backup, strategy)
     keras.utils.set_random_seed(trial.seed)
     dataset, of_classes = weighted(trial.training.class_weight, dataset)
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(folder / "backup", trial.first_eligible, trial.selection_metric)
+    best = monitor.BestClassifier(backup, trial.first_eligible, trial.selection_metric)
+    history = monitor.History(folder / "history.csv", history_also(trial))
     unfreeze = unfreezing(trial)
-    checkpoint = Checkpoint(folder, best, began, drop_after=trial.simplification_epochs, unfreeze=unfreeze)
+    checkpoint = Checkpoint(backup, trial, best, history, began, unfreeze)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
     chosen = trial.training.augmentations
@@ -157,10 +172,10 @@ def _train(trial, dataset, folder, strategy, progress, began):
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
         *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
         monitor.StopAtNaN(trial, dataset),
-        *monitor.pictures(trial, model, dataset, folder),
+        *monitor.pictures(trial, model, dataset, folder, backup),
         best,
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
-        monitor.History(folder / "history.csv", checkpoint.epoch, history_also(trial)),
+        history,
         monitor.TensorBoard(folder / "tensorboard"),
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
@@ -181,8 +196,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         callbacks=callbacks,
     )
     last_test_error = model.evaluate(test, verbose=0, return_dict=True)["error"]
-    with atomic_write(folder / "classifier.keras") as temporary:
-        shutil.copyfile(best.path, temporary)
+    best.publish(folder / "classifier.keras")
     # Not the callbacks, which would keep both networks and their optimizers.
     return (best.epoch, best.valid), last_test_error, checkpoint.spent
 
@@ -199,7 +213,7 @@ def history_also(trial):
     return {"valid_balanced_error": "val_balanced_error"} if balanced else {}
 
 
-def _check_shares(trial, dataset, folder, strategy):
+def _check_shares(trial, dataset, backup, strategy):
     """Refuses what the replicas cannot share, or, over several workers, what is not the same for all."""
     replicas, size = strategy.num_replicas_in_sync, trial.training.batch_size
     last = len(dataset.train) % size
@@ -210,11 +224,10 @@ def _check_shares(trial, dataset, folder, strategy):
             f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
             f"the last minibatch, which {trial.method} cannot share; choose another"
         )
-    state = folder / "backup" / "state.json"
-    text = state.read_text(encoding="utf-8") if state.exists() else ""
+    state, _ = backup.latest()
     # Copies of a large file on several machines may have several times of their last change.
     settings = repr(dataclasses.replace(trial, fingerprint=None).config())
-    if not distribute.same_everywhere(strategy, settings, text):
+    if not distribute.same_everywhere(strategy, settings, repr(state)):
         raise monitor.TrainingError(
             "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
             "options, and an output folder that all of them see"
@@ -316,9 +329,9 @@ def dtype_policy(policy):
         keras.config.set_dtype_policy(before)
 
 
-def _evaluate(path, dataset):
+def _evaluate(folder, dataset):
     """The `Evaluation` of a saved classifier on the test part: of the very file that is deployed."""
     keras.backend.clear_session()  # the trained networks and their optimizers go before the file is loaded
-    part, outputs = dataset.test, outputs_of(keras.saving.load_model(path), dataset.test.x)
+    part, outputs = dataset.test, outputs_of(load_classifier(folder), dataset.test.x)
     names = range(len(part)) if part.names is None else part.names.tolist()
     return evaluation_of(dataset.target, part.y, dataset.target.predictions(outputs), names)

@@ -21,6 +21,14 @@ def test_arrays_come_back_as_they_were_and_no_other_file_is_left(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written(tmp_path):
+    left, others = tmp_path / ".file.npz.5c0e", [tmp_path / ".file-2.npz.5c0e", tmp_path / ".mine"]
+    for path in (left, *others):
+        path.touch()
+    cache.write(tmp_path / "file.npz", x=np.zeros(1))
+    assert not left.exists() and all(path.exists() for path in others)
+
+
 def test_what_is_not_there_is_none(tmp_path):
     assert cache.read(tmp_path / "file.npz", "x") is None
 

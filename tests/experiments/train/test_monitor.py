@@ -7,6 +7,7 @@ import pytest
 from nft_keras.data import Part
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import callbacks as monitor
+from nft_keras.experiments.train.backup import Backup
 
 
 class Saved:
@@ -17,7 +18,7 @@ class Saved:
         return self
 
     def save(self, path):
-        path.write_text("saved")
+        path.write(b"saved")
 
 
 # Validation error, loss and balanced error of four epochs.
@@ -28,7 +29,7 @@ EPOCHS = [(9.0, 0.1, 30.0), (7.6, 0.4, 20.0), (7.6, 0.3, 20.0), (7.6, 0.3, 25.0)
 def test_of_epochs_with_equal_errors_that_of_the_lower_loss_is_the_best_and_of_equals_the_first(
     tmp_path, metric, epoch
 ):
-    best = monitor.BestClassifier(tmp_path, 1, metric)
+    best = monitor.BestClassifier(Backup(tmp_path), 1, metric)
     best.set_model(Saved())
     for index, numbers in enumerate(EPOCHS):
         numbers = map(float, np.float32(numbers))  # as Keras' metrics have them: 7.6 is a little below 7.6

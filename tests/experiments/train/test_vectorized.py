@@ -45,7 +45,8 @@ def test_replicas_train_on_smoothed_labels(trained):
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
 def test_replicas_have_the_files_that_reports_read(trained):
-    names = ["classifier.keras", "config.yaml", "history.csv", "preprocessing.json", "result.json", "test"]
+    names = ["classifier.keras", "config.yaml", "files.json", "history.csv", "preprocessing.json", "result.json"]
+    names += ["test"]
     assert trained["files"] == names
 
 

@@ -4,7 +4,6 @@ Each keeps what it has of its own when it runs alone: initial weights, order of 
 plan, learning rates, labels, best epoch, files. What it does not write are TensorBoard logs and pictures.
 """
 
-import shutil
 import time
 from pathlib import Path
 
@@ -14,12 +13,14 @@ import scipy.sparse
 
 from nft_keras.backend import keras_internals, make_deterministic
 from nft_keras.data.batches import order
-from nft_keras.experiments.files import atomic_write, write_yaml
+from nft_keras.experiments.files import remove, write_yaml
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import callbacks as monitor
+from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.together.members import Replicas, initial_values
 from nft_keras.experiments.train.trial import (
     EVALUATION_BATCH,
+    begin,
     build_classifier,
     build_method,
     dtype_policy,
@@ -58,8 +59,7 @@ def run_group(trials, datasets, out, progress):
         if replica.failed:
             results.append(replica.failed)
             continue
-        with atomic_write(replica.folder / "classifier.keras") as temporary:
-            shutil.copyfile(replica.best.path, temporary)
+        replica.best.publish(replica.folder / "classifier.keras")
         best = (replica.best.epoch, replica.best.valid)
         each = (time.monotonic() - began) / len(trials)
         last = replica.last_test_error
@@ -74,9 +74,10 @@ class _Replica:
         self.trial, self.folder, self.failed, self.last_test_error = trial, folder, None, None
         self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.kind == "nft" or None
         self.eta, self.max_steps = _Number(), _Number()
-        shutil.rmtree(folder / "backup", ignore_errors=True)
+        begin(folder)
+        remove(folder / "backup")
         write_yaml(folder / "config.yaml", trial.config())
-        self.best = monitor.BestClassifier(folder / "backup", trial.first_eligible, trial.selection_metric)
+        self.best = monitor.BestClassifier(Backup(folder), trial.first_eligible, trial.selection_metric)
         history = monitor.History(folder / "history.csv", also=history_also(trial))
         self.callbacks = [monitor.StopAtNaN(trial), self.best, history]
 
