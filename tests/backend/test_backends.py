@@ -97,7 +97,11 @@ def test_several_steps_in_an_execution_are_the_same_ones(trained, backend):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "backend, overrides",
-    [*((name, []) for name in able(BROKEN_OFF)), ("torch", ["training.precision=mixed_bfloat16"])],
+    [
+        *((name, []) for name in able(BROKEN_OFF)),
+        ("torch", ["training.precision=mixed_bfloat16"]),
+        ("tensorflow", ["methods.nft.auxiliary_fraction=0.5"]),
+    ],
 )
 def test_a_trial_that_was_broken_off_ends_with_the_very_bits(backend, overrides, tmp_path):
     apart = json.loads(last_line("-m", "tests.experiments.train.broken_off", tmp_path, *overrides, backend=backend))
