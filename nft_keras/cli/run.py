@@ -8,6 +8,7 @@ from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positi
 from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
+from nft_keras.experiments.train.loggers import LOGGERS
 from nft_keras.experiments.train.run import Options, print_costs, run_recipes, trials_of
 
 
@@ -26,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         help="train trials that differ in no shape together, at most N at once (default all); needs KERAS_BACKEND=jax",
     )
     p.add_argument("--no-reference", action="store_true", help="no logistic regression to compare with")
+    p.add_argument("--log", nargs="+", default=(), choices=LOGGERS, help="where every epoch is logged too")
     p.add_argument("--fresh", action="store_true", help="discard what these trials left in the output folder before")
     p.add_argument("--dry-run", action="store_true", help="print the trials and their settings, and exit")
     p.add_argument(
@@ -51,6 +53,7 @@ def _run_all(arguments):
         reference=not arguments.no_reference,
         fresh=arguments.fresh,
         allow_code=arguments.allow_code,
+        loggers=tuple(arguments.log),
     )
     if arguments.dry_run:
         return _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])

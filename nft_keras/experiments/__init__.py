@@ -26,6 +26,7 @@ def run(
     reference: bool = True,
     fresh: bool = False,
     allow_code: bool = False,
+    loggers: str | Iterable[str] = (),
 ) -> list[dict[str, Any]]:
     """Trains what a recipe describes, as `nft-keras run` does, and goes on where an earlier run was broken off.
 
@@ -39,6 +40,7 @@ def run(
         reference: bool, whether a logistic regression stands below the table.
         fresh: bool, whether to discard what these trials left in the output folder before.
         allow_code: bool, whether a function that the recipe names by its dotted name, as a `law`, is imported.
+        loggers: "mlflow" or "wandb", or both, where every epoch is logged too.
 
     Returns:
         list of dicts, the content of result.json of every finished trial of the recipe.
@@ -66,6 +68,7 @@ def run(
         reference=reference,
         fresh=fresh,
         allow_code=allow_code,
+        loggers=_several(loggers),
     )
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(recipe, Mapping):

@@ -7,22 +7,28 @@ import contextlib
 import hashlib
 import importlib.util
 
+from nft_keras._checks import suggest
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
 
 _TRIAL = "nft_keras.trial"
 
 
-def check(names):
+def check(names, together=False):
     """Refuses loggers whose packages are not there.
 
     Args:
         names: keys of `LOGGERS`.
+        together: bool, whether trials train in one program with others, where they cannot be logged.
 
     Raises:
-        RecipeError: saying what to install.
+        RecipeError: saying what to install, or which option to leave out.
     """
+    if names and together:
+        raise RecipeError(f"--vectorize: --log {' '.join(names)} is not supported; leave it out")
     for name in names:
+        if name not in LOGGERS:
+            raise RecipeError(f"--log {name}: unknown; allowed: {', '.join(LOGGERS)}{suggest(name, LOGGERS)}")
         if importlib.util.find_spec(name) is None:
             raise RecipeError(f"--log {name} needs {name}: pip install {name}")
 

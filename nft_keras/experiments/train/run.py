@@ -22,7 +22,7 @@ from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, outcome
-from nft_keras.experiments.train import distribution
+from nft_keras.experiments.train import distribution, loggers
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.together.groups import check, groups
 
@@ -41,6 +41,7 @@ class Options:
         reference: bool, whether a logistic regression stands below the table.
         fresh: bool, whether to discard what these trials left in the output folder before.
         allow_code: bool, whether what a recipe names by a dotted name is imported.
+        loggers: names of `nft_keras.experiments.train.loggers.LOGGERS`, where trials are logged too.
     """
 
     out: Path = Path("runs")
@@ -53,6 +54,7 @@ class Options:
     reference: bool = True
     fresh: bool = False
     allow_code: bool = False
+    loggers: tuple = ()
 
 
 class Session:
@@ -121,6 +123,7 @@ def run_recipes(recipes, options):
     found = trials_of(recipes, options)
     trials = [trial for _, _, chosen, _ in found for trial in chosen]
     ready_backend(trials)
+    loggers.check(options.loggers, together=options.vectorize is not None)
     if options.vectorize is not None:
         check(trials)
     for trial in trials if not options.fresh else ():
@@ -384,7 +387,8 @@ def _run_one(trial, dataset, screen, session):
     from nft_keras.experiments.train.trial import run_trial
 
     try:
-        screen.finished(trial, run_trial(trial, dataset, session.options.out, screen.trial(trial)))
+        also = session.options.loggers if session.writes else ()
+        screen.finished(trial, run_trial(trial, dataset, session.options.out, screen.trial(trial), also))
         return True
     except TrainingError as error:
         reason = str(error)

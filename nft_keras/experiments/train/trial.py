@@ -31,6 +31,7 @@ from nft_keras.experiments.train import distribution as distribute
 from nft_keras.experiments.train import environment
 from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.checkpoint import Checkpoint
+from nft_keras.experiments.train.loggers import logged
 from nft_keras.experiments.train.losses import BalancedError, class_weights, weighted
 from nft_keras.experiments.train.size import remarks
 from nft_keras.experiments.train.unfreeze import unfreezing
@@ -39,7 +40,7 @@ from nft_keras.laws import find_law
 EVALUATION_BATCH = 250
 
 
-def run_trial(trial, dataset, out, progress):
+def run_trial(trial, dataset, out, progress, loggers=()):
     """Runs a trial and writes its folder: config, history, TensorBoard logs, pictures, classifier; last, the result.
 
     Beside classifier.keras lies preprocessing.json, how to prepare new inputs for it
@@ -53,6 +54,7 @@ def run_trial(trial, dataset, out, progress):
         dataset: the `nft_keras.data.Dataset` that it names.
         out: the output folder; the trial's own is `out / trial.folder`, empty or of the same trial.
         progress: callable that is given one keras logs dict (and `epoch`) after every epoch.
+        loggers: names of `nft_keras.experiments.train.loggers.LOGGERS`, where it is logged too.
 
     Returns:
         The content of result.json: dataset, classifier, method, seed, test_error and valid_error in percent, valid_loss
@@ -70,17 +72,17 @@ def run_trial(trial, dataset, out, progress):
     began = time.monotonic()
     folder = Path(out, trial.folder)
     with distribute.own_folder(trial.distribute, folder) as folder:
-        return _run(trial, dataset, folder, progress, began)
+        return _run(trial, dataset, folder, progress, began, loggers)
 
 
-def _run(trial, dataset, folder, progress, began):
+def _run(trial, dataset, folder, progress, began, loggers):
     begin(folder)
     write_yaml(folder / "config.yaml", trial.config())
     if trial.deterministic:
         make_deterministic()
     strategy = distribute.strategy(trial.distribute)
-    with dtype_policy(trial.training.precision), distribute.throughout(strategy):
-        best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began)
+    with logged(loggers, trial) as also, dtype_policy(trial.training.precision), distribute.throughout(strategy):
+        best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began, also)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
 
 
@@ -137,7 +139,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     return result
 
 
-def _train(trial, dataset, folder, strategy, progress, began):
+def _train(trial, dataset, folder, strategy, progress, began, also):
     """Trains from where the folder's checkpoint is, and keeps the best epoch's classifier in the folder.
 
     Returns:
@@ -177,6 +179,7 @@ def _train(trial, dataset, folder, strategy, progress, began):
         *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
         history,
         monitor.TensorBoard(folder / "tensorboard"),
+        *also,
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
