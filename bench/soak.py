@@ -49,9 +49,11 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder, "soak.yaml")
         recipe.write_text(RECIPE, encoding="utf-8")
-        tables = [trials(recipe, options.trials, Path(folder)), epochs(recipe, options.epochs, Path(folder))]
+        tables = []
+        for measured, number in ((trials, options.trials), (epochs, options.epochs)):
+            tables.append(measured(recipe, number, Path(folder)))
+            print(tables[-1].text(), flush=True)
     text = "\n".join(table.text() for table in tables)
-    print(text)
     write_json(options.out / "soak.json", {"machine": measure.machine(), **{t.title: t.values for t in tables}})
     with atomic_write(options.out / "soak.md") as temporary:
         temporary.write_text(f"# python -m bench soak\n\n{measure.machine()}\n\n{text}", encoding="utf-8")
