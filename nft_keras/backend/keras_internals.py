@@ -8,6 +8,8 @@ import itertools
 import types
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 
 from nft_keras.backend import backend_name
@@ -295,6 +297,29 @@ def sample_weights(y, class_weight):
     return data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
 
 
+class _InMemory(io.BytesIO):
+    """A file that Keras takes for one of a name, whose suffix says the format."""
+
+    def __init__(self, name):
+        super().__init__()
+        self._called = name
+
+    def __str__(self):
+        return self._called
+
+
+def keep_skipsets():
+    """Keeps what Keras looks up of each kind of object when it saves one.
+
+    Keras 3.15 stores it under a name that it does not look under, and makes an optimizer anew, with variables that are
+    never freed, whenever it saves one.
+    """
+    for kind in ("Layer", "Functional", "Sequential", "Metric", "Optimizer", "Loss"):
+        name = f"saving_attr_skiplist_{kind}"
+        if global_state.get_global_attribute(name) is None:
+            global_state.set_global_attribute(name, saving_lib.get_attr_skipset(kind))
+
+
 def saved(save, name):
     """What Keras would write to a file, in memory: HDF5 ends the process where a disk is full.
 
@@ -305,12 +330,8 @@ def saved(save, name):
     Returns:
         memoryview.
     """
-
-    class File(io.BytesIO):
-        def __str__(self):
-            return name
-
-    file = File()
+    keep_skipsets()
+    file = _InMemory(name)
     save(file)
     return file.getbuffer()
 

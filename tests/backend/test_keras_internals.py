@@ -286,3 +286,19 @@ def test_a_model_is_saved_in_memory_as_into_a_file(tmp_path, name):
     again.load_weights(tmp_path / name)
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other, USE)
+
+
+def test_an_optimizer_is_not_made_anew_whenever_one_is_saved(monkeypatch):
+    keras.backend.clear_session()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    made, build = [], keras.optimizers.Optimizer.__init__
+
+    def counted(self, *arguments, **keywords):
+        made.append(self)
+        build(self, *arguments, **keywords)
+
+    monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", counted)
+    for _ in range(3):
+        keras_internals.saved(model.save_weights, "a.weights.h5")
+    assert len(made) == 1  # Keras alone makes one each time; where it makes none, keep_skipsets can go
