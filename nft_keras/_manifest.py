@@ -56,11 +56,13 @@ def read(folder: str | os.PathLike) -> dict[str, Entry]:
     """
     path = Path(folder, FILE)
     try:
-        return unseal(path, f"remove it to take the trial's files as they are, or {AGAIN}")["files"]
+        files = unseal(path, f"remove it to take the trial's files as they are, or {AGAIN}").get("files")
     except FileNotFoundError:
         return {}
-    except KeyError:
-        raise DamagedError(f"{path} is damaged: it lists no files; {AGAIN}") from None
+    entries = files.values() if isinstance(files, dict) else [None]
+    if not all(isinstance(each, dict) and {"bytes", "sha256"} <= each.keys() for each in entries):
+        raise DamagedError(f"{path} is damaged: it lists no files; {AGAIN}")
+    return files
 
 
 def check(folder: str | os.PathLike, files: Mapping[str, Entry], names: Iterable[str] | None = None) -> None:

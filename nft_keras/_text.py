@@ -4,7 +4,7 @@ import re
 import sys
 
 # What a cell begins with that a spreadsheet computes.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"＝＋－＠")
 
 
 def visible(text):

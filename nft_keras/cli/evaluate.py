@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from nft_keras import _manifest
 from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.data import DataError
 from nft_keras.data.sources.labelled import read_labelled
@@ -74,6 +75,10 @@ def _evaluate(options):
 
 def _settings(folder):
     """What a trial's config says of its data set; {} where there is no more than classifier and preprocessing."""
+    try:
+        _manifest.check_listed(folder, "config.yaml")
+    except (_manifest.DamagedError, OSError) as error:
+        raise DataError(str(error)) from error
     try:
         return read_config(Path(folder, "config.yaml"))["dataset"]
     except (ValueError, KeyError):

@@ -85,7 +85,11 @@ def export(
         compute_in_float32(classifier)  # neither format has the mixed precisions' operations in full
     if how:
         any_size = format == "keras" or (format == "tf_saved_model" and backend_name() == "tensorflow")
-        classifier = _behind(classifier, *how.layers(any_size), target.layers())
+        try:
+            after = target.layers()
+        except ValueError as error:
+            raise ExportError(f"{error}: export it without its preprocessing") from error
+        classifier = _behind(classifier, *how.layers(any_size), after)
     try:
         with _whole_folder(out) if format == "tf_saved_model" else atomic_write(out) as temporary:
             _write(classifier, format, temporary)

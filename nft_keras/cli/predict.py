@@ -18,7 +18,7 @@ from nft_keras.cli.options import Parser, path_in, path_out, run_command
 from nft_keras.data import DataError
 from nft_keras.data.features.images import Images, readable
 from nft_keras.data.features.inputs import read_inputs, together
-from nft_keras.data.targets import SEPARATOR
+from nft_keras.data.targets import separator_of
 from nft_keras.experiments.classifier_file import ExportError, load_prepared, outputs_of
 from nft_keras.experiments.files import atomic_write
 
@@ -46,8 +46,8 @@ def predict(
         A list of dicts, one per example: `input`, an image's path below `path`, the line where the example ends or its
         number in the array, of several files with the file before it; `id`, what stands in that column, if it is asked
         for. Of classes `class`, the name of the most probable one; `probability`, its probability; `probabilities`,
-        {name: float} of every class. Of several labels `labels`, the names of those with a probability of 0.5 or more
-        with "|" between them, and `probabilities` of all. Of a quantity `predicted`, in its unit. All of them are None
+        {name: float} of every class. Of several labels `labels`, a list of the names of those with a probability of
+        0.5 or more, and `probabilities` of all. Of a quantity `predicted`, in its unit. All of them are None
         where the classifier gives no finite numbers.
 
     Raises:
@@ -76,15 +76,15 @@ def predict(
 
 def _said(target, predicted):
     """What is predicted of an example, by name; None where it is no finite number."""
-    by_name = {name: float(f"{number:.7g}") for name, number in zip(target.names, predicted, strict=True)}
     finite = bool(np.isfinite(predicted).all())
+    if target.task == "regression":
+        return {"predicted": target.rounded(predicted[0]) if finite else None}
+    by_name = {name: float(f"{number:.7g}") for name, number in zip(target.names, predicted, strict=True)}
     if not finite:
         by_name = dict.fromkeys(by_name)
-    if target.task == "regression":
-        return {"predicted": by_name[target.names[0]]}
     if target.task == "multi-label":
-        there = (name for name, number in zip(target.names, predicted, strict=True) if number >= 0.5)
-        return {"labels": SEPARATOR.join(there) if finite else None, "probabilities": by_name}
+        there = [name for name, number in zip(target.names, predicted, strict=True) if number >= 0.5]
+        return {"labels": there if finite else None, "probabilities": by_name}
     chosen = target.names[int(predicted.argmax())]
     return {"class": chosen if finite else None, "probability": by_name[chosen], "probabilities": by_name}
 
@@ -153,6 +153,9 @@ def _print(write, rows):
 def _write_csv(rows, file, quote):
     cell_of = without_formula if quote else (lambda cell: cell)
     writer = csv.writer(file, lineterminator="\n")
+    if "labels" in rows[0]:
+        mark = separator_of(rows[0]["probabilities"])
+        rows = [{**row, "labels": None if row["labels"] is None else mark.join(row["labels"])} for row in rows]
     head = [name for name in rows[0] if name != "probabilities"]
     writer.writerow([*head, *(f"probability({name})" for name in rows[0].get("probabilities", ()))])
     for row in rows:

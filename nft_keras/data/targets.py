@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nft_keras._checks import shown
@@ -11,7 +12,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 Task = Literal["classification", "multi-label", "regression"]
-SEPARATOR = "|"  # between the labels of an example, where predictions are written
+SEPARATOR = "|"  # between the labels of an example, where no other is said
+# What float32 holds, and so many deviations from 0 it does not tell a hundredth of one.
+_LEAST, _MOST, _DIGITS = 1e-30, 1e30, 1e5
+
+
+def separator_of(names: Iterable[str]) -> str:
+    """What stands between labels in a cell: the first of |, ; and / that none of their names has in it."""
+    names = list(names)
+    return next((mark for mark in (SEPARATOR, ";", "/") if not any(mark in name for name in names)), "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +62,21 @@ class Target:
         """A quantity in its own unit, of one in standard deviations from its mean."""
         return y * self.scale + self.mean
 
+    def rounded(self, value: float) -> float:
+        """A quantity to the digits that a network computes of it, a millionth of its standard deviation."""
+        return round(float(value), 6 - math.floor(math.log10(self.scale)))
+
     def layers(self) -> list["keras.Layer"]:
-        """Keras layers that bring a network's outputs into the unit of a quantity; none of other tasks."""
+        """Keras layers that bring a network's outputs into the unit of a quantity; none of other tasks.
+
+        Raises:
+            ValueError: for a quantity that float32 does not hold, or tells nothing of that varies.
+        """
         from keras import layers
 
+        if self.task == "regression" and not (_LEAST < self.scale < _MOST and abs(self.mean) < _DIGITS * self.scale):
+            what = f"{self.names[0]!r}, {self.mean:g} ± {self.scale:g}"
+            raise ValueError(f"{what}, is no number for float32, what an exported model computes with")
         return [layers.Rescaling(self.scale, self.mean)] if self.task == "regression" else []
 
     def to_config(self) -> dict[str, Any]:

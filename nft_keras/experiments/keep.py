@@ -62,8 +62,14 @@ def without_home(content):
 
 def _histories(run):
     rows = []
-    for result in json.loads((run / "results.json").read_text(encoding="utf-8")):
-        trial = dict(zip(TRIAL, (result.get("varied", ""), *(result[name] for name in TRIAL[1:])), strict=True))
+    try:
+        results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        keys = [(result.get("varied", ""), *(result[name] for name in TRIAL[1:])) for result in results]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        what = f"{type(error).__name__}: the same run writes it again"
+        raise RecipeError(f"{run / 'results.json'} is damaged, {what}") from None
+    for key in keys:
+        trial = dict(zip(TRIAL, key, strict=True))
         folder = run / trial["variation"] / trial["classifier"] / trial["method"] / f"seed-{trial['seed']}"
         rows += [trial | row for row in Run(folder, {}, {}).rows()]
     return gzip.compress(as_csv(rows).encode(), mtime=0)

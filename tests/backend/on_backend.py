@@ -30,7 +30,6 @@ from nft_keras.classifiers import cnn_a
 from nft_keras.data import Part
 from nft_keras.data.batches import batches
 from tests.backend.features import FEATURES as TABLE
-from tests.small_trainings import ready_for_small_trainings
 
 FEATURES, CLASSES, BATCH, EXAMPLES = 6, 3, 16, 48
 UNEVEN = 40  # examples of which the last minibatch is a smaller one: JAX compiles each step for it too
@@ -266,7 +265,6 @@ def train_all(folder):
 
 
 if __name__ == "__main__":
-    ready_for_small_trainings()
     train_all(sys.argv[1])
     found, here = {}, keras.backend.backend()
     for name, holds in PROPERTIES.items():

@@ -75,6 +75,40 @@ def test_everything_is_written(evaluation, tmp_path):
     assert Image.open(tmp_path / "test" / "confusion.png").size[0] > 300
 
 
+PRICE = Target("regression", ("price",), 1000.0, 10.0)
+
+
+def test_of_a_quantity_what_is_no_number_is_left_out_and_a_constant_has_no_r2():
+    y = np.array([[0.0], [1.0], [-1.0]])
+    evaluation = evaluation_of(PRICE, y, np.array([[1001.0], [1007.0], [np.nan]]), ["a", "b", "c"])
+    differences = [1.0, -3.0]
+    assert evaluation.summary["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(differences))), rel=1e-5)
+    assert evaluation.summary["error"] == pytest.approx(100 * np.mean(np.square(differences)) / 100)
+    assert evaluation.summary["not_finite"] == 1
+    assert str(evaluation).endswith("; 1 predictions are no finite numbers, and left out")
+    assert [row["input"] for row in evaluation.worst] == ["b", "a"]
+    none = evaluation_of(PRICE, y, np.full((3, 1), np.nan), "abc")
+    assert none.summary["rmse"] is None and none.worst == [] and "3 predictions" in str(none)
+    same = evaluation_of(PRICE, np.full((3, 1), 0.1, "float32"), np.ones((3, 1)), "abc")
+    assert same.summary["r2"] is None and "R²" not in str(same)
+
+
+def test_of_several_labels_none_is_right_where_there_is_no_number():
+    target = Target("multi-label", ("a|b", "c"))
+    evaluation = evaluation_of(target, np.array([[0, 0], [1, 1]]), np.array([[np.nan, np.nan], [0.9, 0.8]]), "xy")
+    assert evaluation.summary["error"] == 50 and evaluation.summary["exact_match"] == 50
+    assert evaluation.worst == [{"input": "x", "wrong": 2, "labels": "", "predicted": ""}]
+    assert evaluation._named([True, True]) == "a|b;c"
+
+
+def test_a_quantity_has_the_digits_that_its_network_computes():
+    time = Target("regression", ("time",), 1.7e9, 96.0)
+    assert time.rounded(1700000012.3456789) == 1700000012.34568
+    assert Target("regression", ("mass",), 0.0, 1e-30).rounded(1.23456789e-30) == pytest.approx(1.234568e-30, rel=1e-6)
+    with pytest.raises(ValueError, match="'time', 1.7e\\+09 ± 96, is no number for float32"):
+        time.layers()
+
+
 @pytest.mark.parametrize("n", [2, 25, 60])
 def test_the_picture_has_a_cell_for_each_pair_of_classes_however_many(n):
     y = np.arange(n)

@@ -130,14 +130,14 @@ def test_what_is_not_finite_is_wrong_and_of_no_class():
     assert evaluation.worst == [wrong]
 
 
-def test_of_several_labels_what_is_not_finite_is_none_and_of_a_quantity_its_mean(tmp_path):
+def test_of_several_labels_what_is_not_finite_is_wrong_and_of_a_quantity_left_out(tmp_path):
     labels = evaluation_of(
         Target("multi-label", ("a", "b")), np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[np.inf, 1], [1, 1]]), range(2)
     )
-    assert labels.summary["error"] == 25.0 and labels.worst[0]["predicted"] == ""
+    assert labels.summary["error"] == 50.0 and labels.worst[0]["predicted"] == ""
     target, y = Target("regression", ("price",), 10.0, 2.0), np.array([[1.0], [2.0]])
     quantity = evaluation_of(target, y, np.array([[np.nan], [14.0]]), range(2))
-    assert quantity.summary["mae"] == 1.0 and quantity.worst[0]["predicted"] == 10.0
+    assert quantity.summary["mae"] == 0.0 and [row["input"] for row in quantity.worst] == [1]
     for name, evaluation in (("labels", labels), ("quantity", quantity)):
         assert evaluation.summary["not_finite"] == 1 and "1 predictions are no finite numbers" in str(evaluation)
         evaluation.write(tmp_path / name)

@@ -302,10 +302,7 @@ class Columns:
             lines, texts = lines_of(path)
             return lines, {name: np.array(texts, dtype=object) for name in self.of}
         words = self.names("category", "boolean", "date")
-        # New files need not be encoded as those of the training were.
-        encoding = None if self.form.encoding and is_utf8(path) else self.form.encoding
-        form = dataclasses.replace(self.form, encoding=encoding, before=self.form.before or ".")
-        table = read_table(path, form, self.names("text"), words, skipped)
+        table = read_table(path, self.form_of(path), self.names("text"), words, skipped)
         for name in self.of:
             column(path, table.frame.columns, name)
 
@@ -317,6 +314,11 @@ class Columns:
         table, values = usable(table, parsed, skipped)
         self._say_unseen(path, values)
         return list(table.lines), values
+
+    def form_of(self, path):
+        """How a new file is read, which need not be encoded, nor have its decimal mark, as those of the training."""
+        encoding = None if self.form.encoding and is_utf8(path) else self.form.encoding
+        return dataclasses.replace(self.form, encoding=encoding, before=self.form.before or ".")
 
     def _say_unseen(self, path, values):
         """Says on stderr which categories of new rows are none of the training part's."""

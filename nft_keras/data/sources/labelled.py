@@ -1,6 +1,5 @@
 """New examples with labels, of the user's own: what a classifier is tested on."""
 
-import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
-from nft_keras.data.features.columns import whole_number
+from nft_keras.data.features.columns import Columns, present, whole_number
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.inputs import Inputs, cells_of, of_arrays, read_inputs
-from nft_keras.data.io.table import Form
-from nft_keras.data.sources.labels import FLAGS, columns_of, flag_in, labels_in, number_in
+from nft_keras.data.io.table import Form, read_table
+from nft_keras.data.sources.labels import FLAGS, columns_of, flag_in, labels_in
 from nft_keras.data.targets import Target
 
 
@@ -66,10 +65,9 @@ def _of_table(how, path, target, label, separator):
         return inputs, _classes(path, inputs.names, inputs.beside, target)
     if target.task == "multi-label":
         return inputs, _several(path, inputs.names, [labels_in(cell, separator) for cell in inputs.beside], target)
-    form = getattr(how, "form", Form())
-    number = functools.partial(number_in, decimal=form.decimal or form.before or ".")
-    numbers = _numbers(path, inputs.names, label, inputs.beside, number, "a finite number")
-    return inputs, target.in_deviations(numbers[:, None])
+    table = read_table(path, how.form_of(path) if isinstance(how, Columns) else Form())
+    values = dict(zip(table.lines, present(table, label), strict=True))
+    return inputs, target.in_deviations(np.array([values[line] for line in inputs.names])[:, None])
 
 
 def _classes(path, names, labels, target):

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from nft_keras._checks import listed
 from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import FALSE, TRUE, present, whole_number
@@ -28,8 +29,8 @@ def columns_of(task, label):
     """
     if isinstance(label, str):
         return [label]
-    if task != "multi-label":
-        raise DataError(f"label: {len(label)} columns are for task: multi-label, got task: {task}")
+    if task != "multi-label" or not label:
+        raise DataError(f"label: should be one column, or with task: multi-label a list of some, got {list(label)}")
     return list(label)
 
 
@@ -129,6 +130,9 @@ def in_units_of_training(where, task, names, parts):
         if unit[1] <= abs(unit[0]) * _LEAST_DEVIATION:
             raise DataError(f"{where}: {names[0]!r} does not vary in the training part, or too little for its size")
     target = Target(task, names, *unit)
+    if task == "multi-label" and not (there := parts["train"].y.any(axis=0)).all():
+        lacking = [name for name, has in zip(names, there, strict=True) if not has]
+        raise DataError(f"{where}: the training part has no example with the label {listed(lacking)}")
     parts = {which: dataclasses.replace(part, y=target.in_deviations(part.y)) for which, part in parts.items()}
     return parts, unit
 

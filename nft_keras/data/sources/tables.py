@@ -10,10 +10,10 @@ import numpy as np
 from nft_keras._checks import listed
 from nft_keras._text import say
 from nft_keras.data import DataError, Dataset, Part, located
-from nft_keras.data.features.columns import KINDS, Category, Columns, Text
+from nft_keras.data.features.columns import KINDS, Category, Columns, Text, present
 from nft_keras.data.features.kinds import kind_of, numbers_rows
 from nft_keras.data.io.table import Form, column, read_table
-from nft_keras.data.sources.labels import columns_of, in_units_of_training, number_in, of_tables, words
+from nft_keras.data.sources.labels import columns_of, in_units_of_training, of_tables, words
 from nft_keras.data.sources.own import PARTS, Fraction, complete, part_of, published
 from nft_keras.data.targets import SEPARATOR, Task
 
@@ -85,17 +85,17 @@ def csv_file(
     files = _files(data_dir, path, train, valid, test)
     where, form = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding)
     labels = columns_of(task, label)
-    quantity = labels if task == "regression" else []
+    numbers = [*(labels if task == "regression" else []), *([weight] if weight else [])]
     own = [name for name in (*labels, split, group, weight) if name]
     uses = [*(("label", name) for name in labels), ("split", split), ("group", group), ("weight", weight)]
     kinds = _given(columns, text, drop, uses)
-    tables = {"train": _read(where, form, kinds, own, quantity)}
+    tables = {"train": _read(where, form, kinds, own, numbers)}
     kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds])}
     kinds = {name: kinds[name] for name in tables["train"].frame.columns if kinds.get(name, "drop") != "drop"}
     if not kinds:
         raise DataError(f"{where} has no column but the label to learn from")
     for which in list(files)[1:]:
-        tables[which] = _read(files[which], form, kinds, own, quantity)
+        tables[which] = _read(files[which], form, kinds, own, numbers)
     names, ys = of_tables(where, task, list(tables.values()), label, label_separator)
     parsed = [{name: KINDS[kind].parse(table, name) for name, kind in kinds.items()} for table in tables.values()]
     values = {name: np.concatenate([of[name] for of in parsed]) for name in kinds} if len(parsed) > 1 else parsed[0]
@@ -148,9 +148,9 @@ def _given(columns, text, drop, uses):
     return {**dict.fromkeys(text, "text"), **dict.fromkeys(drop, "drop"), **(columns or {})}
 
 
-def _read(path, form, kinds, own, quantity):
-    """A table that has all columns that are asked for; own ones are read as text, but a quantity."""
-    text = [name for name in own if name not in quantity]
+def _read(path, form, kinds, own, numbers):
+    """A table that has all columns that are asked for; own ones are read as text, but numbers."""
+    text = [name for name in own if name not in numbers]
     text += [name for name, kind in kinds.items() if kind == "text"]
     no_numbers = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date")]
     table = read_table(path, form, text, no_numbers)
@@ -177,13 +177,11 @@ def _called(table, line, tables):
 
 
 def _weights(table, name):
-    """float64 array of a column of weights that was read as text."""
-    cells = words(table, name)
-    weights = np.array([number_in(cell.replace(",", ".")) for cell in cells.tolist()])
-    if (wrong := ~(weights >= 0)).any():
+    """float64 array of a column of weights."""
+    weights = present(table, name)
+    if (wrong := weights < 0).any():
         row = int(wrong.argmax())
-        got = str(cells[row])[:40]
-        raise DataError(f"{table.where(row)}: column {name!r} should be a finite number >= 0, got {got!r}")
+        raise DataError(f"{table.where(row)}: column {name!r} should be a finite number >= 0, got {weights[row]:g}")
     return weights
 
 

@@ -30,7 +30,7 @@ class Evaluation(abc.ABC):
         target: `nft_keras.data.targets.Target`.
         y: the labels, as there.
         predictions: float array (n, outputs), what its `predictions` gives: probabilities, or a quantity in its unit.
-            What is not finite counts as nothing said: no class, no labels, the quantity's mean in training.
+            Where one is not finite no class and no label is right, and of a quantity the example is left out.
         names: what the examples are called, n lines, files or numbers.
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nft_keras._text import visible, without_formulas
-from nft_keras.data.targets import SEPARATOR
+from nft_keras.data.targets import separator_of
 from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
 from nft_keras.experiments.evaluation.outputs import as_table, by_output
 from nft_keras.experiments.files import write_csv
@@ -29,6 +29,11 @@ class LabelEvaluation(Evaluation):
         return self.said >= 0.5
 
     @functools.cached_property
+    def right(self) -> np.ndarray:
+        """bool array (n, labels), whether each is as predicted; none is where predictions are no finite numbers."""
+        return (self.predicted == (self.y > 0.5)) & self.finite[:, None]
+
+    @functools.cached_property
     def labels(self) -> list[dict[str, Any]]:
         """A dict for each label, see `nft_keras.experiments.evaluation.outputs.by_output`."""
         return by_output("label", self.class_names, self.y.astype(int), self.predicted.astype(int))
@@ -41,7 +46,7 @@ class LabelEvaluation(Evaluation):
         right, and mean_f1, over the labels that have examples, in percent; calibration_error, see there, of the labels'
         probabilities.
         """
-        right = self.predicted == (self.y > 0.5)
+        right = self.right
         f1 = [of["f1"] for of in self.labels if of["examples"]]
         return {
             "examples": len(self.y),
@@ -58,7 +63,7 @@ class LabelEvaluation(Evaluation):
 
         A dict for each: input, its name; wrong, the number of wrong labels; labels and predicted, texts that name them.
         """
-        wrong = (self.predicted != (self.y > 0.5)).sum(1)
+        wrong = (~self.right).sum(1)
         sure = np.where(self.y > 0.5, self.said, 1 - self.said)
         surprise = -np.log(np.maximum(sure, np.finfo("float64").tiny)).sum(1)
         order = np.lexsort((-surprise, -wrong))
@@ -74,7 +79,8 @@ class LabelEvaluation(Evaluation):
         ]
 
     def _named(self, chosen):
-        return SEPARATOR.join(name for name, there in zip(self.class_names, chosen, strict=True) if there)
+        there = (name for name, has in zip(self.class_names, chosen, strict=True) if has)
+        return separator_of(self.class_names).join(there)
 
     def write_tables(self, folder):
         """Writes labels.csv."""

@@ -25,8 +25,13 @@ class QuantityEvaluation(Evaluation):
 
     @functools.cached_property
     def differences(self) -> np.ndarray:
-        """float array (n,), predictions less values."""
-        return self.said[:, 0] - self.values
+        """float array (n,), predictions less values; NaN where a prediction is no finite number."""
+        return np.where(self.finite, self.said[:, 0] - self.values, np.nan)
+
+    def told(self):
+        """As `Evaluation.told`."""
+        lost = self.not_finite().get("not_finite")
+        return f"; {lost:,} predictions are no finite numbers, and left out" if lost else ""
 
     @functools.cached_property
     def summary(self) -> dict[str, float]:
@@ -34,15 +39,19 @@ class QuantityEvaluation(Evaluation):
 
         examples, their number; error, the mean squared error in percent of the variance of the training part; rmse and
         mae, the root of the mean squared and the mean absolute error in the quantity's unit; r2, the coefficient of
-        determination, None where all values are the same.
+        determination, None where all values are the same. Predictions that are no finite numbers are left out; where
+        all are, these are None.
         """
-        squared = float(np.mean(self.differences**2))
-        variance = float(np.var(self.values))
+        differences, values = self.differences[self.finite], self.values[self.finite]
+        if not len(values):
+            return {"examples": len(self.y), **dict.fromkeys(("error", "rmse", "mae", "r2")), **self.not_finite()}
+        squared = float(np.mean(differences**2))
+        variance = float(np.var(values)) if np.ptp(values) else 0.0
         return {
             "examples": len(self.y),
             "error": percent(squared / self.target.scale**2),
             "rmse": float(f"{squared**0.5:.6g}"),
-            "mae": float(f"{np.mean(np.abs(self.differences)):.6g}"),
+            "mae": float(f"{np.mean(np.abs(differences)):.6g}"),
             "r2": round(1 - squared / variance, 6) if variance else None,
             **self.not_finite(),
         }
@@ -53,13 +62,13 @@ class QuantityEvaluation(Evaluation):
 
         A dict for each: input, its name; value; predicted; difference, predicted less value.
         """
-        rows = np.argsort(-np.abs(self.differences), kind="stable")[:MOST_WORST]
+        rows = np.argsort(-np.abs(self.differences), kind="stable")[: min(MOST_WORST, self.finite.sum())]
         return [
             {
                 "input": self.names[i],
-                "value": float(f"{self.values[i]:.7g}"),
-                "predicted": float(f"{self.said[i, 0]:.7g}"),
-                "difference": float(f"{self.differences[i]:.7g}"),
+                "value": self.target.rounded(self.values[i]),
+                "predicted": self.target.rounded(self.said[i, 0]),
+                "difference": self.target.rounded(self.differences[i]),
             }
             for i in rows.tolist()
         ]
@@ -73,10 +82,11 @@ class QuantityEvaluation(Evaluation):
 
         figure = Figure(figsize=(5.5, 5.5), layout="constrained")
         axes = figure.subplots()
-        predicted = self.said[:, 0]
-        ends = min(self.values.min(), predicted.min()), max(self.values.max(), predicted.max())
-        axes.plot(ends, ends, color="0.6", linewidth=1, zorder=1)
-        axes.scatter(self.values, predicted, s=10, alpha=0.5, color="#1d3557", linewidths=0)
+        values, predicted = self.values[self.finite], self.said[self.finite, 0]
+        if len(values):
+            ends = min(values.min(), predicted.min()), max(values.max(), predicted.max())
+            axes.plot(ends, ends, color="0.6", linewidth=1, zorder=1)
+        axes.scatter(values, predicted, s=10, alpha=0.5, color="#1d3557", linewidths=0)
         name = visible(self.class_names[0])
         axes.set_xlabel(name if len(name) <= 60 else f"{name[:59]}…", parse_math=False)
         axes.set_ylabel("predicted")
@@ -84,6 +94,8 @@ class QuantityEvaluation(Evaluation):
         return figure
 
     def __str__(self) -> str:
+        if self.summary["error"] is None:
+            return f"{self.summary['examples']:,} examples{self.told()}"
         of_r2 = "" if self.summary["r2"] is None else f", R² {self.summary['r2']:.4f}"
         said = "{examples:,} examples: RMSE {rmse:.4g}, MAE {mae:.4g}".format(**self.summary)
         return f"{said}{of_r2}; error {self.summary['error']:.2f} % of the variance in training{self.told()}"

@@ -25,19 +25,27 @@ def sentences(groups):
         list of str.
     """
     level = LEVEL / max(len(groups), 1)
-    said = {
-        group: f"{group[0]}{_sentence(method_title(group[1]), group[2], differences, level)}"
-        for group, differences in groups.items()
-    }
+
+    def said(groups):
+        return [
+            f"{where}{_sentence(method_title(method), classic, differences, level)}"
+            for (where, method, classic), differences in groups.items()
+        ]
+
     if len(groups) < 2:
-        return list(said.values())
+        return said(groups)
     if max(map(len, groups.values())) < 2:
         return ["One seed shows nothing, give at least three."]
     counts = f"of {len(groups)} comparisons one counts from p < {level:.2g} on"
     if len(groups) <= _MOST_SENTENCES:
-        return [*said.values(), f"{counts[0].upper()}{counts[1:]}."]
-    shown = [said[group] for group, differences in groups.items() if _p(differences) < level]
-    return [*shown, f"No {'other ' * bool(shown)}comparison shows a difference; {counts}."]
+        return [*said(groups), f"{counts[0].upper()}{counts[1:]}."]
+    shown = {group: of for group, of in groups.items() if _p(of) < level or _is_constant(of)}
+    return [*said(shown), f"No {'other ' * bool(shown)}comparison shows a difference; {counts}."]
+
+
+def _is_constant(differences):
+    """Whether there is a difference, the same in all of several seeds, which has no p."""
+    return len(differences) > 1 and len(set(differences)) == 1 and differences[0] != 0
 
 
 def _p(differences):
@@ -52,15 +60,16 @@ def _sentence(method, classic, differences, level):
     if n < 2:
         return f"{method} and {classic}: one seed shows nothing, give at least three."
     deviation = statistics.stdev(differences)
+    has = f"{method} has {abs(mean):.2f} points {'less' if mean < 0 else 'more'} test error than {classic}"
     if not deviation:
-        return f"{method} and {classic} differ by {mean:.2f} points in each of {n} seeds."
+        each = f"in each of {n} seeds"
+        return f"{has} {each}." if mean else f"{method} and {classic} have the same test error {each}."
     if (p := _p(differences)) < level:
-        what, shown = "less" if mean < 0 else "more", f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-        return f"{method} has {abs(mean):.2f} points {what} test error than {classic} ({n} seeds, {shown})."
+        return f"{has} ({n} seeds, {f'p = {p:.3f}' if p >= 0.001 else 'p < 0.001'})."
     least = shown_by(n, deviation, level)
     more = next(((t, k) for t in _TARGETS if t < least and (k := seeds_for(t, deviation, level))), None)
     rest = f", {more[1]} seeds {more[0]:g}" if more else ""
-    would = f"they would show {least:.1f} points{rest}"
+    would = f"they would show {least:.2g} points{rest}"
     return f"{method} and {classic}: no difference that {n} seeds can show ({would})."
 
 

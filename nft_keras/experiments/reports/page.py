@@ -3,12 +3,14 @@
 import base64
 import html
 import io
+import json
 import statistics
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 
+from nft_keras import _manifest
 from nft_keras.experiments.keep import without_home
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -52,11 +54,17 @@ def page(folder):
     """
     folder = Path(folder)
     try:
-        report, recipe = ((folder / name).read_text(encoding="utf-8") for name in ("report.md", "recipe.yaml"))
+        report, recipe, results = (
+            (folder / name).read_text(encoding="utf-8") for name in ("report.md", "recipe.yaml", "results.json")
+        )
+        results = json.loads(results)
     except OSError as error:
         what = f"{Path(error.filename).name} is not there" if isinstance(error, FileNotFoundError) else error.strerror
         raise RecipeError(f"{folder}: {what}: --html takes what a run left of one recipe, OUT/RECIPE") from None
-    runs = [run for run in find([folder]) if (run.folder / "history.csv").exists()]
+    except ValueError as error:
+        what = f"{type(error).__name__}: the same run writes its report again"
+        raise RecipeError(f"{folder}: report.md, recipe.yaml or results.json is damaged, {what}") from None
+    runs = [run for run in find([folder]) if run.result in results and (run.folder / "history.csv").exists()]
     body = [_tables(report)]
     if runs:
         drawn = [_figure(_as_svg(figure), title) for title, figure in curves(runs).items()]
@@ -148,10 +156,21 @@ def _pictures(runs):
     for (of, method), run in first.items():
         paths = ([run.folder / name for name in names] for names in PICTURES)
         for path in filter(None, (next(filter(Path.is_file, of), None) for of in paths)):
+            _check(run.folder, path)
             content = base64.b64encode(path.read_bytes()).decode()
             caption = f"{of} {method_title(method)}, seed {run.result['seed']}: {path.name}"
             found.append(_figure(f"data:image/png;base64,{content}", caption))
     return ["<h2>Pictures</h2>", _beside(found)] if found else []
+
+
+def _check(folder, path):
+    """Refuses a picture that is not the one which the trial wrote."""
+    try:
+        _manifest.check_listed(folder, path.relative_to(folder).as_posix())
+        if path.is_symlink():
+            raise _manifest.DamagedError(f"{path} is a link, and no picture of the trial; {_manifest.AGAIN}")
+    except (_manifest.DamagedError, OSError) as error:
+        raise RecipeError(str(error)) from error
 
 
 def _beside(figures):

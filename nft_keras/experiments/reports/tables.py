@@ -199,9 +199,10 @@ def of_own_data(results):
         beside = pairs.get((varied, classifier, method), [])
         for name, title in columns.items():
             how = ".2f" if "(" in title else ".4g"  # one without a unit has that of the data
-            rows[-1].append(mean_std([result[f"test_{name}"] for result in of], how=how))
-            differences = _differences(_errors(beside, f"test_{name}"), how)
-            rows[-1].append(mean_std(differences, "+", how) if beside else "-")
+            rows[-1].append(_mean_of([result[f"test_{name}"] for result in of], "", how))
+            there = [pair for pair in _errors(beside, f"test_{name}") if None not in pair]
+            differences = [*_differences(there, how), *[None] * (len(beside) - len(there))]
+            rows[-1].append(_mean_of(differences, "+", how) if beside else "-")
     head = ["varied"] * with_variation + ["classifier", "method"]
     for title in columns.values():
         head += [title, f"- {ct} (points)" if "(" in title else f"- {ct}"]
@@ -211,7 +212,16 @@ def of_own_data(results):
 def _of_own(results):
     """Those of own data that have what their task has beside the error."""
     own = [r for r in results if _is_own(r["dataset"])]
-    return [r for r in own if all(r.get(f"test_{name}") is not None for name in _record([r]).kept)]
+    return [r for r in own if all(f"test_{name}" in r for name in _record([r]).kept)]
+
+
+def _mean_of(values, sign, how):
+    """As `mean_std`, of those that there are, and how many these are where some are None."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return "-"
+    some = "" if len(there) == len(values) else f" ({len(there)} of {len(values)})"
+    return f"{mean_std(there, sign, how)}{some}"
 
 
 def _record(results):

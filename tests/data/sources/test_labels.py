@@ -143,7 +143,9 @@ def test_folds_groups_and_parts_of_the_user_s_hold_where_labels_are_no_classes(r
         ("price", [3] * 60, {}, "'price' does not vary in the training part, or too little for its si"),
         ("price", [1e300 * i for i in range(60)], {}, "t.csv: the numbers of 'price' are too large"),
         ("tags", [*["a|b"] * 59, "NA"], {"task": "multi-label"}, "t.csv:61: column 'tags' holds 'NA', which stands fo"),
-        ("price", range(60), {"label": ("price", "x")}, "label: 2 columns are for task: multi-label, got task: regr"),
+        ("price", range(60), {"label": ("price", "x")}, "label: should be one column, or with task: multi-label"),
+        ("tags", ["a|b"] * 60, {"task": "multi-label", "label": ()}, "a list of some, got []"),
+        ("a", [0] * 60, {"task": "multi-label", "label": ("a",)}, "the training part has no example with the label a"),
         ("tags", [""] * 60, {"task": "multi-label"}, "no example has a label"),
         ("tags", range(1000, 1060), {"task": "multi-label", "label_separator": ""}, "label_separator should be"),
         ("a", [*[1] * 30, *[0] * 29, 2], {"task": "multi-label", "label": ("a",)}, "t.csv:61: column 'a' should be 0"),
@@ -170,3 +172,10 @@ def test_what_looks_like_no_labels_at_all_is_told(rows, tmp_path, capsys):
         load("npz", tmp_path, path="a.npz", task="multi-label")
     with pytest.raises(DataError, match=r"y should be \(n,\) finite numbers, a quantity each, got int64 \(4, 2\)"):
         load("npz", tmp_path, path="a.npz", task="regression")
+
+
+def test_weights_and_labels_are_read_as_other_numbers_are(rows, tmp_path):
+    x, price = rows
+    write(tmp_path / "t.csv", "x,price,w", x, price, [f'"1,{i:03d}"' if i % 2 else 900 + i for i in range(N)])
+    with pytest.raises(DataError, match="column 'w' should be a finite number, got '1,001'"):
+        load("csv", tmp_path, path="t.csv", label="price", task="regression", weight="w")

@@ -30,10 +30,14 @@ def test_a_sentence_says_what_the_differences_show():
     assert sentences(group(2.0, 2.1, 2.05)) == ["NFT has 2.05 points more test error than CT (3 seeds, p < 0.001)."]
     least = shown_by(3, np.std([-0.5, 0.6, 0.1], ddof=1))
     assert sentences(group(-0.5, 0.6, 0.1)) == [
-        f"NFT and CT: no difference that 3 seeds can show (they would show {least:.1f} points, 12 seeds 0.5)."
+        f"NFT and CT: no difference that 3 seeds can show (they would show {least:.2g} points, 12 seeds 0.5)."
     ]
     assert sentences(group(0.4)) == ["NFT and CT: one seed shows nothing, give at least three."]
-    assert sentences(group(0.0, 0.0)) == ["NFT and CT differ by 0.00 points in each of 2 seeds."]
+    assert sentences(group(0.0, 0.0)) == ["NFT and CT have the same test error in each of 2 seeds."]
+    constant = "NFT has 5.00 points less test error than CT in each of 3 seeds."
+    assert sentences(group(-5.0, -5.0, -5.0)) == [constant]
+    more = {(f"cnn-{i}: ", "eef", "CT"): [-0.1, 0.2, 0.1 * i] for i in range(4)}
+    assert sentences(group(-5.0, -5.0, -5.0) | more)[0] == constant
     assert sentences({}) == []
 
 

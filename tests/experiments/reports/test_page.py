@@ -1,6 +1,7 @@
 """The page of a recipe's run, in a browser too where there is one."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -91,6 +92,28 @@ def test_the_page_does_not_say_whose_home_it_was_run_in(folder, tmp_path, monkey
     monkeypatch.setenv("HOME", "/home/me")
     text = page(copied)
     assert "# of ~/data" in text and "/home/me" not in text
+
+
+def test_what_is_not_the_report_s_or_was_changed_is_not_shown(folder, tmp_path, capsys):
+    copy = tmp_path / "small"
+    shutil.copytree(folder, copy)
+    results = json.loads((copy / "results.json").read_text())
+    (copy / "results.json").write_text(json.dumps(results[:1]))
+    assert report.main([str(copy), "--html"]) == 0
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text_of(copy))
+    assert captions[3:] == ["cnn-gap CT, seed 0: confusion.png"]
+    picture = copy / "cnn-gap" / "ct" / "seed-0" / "test" / "confusion.png"
+    picture.unlink()
+    picture.symlink_to("/etc/passwd")
+    assert report.main([str(copy), "--html"]) == 2 and "confusion.png is damaged" in capsys.readouterr().err
+    for name in ("report.md", "recipe.yaml", "results.json"):
+        before = (copy / name).read_bytes()
+        (copy / name).write_bytes(b"\xff" + before)
+        assert report.main([str(copy), "--html"]) == 2
+        (copy / name).write_bytes(before)
+    (copy / "results.json").write_text("[")
+    assert report.main([str(copy), "--keep", str(tmp_path / "kept")]) == 2
+    assert all(" damaged" in line for line in capsys.readouterr().err.splitlines())
 
 
 def test_a_folder_without_a_run_is_told_and_nothing_is_made(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from nft_keras.cli.data import main as show
 from nft_keras.cli.evaluate import evaluate
 from nft_keras.cli.export import export
 from nft_keras.cli.predict import predict
+from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train.losses import binary_crossentropy, label_error, squared_error, unexplained
@@ -128,7 +130,7 @@ def test_new_files_are_predicted_and_evaluated_as_the_task_says(trained, capsys)
         else:
             assert list(rows[line]["probabilities"].values()) == pytest.approx(of, abs=1e-5)
             named = (name for name, p in zip(dataset.class_names, of, strict=True) if p >= 0.5)
-            assert rows[line]["labels"] == "|".join(named)
+            assert rows[line]["labels"] == list(named)
     evaluation = evaluate(trial, folder / "t.csv")
     assert evaluation.summary["examples"] == N
     with open(folder / "t.csv", newline="") as file:
@@ -139,7 +141,7 @@ def test_new_files_are_predicted_and_evaluated_as_the_task_says(trained, capsys)
         assert str(evaluation).startswith(f"{N} examples: RMSE ")
     else:
         wrong = [
-            [(name in rows[line]["labels"].split("|")) != flag for name, flag in zip(("warm", "big"), of, strict=True)]
+            [(name in rows[line]["labels"]) != flag for name, flag in zip(("warm", "big"), of, strict=True)]
             for line, of in enumerate(truth, 2)
         ]
         assert evaluation.summary["error"] == pytest.approx(100 * np.mean(wrong), abs=1e-3)
@@ -193,6 +195,23 @@ def test_losses_and_errors_are_those_of_their_formulas():
     assert float(squared_error(0.0)(value, predicted)) == pytest.approx(np.mean((value - predicted) ** 2), rel=1e-5)
     of_each = keras.ops.convert_to_numpy(unexplained(value, predicted))
     np.testing.assert_allclose(of_each, 100 * ((value - predicted) ** 2)[:, 0], rtol=1e-5)
+
+
+def test_a_new_file_has_the_decimal_mark_that_it_has(trained, tmp_path):
+    task, folder, _ = trained
+    if task == "regression":
+        text = (folder / "t.csv").read_text().replace(",", ";").replace(".", ",")
+        (tmp_path / "comma.csv").write_text(text)
+        trial = trial_of(trained, "ct")
+        assert evaluate(trial, tmp_path / "comma.csv").summary == evaluate(trial, folder / "t.csv").summary
+
+
+def test_a_config_that_was_changed_is_not_taken_for_the_trial_s(trained, tmp_path):
+    trial = tmp_path / "trial"
+    shutil.copytree(trial_of(trained, "ct"), trial)
+    (trial / "config.yaml").write_text((trial / "config.yaml").read_text().replace("label:", "lable:"))
+    with pytest.raises(DataError, match="config.yaml is damaged"):
+        evaluate(trial, trained[1] / "t.csv")
 
 
 def test_attacks_and_trials_in_one_program_are_for_classes(trained, capsys, monkeypatch, tmp_path):
