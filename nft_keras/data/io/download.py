@@ -56,13 +56,12 @@ def download(urls, path, *, sha1, timeout=15.0, attempts=3):
             if (found := _sha1(part)) != sha1:
                 part.unlink()
                 raise _Wrong(f"the file there has SHA-1 {found}, the published one has {sha1}")
+            os.replace(part, path)
+            return path
         except _Wrong as error:
             wrong[url.partition("://")[2], str(error)] = None
         except OSError as error:
-            raise DataError(f"cannot write {part}: {error.strerror or error}; choose another --data-dir") from error
-        else:
-            os.replace(part, path)
-            return path
+            raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --data-dir") from error
     raise DownloadError(f"{path.name} cannot be downloaded: {'; '.join(f'{url}: {why}' for url, why in wrong)}")
 
 

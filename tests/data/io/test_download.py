@@ -132,3 +132,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_own(server, tmp_path
     with pytest.raises(DataError, match="cannot write .*--data-dir") as caught:
         download([server.url("file.zip")], tmp_path / "file" / "file.zip", sha1=SHA1)
     assert not isinstance(caught.value, DownloadError)
+
+
+def test_a_place_that_a_folder_has_taken_is_told(server, path):
+    server.files["file.zip"] = BODY
+    (path / "in the way").mkdir(parents=True)
+    with pytest.raises(DataError, match="cannot write .*file.zip: .*choose another --data-dir"):
+        download([server.url("file.zip")], path, sha1=SHA1)
