@@ -70,7 +70,7 @@ def cost(path, data_dir, methods):
     changes = [f"methods.{name}.plan.simplification_ratio=null" for name in kinds]
     changes += [f"methods.{name}.plan.{change}" for name, kind in kinds.items() for change in PLANS.get(kind, PLAN)]
     rows = {}
-    for trial in load_recipe(path, changes, methods, seeds=[0]):
+    for trial in load_recipe(path, changes, methods, seeds=[0], allow_code=True):
         row = rows.setdefault(trial.classifier, {})
         if trial.method not in row:
             row[trial.method] = seconds_per_epoch(trial, dataset)
