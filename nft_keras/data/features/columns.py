@@ -406,10 +406,11 @@ def numbers(table, name):
     return values
 
 
-def present(table, name):
-    """As `numbers`, of a column in which none may be missing."""
+def present(table, name, least=-math.inf):
+    """As `numbers`, of a column in which none may be missing, or below the least."""
     values = numbers(table, name)
-    _refuse(table, name, np.isnan(values), "a finite number")
+    wanted = "a finite number" if least == -math.inf else f"a finite number >= {least:g}"
+    _refuse(table, name, ~(values >= least), wanted)
     return values
 
 

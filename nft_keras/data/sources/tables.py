@@ -109,7 +109,7 @@ def csv_file(
     features = _fit(where, kinds, values, rows["train"].x, form, max_categories, num_words)
     for table, of in zip(tables.values(), parsed, strict=True):
         features.check(table, of)
-    weights = np.concatenate([_weights(table, weight) for table in tables.values()]) if weight else None
+    weights = np.concatenate([present(table, weight, least=0) for table in tables.values()]) if weight else None
     called = np.array([_called(table, line, len(tables)) for table in tables.values() for line in table.lines])
     train, valid, test = (
         Part(features.transform({name: of[part.x] for name, of in values.items()}), part.y, called[part.x])
@@ -174,15 +174,6 @@ def _kinds(table, known):
 def _called(table, line, tables):
     """What a row is called: its line, of several files with the file's name before it."""
     return line if tables == 1 else f"{table.path.name}:{line}"
-
-
-def _weights(table, name):
-    """float64 array of a column of weights."""
-    weights = present(table, name)
-    if (wrong := weights < 0).any():
-        row = int(wrong.argmax())
-        raise DataError(f"{table.where(row)}: column {name!r} should be a finite number >= 0, got {weights[row]:g}")
-    return weights
 
 
 def _in_units_of_their_mean(path, name, weights):
