@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report import Table
+from bench import report
 from nft_keras import data, experiments
 from nft_keras.cli.options import positive
-from nft_keras.experiments.files import atomic_write, write_json
 from nft_keras.experiments.reports import reference
 from nft_keras.experiments.reports.tables import mean_std, p_value
 
@@ -30,6 +29,7 @@ METHODS = {
     "ct-smooth": {"is": "ct", "training": {"label_smoothing": 0.1}},
 }
 TRAINING = {"epochs": 60, "learning_rate": 3.0e-3}
+_SPLITS = "{} splits of each set in training, validation and test part; the networks' seed is 0."
 LABELS = {"ct": "CT", "nft": "NFT", "ct-smooth": "CT, smoothed labels", "lr": "logistic regression", "hgb": "boosting"}
 
 
@@ -77,7 +77,7 @@ SETS = {
 
 
 def main(arguments=None):
-    """Prints a row for each set, and writes own-data.md and own-data.json.
+    """Prints a row for each set, and writes bench.md and bench.json.
 
     Args:
         arguments: list of str, default `sys.argv[1:]`.
@@ -94,11 +94,10 @@ def main(arguments=None):
     if unknown := set(options.sets) - set(SETS):
         parser.error(f"unknown set {sorted(unknown)[0]!r}; the sets are {', '.join(SETS)}")
     found = {name: _errors(name, options) for name in options.sets or SETS}
-    text = table(found).text()
-    print(text)
-    write_json(options.out / "own-data.json", found)
-    with atomic_write(options.out / "own-data.md") as temporary:
-        temporary.write_text(f"# python -m bench own-data\n\n{text}", encoding="utf-8")
+    made = table(found)
+    print(made.text())
+    command = " ".join(["python -m bench own-data", *options.sets])
+    report.write([made], options.out, command, _SPLITS.format(options.splits))
     return 0
 
 
@@ -111,9 +110,12 @@ def table(found):
     Returns:
         `bench.report.Table`.
     """
-    note = "Test error in percent, mean and standard deviation over splits. NFT - CT: difference on the same split."
+    note = (
+        "Test error in percent of the network that validation chooses, mean and standard deviation over splits. "
+        "NFT - CT: difference on the same split."
+    )
     head = ["data", "examples", "features", *LABELS.values(), "NFT - CT (points)", "p"]
-    made = Table("Beside scikit-learn", note, head)
+    made = report.Table("Beside scikit-learn", note, head, values=found)
     for name, of in found.items():
         pairs = list(zip(of["nft"], of["ct"], strict=True))
         differences = [round(ours - ct, 4) for ours, ct in pairs]

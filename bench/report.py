@@ -45,12 +45,16 @@ def milliseconds(values):
     return f"{measure.quartiles(values)[1] * 1e3:.3g}"
 
 
-def write(tables, out, command):
+_TIMES = (
+    "Batch 32 where nothing else is said. "
+    "Every figure is a median over rounds in which what is compared ran in turns, with its quartiles."
+)
+
+
+def write(tables, out, command, meaning=_TIMES):
     """Writes bench.md, bench.json and bench.png into the folder `out`; returns the Markdown."""
     when, version = datetime.date.today().isoformat(), describe()["nft_keras"]
-    head = f"# {command}\n\n{when}, nft_keras {version}, {measure.machine()}. "
-    head += "Batch 32 where nothing else is said. "
-    head += "Every figure is a median over rounds in which what is compared ran in turns, with its quartiles.\n\n"
+    head = f"# {command}\n\n{when}, nft_keras {version}, {measure.machine()}. {meaning}\n\n"
     text = head + "\n".join(table.text() for table in tables)
     with atomic_write(Path(out, "bench.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
