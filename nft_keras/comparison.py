@@ -114,7 +114,7 @@ class PairedTable:
     trainings: list[dict[str, Any]]
 
     def __str__(self):
-        from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
+        from nft_keras.experiments.reports.tables import epochs, markdown, mean_std, p_value
 
         of = {}
         for training in self.trainings:
@@ -130,8 +130,7 @@ class PairedTable:
             row = [name, mean_std(errors)]
             row += [mean_std(differences, "+"), better, p_value(pairs)] if name != first else ["-"] * 3
             if chosen:
-                epochs = ", ".join(str(t["epoch"]) for t in trainings)
-                row += [epochs, mean_std([t["last_test_error"] for t in trainings])]
+                row += [epochs([t["epoch"] for t in trainings]), mean_std([t["last_test_error"] for t in trainings])]
             rows.append([*row, f"{np.mean([t['seconds'] for t in trainings]):.1f}"])
         head = ["method", "test error (%)", f"- {first} (points)", "seeds better", "p"]
         head += ["best epoch", "last epoch: test error (%)"] * chosen

@@ -92,7 +92,7 @@ def table_of_groups(groups, recipes=()):
         row += [varied] * with_variation + [first["classifier"], method_title(first["method"])]
         row += [mean_std([run[error] for run in runs]) for error in ("test_error", "valid_error")]
         row += [str(len(runs)), ", ".join(sorted({str(run["epochs"]) for run in runs}))]
-        row += [", ".join(str(run["best_epoch"]) for run in runs)]
+        row += [epochs([run["best_epoch"] for run in runs])]
         lasts = [run["last_test_error"] for run in runs if "last_test_error" in run]
         row += [mean_std(lasts) if len(lasts) == len(runs) else "-"] * with_last
         row += [f"{statistics.mean(run['seconds'] for run in runs):.0f}"]
@@ -320,6 +320,13 @@ def mean_std(values, sign="", how=".2f"):
     """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
     mean = f"{statistics.mean(values):{sign}{how}}"
     return f"{mean} ± {statistics.stdev(values):{how}}" if len(values) > 1 else mean
+
+
+def epochs(numbers):
+    """Up to five epochs one by one, more of them as 'median (least to greatest)'."""
+    if len(numbers) <= 5:
+        return ", ".join(map(str, numbers))
+    return f"{statistics.median(numbers):.0f} ({min(numbers)} to {max(numbers)})"
 
 
 def p_value(pairs):

@@ -26,6 +26,12 @@ def rows(text):
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines()[2:]]
 
 
+@pytest.mark.parametrize("seeds, shown", [(5, "1, 2, 4, 8, 16"), (7, "8 (1 to 64)")])
+def test_best_epochs_of_many_seeds_are_taken_together(seeds, shown):
+    results = [result("ct", seed, 10.0, best_epoch=2**seed) for seed in range(seeds)]
+    assert rows(table(results))[0][6] == shown
+
+
 def test_a_method_is_compared_with_classic_training_of_the_same_seed():
     results = [result("ct", seed, error) for seed, error in enumerate((10.0, 20.0, 30.0))]
     results += [result("nft", seed, error) for seed, error in enumerate((9.0, 18.0, 27.0))]
