@@ -8,6 +8,7 @@ import scipy.sparse
 
 from nft_keras.data import DataError, load
 from nft_keras.data.features.texts import TfIdf
+from tests.reviews import prepare
 
 TEXTS = ["A good, GOOD film!", "a bad film; très bad bad", "it's 5 of 10", "good? no.\nbad"]
 
@@ -38,16 +39,8 @@ def test_features_are_the_published_tf_idf():
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory):
     """A prepared imdb_reviews of 50 training and 20 test reviews."""
-    import tensorflow_datasets as tfds
-
     folder = tmp_path_factory.mktemp("data")
-    builder = tfds.builder("imdb_reviews", data_dir=str(folder))
-
-    def split(part, n):
-        return ((f"{part}{i}", {"text": f"{part} word{i % 7} film", "label": i % 2}) for i in range(n))
-
-    builder._split_generators = lambda *unused: {"train": split("train", 50), "test": split("test", 20)}
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    prepare(folder)
     return folder
 
 
