@@ -41,6 +41,13 @@ class Adam(_L2, keras.optimizers.Adam):
         ValueError: for an l2 that is not a finite number >= 0.
     """
 
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        at_once = self.l2 and not self.amsgrad and keras.backend.backend() == "tensorflow"
+        if at_once and keras_internals.can_update_at_once(variable):
+            keras_internals.apply_adam_with_l2(self, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)
+
     def _rule(self, gradient, variable, learning_rate):
         if self.amsgrad or keras.backend.backend() != "tensorflow":
             return super()._rule(gradient, variable, learning_rate)

@@ -5,6 +5,7 @@ import contextvars
 import functools
 import io
 import itertools
+import math
 import types
 
 import keras
@@ -13,6 +14,8 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters
 
 from nft_keras.backend import backend_name
+
+LARGE = 2**23  # weights of a variable, from which on an update of its own is worth it
 
 
 class Untracked(types.SimpleNamespace):
@@ -403,6 +406,43 @@ def apply_adam(optimizer, gradient, variable, learning_rate):
         epsilon=tf.cast(optimizer.epsilon, variable.dtype),
         grad=tf.cast(gradient, variable.dtype),
     )
+
+
+def can_update_at_once(variable):
+    """Whether `apply_adam_with_l2` pays for a variable: it is large, on a CPU, and no replica's."""
+    import tensorflow as tf
+
+    large = variable.dtype == "float32" and math.prod(variable.shape) >= LARGE
+    return large and "CPU" in variable.device and not tf.distribute.has_strategy()
+
+
+def apply_adam_with_l2(optimizer, gradient, variable, learning_rate):
+    """Keras' Adam of a gradient with l2 times the weights, compiled: TensorFlow has no operation that does both."""
+    import tensorflow as tf
+
+    index = optimizer._get_variable_index(variable)
+    numbers = optimizer.iterations + 1, learning_rate, optimizer.l2, optimizer.beta_1, optimizer.beta_2
+    _adam_with_l2()(
+        variable,
+        optimizer._momentums[index].value,
+        optimizer._velocities[index].value,
+        tf.cast(tf.convert_to_tensor(gradient), "float32"),  # of an embedding it comes in slices
+        *(tf.cast(number, "float32") for number in (*numbers, optimizer.epsilon)),
+    )
+
+
+@functools.cache
+def _adam_with_l2():
+    import tensorflow as tf
+
+    def update(w, m, v, gradient, step, learning_rate, l2, beta_1, beta_2, epsilon):
+        gradient += l2 * w
+        m.assign_add((gradient - m) * (1 - beta_1))
+        v.assign_add((tf.square(gradient) - v) * (1 - beta_2))
+        rate = learning_rate * tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
+        w.assign_sub(rate * m / (tf.sqrt(v) + epsilon))
+
+    return tf.function(update, jit_compile=True)
 
 
 def fused_batch_norm(layer, inputs, training):

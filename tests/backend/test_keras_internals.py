@@ -1,6 +1,8 @@
 """What Keras and TensorFlow do not promise, and we use: each test says what has changed, and where it is used."""
 
+import gc
 import inspect
+import weakref
 
 import keras
 import numpy as np
@@ -160,6 +162,68 @@ def test_adam_in_one_pass_makes_the_updates_of_keras(steps):
             optimizer.apply([tf.constant(gradient)], [variable])
         results.append(variable.numpy())
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-6, err_msg=f"Adam's state or rule has changed; {USE}")
+
+
+@pytest.fixture
+def all_are_large(monkeypatch):
+    monkeypatch.setattr(keras_internals, "LARGE", 1)
+
+
+@pytest.mark.parametrize("in_slices", [False, True])
+def test_adam_with_l2_of_a_large_variable_is_one_operation_and_that_of_the_formula(
+    all_are_large, monkeypatch, in_slices
+):
+    monkeypatch.setattr(keras_internals, "apply_adam", lambda *arguments: pytest.fail("by TensorFlow's operation"))
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=(4, 3)), rng.normal(size=(5, 4, 3)).astype("float32")
+    optimizer, variable = optimizers.Adam(0.01, l2=0.3), keras.Variable(w.astype("float32"))
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for step, gradient in enumerate(gradients, 1):
+        given = tf.constant(gradient)
+        optimizer.apply([tf.IndexedSlices(given, tf.range(4), (4, 3)) if in_slices else given], [variable])
+        with_l2 = gradient + 0.3 * w
+        m, v = 0.9 * m + 0.1 * with_l2, 0.999 * v + 0.001 * with_l2**2
+        w = w - 0.01 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-7)
+    of_optimizer = [variable, optimizer._momentums[0], optimizer._velocities[0]]
+    for ours, formula in zip(of_optimizer, (w, m, v), strict=True):
+        np.testing.assert_allclose(ours.numpy(), formula, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"global_clipnorm": 0.5},
+        {"weight_decay": 0.1, "use_ema": True, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+        {"loss_scale_factor": 4.0},
+        {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_large_variable_is_updated_as_a_small_one_is(settings, jit_compile, monkeypatch):
+    def updated():
+        optimizer = optimizers.Adam(**{"learning_rate": 0.1, "l2": 0.3, **settings})
+        variable = keras.Variable(np.random.default_rng(0).normal(size=(4, 3)))
+        optimizer.build([variable])
+        step = tf.function(lambda: optimizer.apply([tf.sin(variable.value)], [variable]), jit_compile=jit_compile)
+        for _ in range(5):
+            step()
+        return [variable, *optimizer.variables]
+
+    small = updated()
+    monkeypatch.setattr(keras_internals, "LARGE", 1)
+    for a, b in zip(small, updated(), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_large_variable_that_was_updated_goes_with_its_model(all_are_large):
+    optimizer, variable = optimizers.Adam(0.01, l2=0.3), keras.Variable(np.ones((4, 3)))
+    optimizer.apply([tf.ones((4, 3))], [variable])
+    of_variable = weakref.ref(variable.value)
+    del optimizer, variable
+    gc.collect()
+    assert of_variable() is None
 
 
 @pytest.mark.parametrize("training", [True, False])
