@@ -48,7 +48,7 @@ def steps(quick):
 def _compare(workload, quick, speed, floors):
     """Adds the workload's rows: CT against the loop, NFT against both loops, and how far that is from the floor."""
     name = workload.name
-    classic = {"ours": Fit(workload, "keras").epoch, "loop": TorchFit(workload, "keras").epoch}
+    classic = {"ours": Fit(workload, "ct").epoch, "loop": TorchFit(workload, "keras").epoch}
     classic = measure.in_turns(classic, *measure.budget(quick, 8))
     ours = Fit(workload, "epoch")
     dtype = "float32" if workload.precision == "float32" else "bfloat16"

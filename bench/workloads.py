@@ -145,8 +145,8 @@ class Fit:
 
     Args:
         workload: `Workload`.
-        method: "keras" (the classifier's own `fit`), "dropped" (a `FriendlyModel` after the drop), "epoch", "batch" or
-            "joint" (NFT, with these phases), "ft" or "eef".
+        method: "keras" (the classifier's own `fit`), "ct" (as a recipe trains it), "dropped" (a `FriendlyModel` after
+            the drop), "epoch", "batch" or "joint" (NFT, with these phases), "ft" or "eef".
         n: int, the number of examples; default the workload's steps times batch_size.
         batch_size: int.
         pipeline: function of (part, batch_size, seed, epoch) that gives the `tf.data.Dataset`;
@@ -215,6 +215,8 @@ def _model(workload, method, part, perturbation, fraction):
     if method == "eef":
         plan = nft_keras.EasyExamplesPlan(batches(part, 250).unbatch(), len(part), 0.5, EVER)
         return nft_keras.EasyExamplesFirst(classifier), plan
+    if method == "ct":
+        return nft_keras.FriendlyModel(classifier, None), nft_keras.DevelopmentalPlan(0.0, 0)
     model = nft_keras.FriendlyModel(classifier, auxiliary, "mean", method, auxiliary_fraction=fraction)
     return model, nft_keras.DevelopmentalPlan(1.0, EVER)
 

@@ -399,6 +399,10 @@ class AuxiliaryTraining(keras_internals.Model):
             jit_compile=friendly.jit_compile,
         )
 
+    def networks(self) -> list[keras.Model]:
+        """The networks of the model, which a step reads."""
+        return self._aside.friendly.networks()
+
     @backend.step
     def train_step(self, data: Any) -> dict:
         """One minibatch (x, y[, sample_weight]) of the auxiliary network's pass; returns the logs."""

@@ -15,7 +15,8 @@ from keras.src.trainers import data_adapters
 
 from nft_keras.backend import backend_name
 
-LARGE = 2**23  # weights of a variable, from which on an update of its own is worth it
+# Weights of a variable, from which on an operation of its own is worth it: an update, a product.
+LARGE, WIDE = 2**23, 2**21
 
 
 class Untracked(types.SimpleNamespace):
@@ -373,6 +374,41 @@ def innermost(optimizer):
 def set_convolution(layer, function):
     """Replaces the operation of a convolutional layer by a function (inputs, kernel) -> outputs without bias."""
     layer.convolution_op = function
+
+
+@contextlib.contextmanager
+def large_products(networks, function):
+    """A context in which large dense layers multiply by a function (inputs, kernel) -> outputs without bias.
+
+    Their files, and what else is traced of them, know nothing of it. Inputs are a float32 matrix, else the layer's own
+    product remains.
+    """
+    layers = [layer for network in networks for layer in network._flatten_layers() if _is_large_dense(layer)]
+    for layer in layers:
+        layer.call = _multiplying_by(function, layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call
+
+
+def _is_large_dense(layer):
+    plain = type(layer) is keras.layers.Dense and layer.built and "call" not in vars(layer)
+    return plain and layer.compute_dtype == "float32" and math.prod(layer.kernel.shape) >= WIDE
+
+
+def _multiplying_by(function, layer, own):
+    import tensorflow as tf
+
+    def call(inputs, training=None):
+        if not isinstance(inputs, tf.Tensor) or inputs.dtype != tf.float32 or len(inputs.shape) != 2:
+            return own(inputs)
+        outputs = function(inputs, layer.kernel)
+        outputs = outputs if layer.bias is None else outputs + layer.bias
+        return outputs if layer.activation is None else layer.activation(outputs)
+
+    return call
 
 
 class WithoutAllReduce:

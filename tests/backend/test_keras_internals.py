@@ -167,6 +167,7 @@ def test_adam_in_one_pass_makes_the_updates_of_keras(steps):
 @pytest.fixture
 def all_are_large(monkeypatch):
     monkeypatch.setattr(keras_internals, "LARGE", 1)
+    monkeypatch.setattr(keras_internals, "WIDE", 1)
 
 
 @pytest.mark.parametrize("in_slices", [False, True])
@@ -224,6 +225,15 @@ def test_a_large_variable_that_was_updated_goes_with_its_model(all_are_large):
     del optimizer, variable
     gc.collect()
     assert of_variable() is None
+
+
+def test_a_dense_layer_multiplies_by_a_function_as_long_as_it_is_told_to(all_are_large):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, "relu")])
+    x, before = np.ones((2, 3), "float32"), model.layers[0].call
+    with keras_internals.large_products([model], lambda inputs, kernel: 2 * (inputs @ kernel)):
+        twice = model(x)
+    np.testing.assert_allclose(twice, 2 * model(x), err_msg=f"a layer's own call is not asked any more; {USE}")
+    assert model.layers[0].call == before and np.any(twice)
 
 
 @pytest.mark.parametrize("training", [True, False])
