@@ -337,9 +337,12 @@ def _refuse_own_steps(classifier):
 
 
 def is_dataset(x: Any) -> bool:
-    """Whether x is a `tf.data.Dataset` or PyTorch's `DataLoader`; neither is imported to tell."""
+    """Whether x is a `tf.data.Dataset`, an `InGraph` or PyTorch's `DataLoader`; none is imported to tell."""
     tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.utils.data.DataLoader):
+        return True
+    in_graph = sys.modules.get("nft_keras.backend.in_graph")
+    if in_graph is not None and isinstance(x, in_graph.InGraph):
         return True
     return tf is not None and isinstance(x, tf.data.Dataset)
 

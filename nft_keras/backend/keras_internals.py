@@ -11,7 +11,7 @@ import types
 import keras
 from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
-from keras.src.trainers import data_adapters
+from keras.src.trainers import data_adapters, trainer
 
 from nft_keras.backend import backend_name
 
@@ -86,6 +86,11 @@ elif backend_name() == "jax":
 
 else:
     Model = keras.Model
+
+
+def supports_xla(model):
+    """Whether XLA can compile the model's steps: all layers, and in TensorFlow no deterministic operations."""
+    return trainer.model_supports_jit(model)
 
 
 def swap_train_function(model, functions, before, after):
@@ -258,7 +263,14 @@ def number_of_minibatches(given):
     return given["steps_per_epoch"] or data_adapters.get_data_adapter(**given).num_batches
 
 
-class SomeMinibatches(data_adapters.data_adapter.DataAdapter):
+class Minibatches(data_adapters.data_adapter.DataAdapter):
+    """What `fit` takes for its x, to which Keras gives an adapter of its own where it is data that it knows."""
+
+    # Of a `tf.data.Dataset` Keras knows no more.
+    num_batches = has_partial_batch = partial_batch_size = batch_size = None
+
+
+class SomeMinibatches(Minibatches):
     """Some of the minibatches of what `fit` is given, which takes this for its x: Keras' own adapter, with gaps.
 
     It is for one pass: what Keras has read ahead would come first in the next.
@@ -267,9 +279,6 @@ class SomeMinibatches(data_adapters.data_adapter.DataAdapter):
         given: the arguments of `fit` that say what is read, by name.
         chosen: bool array, for each minibatch of a pass whether it comes.
     """
-
-    # Of a `tf.data.Dataset` Keras knows no more.
-    num_batches = has_partial_batch = partial_batch_size = batch_size = None
 
     def __init__(self, given, chosen):
         self._all, self._chosen = data_adapters.get_data_adapter(**given), chosen

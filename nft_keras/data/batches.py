@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
 
 from nft_keras.backend import tensorflow_for_data, untuned
 from nft_keras.data import Part
+
+if TYPE_CHECKING:
+    from nft_keras.backend.in_graph import InGraph
 
 tf = tensorflow_for_data()
 
@@ -56,22 +60,15 @@ def batches(
         raise ValueError(f"a seed needs epoch, a tf.Variable with the number of the pass, got seed={seed!r} alone")
     if (augment or mix) is not None and seed is None:
         raise ValueError("augment and mix need a seed, got seed=None")
-    n = len(part)
-    gather = _sparse_rows(part.x) if scipy.sparse.issparse(part.x) else _dense_rows(part.x)
-    of_each = [tf.constant(values) for values in (part.y, part.weights) if values is not None]
+    n, gather = len(part), _gather(part)
 
     def one_pass(_):
-        rows, of_pass = tf.range(n), tf.zeros(2, tf.int32)
-        if seed is not None:
-            of_pass = tf.stack([seed, tf.cast(epoch, tf.int32)])
-            rows = order(n, of_pass)
-        if kept is not None:
-            rows = tf.boolean_mask(rows, tf.gather(kept, rows))
+        of_pass, rows = _rows(n, seed, epoch, kept)
         starts = tf.data.Dataset.range(0, n, batch_size)
         return starts.map(lambda start: (of_pass, start, rows[start : start + batch_size]))
 
     def examples(of_pass, start, rows):
-        x, (y, *weights) = gather(rows), (tf.gather(values, rows) for values in of_each)
+        x, y, *weights = gather(rows)
         if augment is not None:
             x = augment(x, tf.random.experimental.stateless_fold_in(of_pass, start // batch_size))
         if mix is not None:  # from the other end of the numbers
@@ -87,6 +84,28 @@ def batches(
     return untuned(whole.prefetch(AHEAD))
 
 
+def in_graph(
+    part: Part,
+    batch_size: int,
+    seed: int | None = None,
+    epoch: "tf.Variable | None" = None,
+    kept: "tf.Variable | None" = None,
+) -> "InGraph":
+    """The minibatches of `batches`, the same bits, taken out of memory by the training step itself: for short steps.
+
+    Args:
+        part, batch_size, seed, epoch, kept: as of `batches`.
+
+    Returns:
+        An `nft_keras.backend.in_graph.InGraph`, for TensorFlow as Keras' back end.
+    """
+    from nft_keras.backend.in_graph import InGraph
+
+    n = len(part)
+    number = math.ceil(n / batch_size)
+    return InGraph(number, batch_size, lambda: _rows(n, seed, epoch, kept)[1], _gather(part))
+
+
 def _cut(minibatch, first, number, of, at_least_one):
     """A data set of some of the parts of a minibatch."""
     n = tf.shape(minibatch[1])[0]
@@ -100,6 +119,17 @@ def _cut(minibatch, first, number, of, at_least_one):
     return tf.data.Dataset.range(first, first + number).map(part)
 
 
+def _rows(n, seed, epoch, kept):
+    """The two integers of a pass that begins, zeros without a seed, and the examples that come in it, in order."""
+    of_pass, rows = tf.zeros(2, tf.int32), tf.range(n)
+    if seed is not None:
+        of_pass = tf.stack([seed, tf.cast(epoch, tf.int32)])
+        rows = order(n, of_pass)
+    if kept is not None:
+        rows = tf.boolean_mask(rows, tf.gather(kept, rows))
+    return of_pass, rows
+
+
 def order(n: int, of_pass: "tf.Tensor") -> "tf.Tensor":
     """The order of n examples in one pass over the data, a function of the two integers (seed, epoch from 0) alone.
 
@@ -107,6 +137,13 @@ def order(n: int, of_pass: "tf.Tensor") -> "tf.Tensor":
         int32 tensor (n,), the indices of the examples.
     """
     return tf.random.experimental.stateless_shuffle(tf.range(n), tf.cast(of_pass, tf.int32))
+
+
+def _gather(part):
+    """A function that takes rows of a part: x as float32, y, and weights where there are some."""
+    of_x = _sparse_rows(part.x) if scipy.sparse.issparse(part.x) else _dense_rows(part.x)
+    of_each = [tf.constant(values) for values in (part.y, part.weights) if values is not None]
+    return lambda rows: (of_x(rows), *(tf.gather(values, rows) for values in of_each))
 
 
 def _dense_rows(x):

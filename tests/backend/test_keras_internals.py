@@ -56,7 +56,8 @@ def test_fit_takes_an_adapter_of_ours_that_leaves_minibatches_out():
     number = keras_internals.number_of_minibatches(given)
     assert number == 3, f"the adapter of arrays no longer knows num_batches; {USE}"
     some = keras_internals.SomeMinibatches(given, np.array([True, False, True]))
-    inherited = [name for name, value in vars(type(some).__mro__[1]).items() if callable(value) and name[0] != "_"]
+    adapter = vars(keras_internals.Minibatches.__base__)
+    inherited = [name for name, value in adapter.items() if callable(value) and name[0] != "_"]
     assert sorted(inherited) == [
         *("get_jax_iterator", "get_numpy_iterator", "get_tf_dataset", "get_torch_dataloader"),
         *("on_epoch_begin", "on_epoch_end"),
@@ -68,6 +69,13 @@ def test_fit_takes_an_adapter_of_ours_that_leaves_minibatches_out():
     model.compile("sgd", loss=lambda y, y_pred: keras.ops.mean(y_pred))
     model.fit(x=keras_internals.SomeMinibatches(given, np.array([True, False, True])), verbose=0)
     assert model.optimizer.iterations == 2, f"fit no longer takes a DataAdapter for x; {USE}"
+
+
+def test_keras_says_whether_xla_compiles_a_model():
+    model = small()
+    assert keras_internals.supports_xla(model), f"model_supports_jit says no of a dense layer; {USE}"
+    model.layers[0].supports_jit = False
+    assert not keras_internals.supports_xla(model), f"model_supports_jit looks no longer at supports_jit; {USE}"
 
 
 def test_keras_makes_a_train_function_where_there_is_none():

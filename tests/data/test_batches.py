@@ -7,7 +7,7 @@ import scipy.sparse
 import tensorflow as tf
 
 from nft_keras.data import Part
-from nft_keras.data.batches import batches, order
+from nft_keras.data.batches import batches, in_graph, order
 from nft_keras.data.features.augment import augmentation, crop_and_flip, mixing
 from nft_keras.experiments.recipe import settings
 from tests.backend.features import last_line
@@ -70,6 +70,27 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert tuple(collect(resumed)[1]) == orders[1]
     assert tuple(collect(batches(of_kind, 7, seed=3, epoch=epoch))[1]) == orders[2]
     assert tuple(collect(batches(of_kind, 10, seed=4, epoch=epoch))[1]) not in orders
+
+
+@pytest.mark.parametrize("kind", ["dense", "uint8", "sparse"])
+def test_minibatches_taken_in_the_graph_are_the_same_bits(kind):
+    of_kind, _ = part(kind)
+    of_kind = Part(of_kind.x, Y, weights=np.linspace(0, 1, N, dtype="float32"))
+    epoch, kept = tf.Variable(0), tf.Variable(np.ones(N, bool))
+    arguments = (of_kind, 10, 3, epoch)
+    passes = batches(*arguments, kept=kept), in_graph(*arguments, kept=kept)
+    assert passes[1].num_batches == len(passes[0])
+    for number, count in ((1, N), (2, 25), (2, N)):  # of 25 examples two minibatches are whole, and eight empty
+        epoch.assign(number)
+        kept.assign(np.arange(N) < count)
+        expected, taken = map(list, passes)
+        assert [len(minibatch[1]) for minibatch in taken] == [len(minibatch[1]) for minibatch in expected]
+        for minibatch, wanted in zip(taken, expected, strict=True):
+            for array, other in zip(minibatch, wanted, strict=True):
+                assert array.dtype == other.dtype
+                np.testing.assert_array_equal(array, other)
+    taken = np.concatenate([minibatch[1] for minibatch in in_graph(of_kind, 10)])
+    np.testing.assert_array_equal(taken, Y)
 
 
 def test_augmented_images_are_a_function_of_seed_epoch_and_minibatch():

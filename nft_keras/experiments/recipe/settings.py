@@ -122,7 +122,8 @@ class TrainingSettings(OptimizerSettings):
             of names, or a mapping of names to settings, in their order, those that mix labels after the others.
         precision: Keras' dtype policy.
         jit_compile: XLA, as for `keras.Model.compile`; left out, Keras decides.
-        steps_per_execution: as for `keras.Model.compile`.
+        steps_per_execution: as for `keras.Model.compile`; 1 is 64 on TensorFlow where networks and minibatches are so
+            small that a step is short, with the same result.
     """
 
     epochs: Annotated[int, ">= 1"] = 200

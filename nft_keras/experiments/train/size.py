@@ -1,11 +1,15 @@
-"""What is to be known of the size of networks before they are trained."""
+"""What the size of networks says before they are trained: to a person, and of how their steps are made."""
 
 import keras
 
 from nft_keras import costs
+from nft_keras.backend import backend_name
 from nft_keras.experiments.methods import METHODS, method_title
 
 _MANY_WEIGHTS, _MANY_OPERATIONS = 20_000_000, 1_000_000_000
+# Forward passes on a minibatch of so few operations take about as long as what Python does for a step.
+_FEW_OPERATIONS = 20_000_000
+AT_ONCE = 64  # such steps in one call
 
 
 def remarks(trial, model):
@@ -42,3 +46,20 @@ def remarks(trial, model):
             f"training on {pixels}; an auxiliary network of fewer `filters`, or with `stem: 2`, takes fewer"
         )
     return lines
+
+
+def short_steps(trial, model):
+    """Whether a step of a trial takes no longer than what Keras and `tf.data` do beside it.
+
+    By the size of the networks and of the minibatch, not by time: on every machine the same.
+
+    Args:
+        trial, model: as for `remarks`.
+    """
+    if backend_name() != "tensorflow" or trial.distribute != "none":
+        return False
+    try:
+        operations = sum(map(costs.forward, model.networks()))
+    except ValueError:  # they cannot be counted
+        return False
+    return operations * trial.training.batch_size <= _FEW_OPERATIONS

@@ -14,7 +14,7 @@ from nft_keras._registry import RegistrationError, imported
 from nft_keras.backbone import BackboneError
 from nft_keras.backend import make_deterministic, out_of_memory, seed_epoch, tensorflow_for_data
 from nft_keras.data import DataError
-from nft_keras.data.batches import batches
+from nft_keras.data.batches import batches, in_graph
 from nft_keras.data.features import preprocessing
 from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.classifier_file import load_classifier, outputs_of
@@ -33,7 +33,7 @@ from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.loggers import logged
 from nft_keras.experiments.train.losses import BalancedError, class_weights, weighted
-from nft_keras.experiments.train.size import remarks
+from nft_keras.experiments.train.size import AT_ONCE, remarks, short_steps
 from nft_keras.experiments.train.unfreeze import unfreezing
 from nft_keras.laws import find_law
 
@@ -166,8 +166,12 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
     def minibatches(part, *arguments, **keywords):
         return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts, **keywords))
 
-    valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept, mix=mix)
+    if _in_graph(trial, model):
+        valid, test = (in_graph(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
+        train = in_graph(dataset.train, size, trial.seed, epoch, plan.kept)
+    else:
+        valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
+        train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept, mix=mix)
     plan.takes(train)
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
@@ -202,6 +206,12 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
     best.publish(folder / "classifier.keras")
     # Not the callbacks, which would keep both networks and their optimizers.
     return (best.epoch, best.valid), last_test_error, checkpoint.spent
+
+
+def _in_graph(trial, model):
+    """Whether steps take their minibatches themselves: where they are short, and nothing is done to a minibatch."""
+    training, all_of_them = trial.training, getattr(trial.method_settings, "auxiliary_fraction", 1.0) == 1
+    return all_of_them and not training.augmentations and training.class_weight is None and short_steps(trial, model)
 
 
 def metrics(trial, dataset):
@@ -312,7 +322,7 @@ def build_method(trial, classifier, dataset, strategy=None):
             loss=imported(TASKS[dataset.task].loss)(training.label_smoothing, bool(training.mixing)),
             metrics=metrics(trial, dataset),
             jit_compile="auto" if training.jit_compile is None else training.jit_compile,
-            steps_per_execution=training.steps_per_execution,
+            steps_per_execution=max(training.steps_per_execution, AT_ONCE if short_steps(trial, model) else 1),
             **compiled,
         )
     law = find_law(settings.plan.law, allow_code=True)  # of a trial: who read its recipe had leave

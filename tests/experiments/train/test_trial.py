@@ -1,15 +1,22 @@
+import csv
 import dataclasses
 import math
 import types
 
+import keras
+import numpy as np
 import pytest
 
+from nft_keras import data
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.methods.nft import DevelopmentalPlanSettings, NFTSettings, UnetSettings
+from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.settings import TrainingSettings
 from nft_keras.experiments.recipe.trial import Trial
+from nft_keras.experiments.train import size
+from nft_keras.experiments.train import trial as trials
 from nft_keras.experiments.train.callbacks import TrainingError
-from nft_keras.experiments.train.trial import _check_shares, learning_rate
+from nft_keras.experiments.train.trial import _check_shares, learning_rate, run_trial
 
 
 @pytest.fixture
@@ -68,3 +75,43 @@ def test_a_method_that_fills_replicas_is_refused_a_last_minibatch_that_is_too_sm
     dataset, strategy = types.SimpleNamespace(train=range(11)), types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(TrainingError, match="5 leaves 1 of 11 examples for 2 replicas .*, which mine cannot share"):
         _check_shares(mine, dataset, tmp_path, strategy)
+
+
+# 300 examples: the last of five minibatches has 44.
+SHORT_STEPS = """\
+dataset: {name: two-moons}
+classifiers: {fc-a: {units: 5}}
+methods:
+  ct:
+  eef: {plan: {simplification_epochs: 3}}
+  ft: {plan: {max_steps: 3, simplification_epochs: 3}}
+  nft:
+    plan: {eta_max: 20, simplification_epochs: 3}
+    auxiliary: {name: mlp, hidden: 8, label_conditioned: true}
+training: {epochs: 4, batch_size: 64, learning_rate: 0.02}
+test_every: 2
+seeds: [0]
+"""
+
+
+@pytest.mark.parametrize("method", ["ct", "eef", "ft", "nft"])
+def test_short_steps_in_one_call_give_the_bits_of_one_step_at_a_time(tmp_path, monkeypatch, method):
+    (tmp_path / "short.yaml").write_text(SHORT_STEPS)
+    (trial,) = load_recipe(tmp_path / "short.yaml", methods=[method])
+    dataset, outcomes, models = data.load(**trial.dataset), [], []
+    compiled = keras.Model.compile
+    monkeypatch.setattr(keras.Model, "compile", lambda self, *a, **k: models.append(self) or compiled(self, *a, **k))
+    for few in (size._FEW_OPERATIONS, 0):
+        monkeypatch.setattr(size, "_FEW_OPERATIONS", few)
+        folder = tmp_path / str(few)
+        result = run_trial(trial, dataset, folder, lambda logs: None)
+        classifier = keras.saving.load_model(folder / trial.folder / "classifier.keras")
+        with open(folder / trial.folder / "history.csv", newline="") as file:
+            rows = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+        outcomes.append((rows, result["test_error"], result["last_test_error"], classifier.get_weights()))
+        assert models[0].steps_per_execution == (trials.AT_ONCE if few else 1)
+        models.clear()
+    (*at_once, weights), (*one_by_one, expected) = outcomes
+    assert at_once == one_by_one
+    assert [row["phase"] for row in at_once[0]].count("classic") < 4 or method == "ct"
+    assert all(np.array_equal(a, b) for a, b in zip(weights, expected, strict=True))
