@@ -1,5 +1,6 @@
 """Friendly Training (Marullo et al. 2021): every example gets a perturbation of its own, found by gradient steps."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,13 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number
+from nft_keras.backend import keras_internals
 from nft_keras.base import Plan, SimplifyingModel, squared_norms
 from nft_keras.callbacks import some_examples
-from nft_keras.places import number_of_examples
+from nft_keras.places import layers_of, number_of_examples
+
+SMALL = 500_000  # weights of a classifier whose perturbations XLA compiles on a CPU too
+_COMPILE = inspect.signature(keras.Model.compile)
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -75,6 +80,7 @@ class FriendlyTraining(SimplifyingModel):
         self.from_logits = from_logits
         self._perturbation = keras.metrics.Mean("perturbation")
         self._perturbation_steps = keras.metrics.Mean("perturbation_steps")
+        self._aside.auto = False
         self._aside.max_steps = keras.Variable(0, trainable=False, dtype="int32", name="max_steps")
 
     @property
@@ -97,18 +103,45 @@ class FriendlyTraining(SimplifyingModel):
         original, delta, steps = self._perturbation_of(x, y)
         return original + delta, steps
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configures training as `keras.Model.compile` does; `jit_compile="auto"` is XLA on a GPU.
+
+        On TensorFlow and a CPU it is so for the perturbations alone, where the classifier is small and of dense layers.
+        """
+        super().compile(*args, **kwargs)
+        self._aside.auto = _COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto") == "auto"
+
+    def get_compile_config(self) -> dict:
+        """What `compile` was called with, serialized."""
+        config = super().get_compile_config()
+        if config and self._aside.auto:  # Keras keeps what came of it
+            config["jit_compile"] = "auto"
+        return config
+
+    def _compiles_perturbation(self):
+        """Whether the steps of a perturbation are compiled, and the rest is not: XLA draws other dropout masks.
+
+        With a small dense network most of a step's time passes between operations, of which XLA makes one.
+        """
+        if not self._aside.auto or self.jit_compile or not keras_internals.supports_xla(self):
+            return False
+        kinds = {type(layer) for layer in layers_of(self.classifier) if layer.weights}
+        dense = {keras.layers.Dense, keras.layers.BatchNormalization}
+        return bool(kinds) and kinds <= dense and self.classifier.count_params() <= SMALL
+
     def _perturbation_of(self, x, y):
         """What is perturbed, its delta, and the steps that each example took."""
         x, y = keras.tree.map_structure(lambda each: ops.convert_to_tensor(each, sparse=False), (x, y))
         original = self.place.of(self, x)
         batch = number_of_examples(x)
         axes = (-1, *(1 for _ in original.shape[1:]))
+        xla = self._compiles_perturbation()
 
         def unfinished_left(k, delta, unfinished, steps):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
 
         def one_step(k, delta, unfinished, steps, x, y, original):
-            take, put = backend.unfinished_rows(unfinished, fixed_shapes=self.jit_compile)
+            take, put = backend.unfinished_rows(unfinished, fixed_shapes=self.jit_compile or xla)
             x, y, original, going_on, before = keras.tree.map_structure(take, (x, y, original, unfinished, delta))
 
             def forward(delta):
@@ -130,7 +163,7 @@ class FriendlyTraining(SimplifyingModel):
 
         none = ops.zeros((batch,), "int32")
         start = (ops.zeros((), "int32"), ops.zeros_like(original), ops.ones((batch,), "bool"), none)
-        _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y, original))
+        _, delta, _, steps = backend.while_loop(unfinished_left, one_step, start, (x, y, original), xla)
         return original, delta, steps
 
     def simplify(self, x: Any, y: Any = None) -> Any:

@@ -56,6 +56,26 @@ def test_the_classifier_is_left_alone_while_perturbing():
     np.testing.assert_array_equal(first, model.perturb(x, y)[0])
 
 
+def test_xla_compiles_the_perturbations_of_small_dense_classifiers_unless_compile_is_told_otherwise(monkeypatch):
+    (x, y), compiled, function = examples(), [], tf.function
+
+    def spy(*arguments, **keywords):
+        compiled.append(keywords.get("jit_compile"))
+        return function(*arguments, **keywords)
+
+    monkeypatch.setattr(tf, "function", spy)
+    other = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.LayerNormalization(), keras.layers.Dense(CLASSES)])
+    weights = []
+    for classifier, given in ((None, {}), (None, {"jit_compile": False}), (other, {})):
+        keras.utils.set_random_seed(0)
+        compiled.clear()
+        model = friendly_training(classifier, **given)
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[PerturbationPlan(5, 4)])
+        assert (True in compiled) == (classifier is not other and not given)
+        weights.append(model.get_weights())
+    assert_close(weights[0], weights[1], 1e-5)
+
+
 def test_tau_comes_down_to_0_with_the_square_of_what_is_left():
     plan = PerturbationPlan(max_steps=120, simplification_epochs=100)
     for gamma in range(1, 130):

@@ -16,7 +16,7 @@ updates by these functions, which `nft_keras.backend.tensorflow`, `jax` and `tor
 | `of_all(gradient, count)` | rescales a gradient of a mean over a replica's `count` terms to that over all replicas' |
 | `unless_empty(x, step, otherwise, data)` | step(data), or otherwise() for a minibatch x without examples |
 | `unfinished_rows(unfinished, fixed_shapes)` | (take, put): cuts out unfinished rows, or all, and its inverse |
-| `while_loop(condition, body, values, data)` | the values after a loop of body(*values, *data) |
+| `while_loop(condition, body, values, data, xla)` | the values after a loop of body(*values, *data) |
 | `of_each(function, rows)` | what a function of one row returns of every row of tensors |
 | `compiled(model, function)` | the function of arrays, compiled if it can be, with the weights of the moment |
 | `scope(model)` | the context in which variables of the model are created |

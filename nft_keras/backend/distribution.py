@@ -81,16 +81,21 @@ def cond(condition, step, otherwise, data):
     return tf.distribute.get_replica_context().merge_call(across, args=(tf.cast(condition, tf.int32), data))
 
 
-def while_loop(condition, body, values, data):
+def while_loop(condition, body, values, data, xla=False):
     """`tf.while_loop` whose body may look at the other replicas: all go on while the condition holds on one.
 
     Args:
         condition: function of the values, returns a scalar bool tensor.
         body: function of the values and the data, returns the next values.
         values, data: tuples of tensors.
+        xla: bool, whether XLA compiles the loop, if it is part of a graph and one replica's.
     """
-    if replicas() == 1:
+
+    def alone(values, data):
         return tf.while_loop(condition, lambda *values: body(*values, *data), values)
+
+    if replicas() == 1:
+        return (tf.function(alone, jit_compile=True) if xla and tf.inside_function() else alone)(values, data)
 
     def across(strategy, values, data):
         def holds(*values):

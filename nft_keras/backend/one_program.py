@@ -25,8 +25,8 @@ def unless_empty(x, step, otherwise, data):
     return step(data) if x.shape[0] else otherwise()
 
 
-def while_loop(condition, body, values, data):
-    """The values at the end of a loop whose body is a function of (*values, *data)."""
+def while_loop(condition, body, values, data, xla=False):
+    """The values at the end of a loop whose body is a function of (*values, *data); xla has no say here."""
     return keras.ops.while_loop(condition, lambda *values: body(*values, *data), values)
 
 
