@@ -16,6 +16,8 @@ from nft_keras.data.batches import batches
 from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.settings import plain
+from nft_keras.experiments.train.size import few_operations
+from nft_keras.experiments.train.together.groups import gains
 from nft_keras.experiments.train.trial import build_classifier, build_method, dtype_policy
 
 # What takes fewer steps and fewer operations is over in less than a minute, and is not measured.
@@ -64,7 +66,10 @@ class Expected:
         lines = _of_operations(kinds, counts)
         if _alone(trials) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
             lines.append(_of_seconds(kinds, trials, dataset, self._steps))
-        return [f"{trials[0].classifier}, {line}" for line in lines]
+        lines = [f"{trials[0].classifier}, {line}" for line in lines]
+        small = all(few_operations(trial, sum(counts.get(id(trial), (math.inf,)))) for trial in kinds)
+        sooner = gains(trials) if small else None
+        return [*lines, sooner] if sooner else lines
 
 
 def seconds(trial, dataset, f, s):

@@ -59,7 +59,11 @@ def short_steps(trial, model):
     if backend_name() != "tensorflow" or trial.distribute != "none":
         return False
     try:
-        operations = sum(map(costs.forward, model.networks()))
+        return few_operations(trial, sum(map(costs.forward, model.networks())))
     except ValueError:  # they cannot be counted
         return False
+
+
+def few_operations(trial, operations):
+    """Whether forward passes of so many operations per example are few on a minibatch of a trial."""
     return operations * trial.training.batch_size <= _FEW_OPERATIONS

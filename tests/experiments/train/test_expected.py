@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.data import Dataset, Part
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import expected
+from nft_keras.experiments.train.together import groups
 
 RECIPE = """\
 dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
@@ -106,6 +108,27 @@ def test_costs_are_printed_without_training(recipe, tmp_path, capsys, monkeypatc
     assert operations.startswith("cnn-a, operations per example: ") and ", FT " in seconds
     assert seconds.startswith("cnn-a, expected on this machine: CT ") and "; all 6 trials " in seconds
     assert not (tmp_path / "out").exists()
+
+
+def test_trials_of_small_dense_networks_are_said_to_train_sooner_in_one_program(recipe, monkeypatch):
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 0.01)
+    monkeypatch.setattr(groups.importlib.util, "find_spec", lambda name: None)
+
+    def said(path, dataset, *overrides):
+        lines = expected.Expected().lines(load_recipe(path, overrides), dataset)
+        return [line for line in lines if "--vectorize" in line]
+
+    moons = data.load("two-moons")
+    (line,) = said("two-moons", moons)
+    assert line == (
+        "6 trials of small dense networks: KERAS_BACKEND=jax (pip install jax), and the same command with --vectorize, "
+        "take about half of the time on a CPU, or less"
+    )
+    several = "seeds=[0, 1, 2]"
+    assert not said("two-moons", moons, "seeds=[0, 1]")
+    assert not said("two-moons", moons, "methods.eef.plan.simplification_ratio=0.5")  # which it does not train
+    assert not said("two-moons", moons, "classifiers.fc-a.units=100000")
+    assert not said(recipe, images(64, 32, size=8), "training.batch_size=1", several)
 
 
 @pytest.mark.parametrize(
