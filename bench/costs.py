@@ -9,6 +9,7 @@ import time
 
 from bench import measure
 from bench.report import Table, milliseconds, times
+from bench.steps import PERTURBATION
 from bench.workloads import LARGE, SMALL, TEXTS, WORKLOADS, Fit, TorchFit, Workload, small
 
 CHILDREN = (("keras", "ours"), ("epoch", "ours"), ("joint", "ours"), ("keras", "loop"), ("epoch", "loop"))
@@ -63,7 +64,7 @@ def scaling(quick):
         by_size.rows.append([*row, times(measure.ratio(loop, ours))])
         by_size.values[f"{depth}, {filters}, batch {batch_size}"] = {"ours": ours, "loop": loop}
         measure.forget()
-    return [by_size, _examples(quick)]
+    return [by_size, _examples(quick), _short(quick)]
 
 
 SMALL_NETS = Workload("FC-A + U-Net(1, 4)", "fc_a", {"filters": 4, "depth": 1})
@@ -92,6 +93,31 @@ def _examples(quick):
             seconds = f"{measure.quartiles(values[n])[1]:.3g}"
             table.rows.append([name, f"{n:,}", seconds, relative, f"{fixed:.0f}" if n == sizes[0] else ""])
         table.values[name] = {str(n): v for n, v in values.items()}
+        measure.forget()
+    return table
+
+
+TABLES = Workload("FC-A + MLP, table", "fc_a", {"hidden": 32}, shape=(20,))
+
+
+def _short(quick):
+    from nft_keras.data.batches import in_graph
+    from nft_keras.experiments.train.size import AT_ONCE
+
+    table = Table(
+        "Short steps",
+        f"{TABLES.name} of 20 columns: an epoch of `fit` on 1,000 examples, its steps one by one on `tf.data`; and "
+        f"as a recipe makes them, {AT_ONCE} in a call, which take their minibatches themselves.",
+        ["training", "one by one (ms)", "as a recipe (ms)", "ratio"],
+    )
+    for name, method in (("CT", "keras"), ("NFT", "epoch"), ("FT", "ft")):
+        settings = {"method": method, "n": 64 if quick else 1_000, "perturbation": PERTURBATION}
+        at_once = Fit(dataclasses.replace(TABLES, steps_per_execution=AT_ONCE), pipeline=in_graph, **settings)
+        runners = {"one by one": Fit(TABLES, **settings).epoch, "recipe": at_once.epoch}
+        values = {who: [v * at_once.steps for v in of] for who, of in measure.epochs(runners, quick, 10).items()}
+        ratio = times(measure.ratio(values["one by one"], values["recipe"]))
+        table.rows.append([name, *map(milliseconds, values.values()), ratio])
+        table.values[name] = values
         measure.forget()
     return table
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+COLUMNS = 30  # features of a table at most
 EVER = 10**6  # epochs of a plan that does not end while one measures
 
 
@@ -23,6 +24,7 @@ class Workload:
         precision: "float32" or "mixed_bfloat16".
         steps: int, minibatches of a measured epoch.
         jit_compile: bool or "auto", as for `keras.Model.compile`.
+        steps_per_execution: int, as for `keras.Model.compile`.
         target: float, the speed-up over the plain loop that an epoch of NFT shall have; None: none is set.
     """
 
@@ -35,6 +37,7 @@ class Workload:
     precision: str = "float32"
     steps: int = 6
     jit_compile: bool | str = "auto"
+    steps_per_execution: int = 1
     target: float | None = None
 
     def networks(self):
@@ -68,13 +71,15 @@ class Workload:
         return classifier, torch_nets.MLP(features, self.classes, **self.auxiliary)
 
     def examples(self, n):
-        """n examples (x, y), always the same ones: images of bytes, or sparse features, 130 words a text."""
+        """n examples (x, y), always the same: images of bytes, numbers of a table, or sparse texts, 130 words."""
         import scipy.sparse
 
         rng = np.random.default_rng(0)
         y = rng.integers(self.classes, size=n).astype("int32")
         if len(self.shape) == 3:
             return rng.integers(256, size=(n, *self.shape), dtype="uint8"), y
+        if self.shape[0] <= COLUMNS:
+            return rng.normal(size=(n, *self.shape)).astype("float32"), y
         words = min(130, *self.shape)
         columns = np.sort(rng.integers(self.shape[0], size=(n, words)), axis=1).ravel()
         values = rng.uniform(1, 10, size=n * words).astype("float32")
@@ -173,7 +178,8 @@ class Fit:
         compiled = {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
         if method in ("dropped", "epoch", "batch", "joint"):
             compiled["auxiliary_optimizer"] = _adam()
-        self.model.compile(optimizer=_adam(), jit_compile=workload.jit_compile, **compiled)
+        compiled |= {"jit_compile": workload.jit_compile, "steps_per_execution": workload.steps_per_execution}
+        self.model.compile(optimizer=_adam(), **compiled)
         kept = {"kept": self.plan.kept} if self.plan and self.plan.kept is not None else {}
         self.data = (pipeline or batches)(part, batch_size, 0, self.order, **kept)
         if kept:
