@@ -1,5 +1,7 @@
 """Where data are altered: the argument `alters` names an input, several of them, or a layer's output."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -56,10 +58,15 @@ def pairs():
     return x, rng.integers(CLASSES, size=EXAMPLES).astype("int32")
 
 
+def natural(name):
+    """What names are sorted by with dense_9 before dense_10: Keras counts all layers of a process."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def start(network, size=0.4):
     """Gives a network weights that depend on nothing but their names' order."""
     rng = np.random.default_rng(1)
-    for weight in sorted(network.weights, key=lambda w: w.path):
+    for weight in sorted(network.weights, key=lambda w: natural(w.path)):
         weight.assign(size * rng.normal(size=weight.shape))
 
 
