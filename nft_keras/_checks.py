@@ -34,8 +34,9 @@ def one_of(name, value, allowed):
 
 def suggest(word, words):
     """'; did you mean ...?' where one of the words is close to the word, else ''."""
-    close = difflib.get_close_matches(str(word), list(map(str, words)), 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+    by_letters = {str(each).casefold(): each for each in reversed(list(words))}
+    close = difflib.get_close_matches(str(word).casefold(), list(by_letters), 1, 0.5)
+    return f"; did you mean {by_letters[close[0]]}?" if close else ""
 
 
 def whole(config, key):

@@ -22,6 +22,8 @@ from nft_keras.data.targets import separator_of
 from nft_keras.experiments.classifier_file import ExportError, load_prepared, outputs_of
 from nft_keras.experiments.files import atomic_write
 
+_NAMED = 20  # rows and images that are left out, one by one
+
 
 def predict(
     folder: str | os.PathLike,
@@ -126,8 +128,11 @@ def _predict(options):
     skipped = [] if options.skip_bad else None
     rows = predict(options.classifier, *options.input, id=options.id, skipped=skipped)
     if skipped:
-        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        say(f"skipped {len(skipped)} of {len(skipped) + len(rows)}: {skipped[0]}{more}")
+        say(f"skipped {len(skipped)} of {len(skipped) + len(rows)}:")
+        for what in skipped[:_NAMED]:
+            say(what)
+        if len(skipped) > _NAMED:
+            say(f"and {len(skipped) - _NAMED} more")
     said = next(key for key in ("class", "labels", "predicted") if key in rows[0])
     if lost := [row["input"] for row in rows if row[said] is None]:
         say(f"{len(lost)} of {len(rows)} predictions are no finite numbers and left empty, the first that of {lost[0]}")

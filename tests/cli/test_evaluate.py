@@ -26,6 +26,19 @@ def test_a_trial_says_of_its_test_part_what_evaluate_says_of_the_same_files(tria
     }  # fmt: skip
 
 
+def test_pictures_have_their_labels_in_folders_or_in_a_table(trials, tmp_path, capsys):
+    trial, test = trials[0]["images"], trials[1] / "pictures" / "test"
+    by_folder, table = evaluate(trial, test), tmp_path / "labels.csv"
+    rows = "".join(f"{path.parent.name},{path.relative_to(test).as_posix()}\n" for path in test.rglob("*.png"))
+    table.write_text(f"what,file\n{rows}")
+    by_table = evaluate(trial, test, labels=table)
+    assert by_table.summary == pytest.approx(by_folder.summary)
+    assert sorted(map(str, by_table.names)) == sorted(map(str, by_folder.names))
+    table.write_text(f"what,file\n{rows}cat,gone.png\n")
+    assert main([str(trial), str(test), "--labels", str(table)]) == 2
+    assert "1 of its pictures is not in" in capsys.readouterr().err
+
+
 def test_the_rows_of_a_table_are_named_by_their_lines_in_the_test_part_too(trials):
     trial, table = trials[0]["numbers"], trials[1] / "numbers.csv"
     kinds = dict(enumerate((row["kind"] for row in csv.DictReader(table.open(newline=""))), 2))
@@ -80,7 +93,7 @@ BAD = {
     "no label": ("numbers", "in.csv", NUMBERS.replace("kind", "sort"), "in.csv has no column 'kind'"),
     "no file": ("numbers", "in.csv", None, "no .*in.csv"),
     "texts without labels": ("texts", "in.txt", "good\n", "in.txt holds a text in each line and no column 'kind'"),
-    "an image": ("images", "in.png", "text", "in.png is no folder|cannot be read as images"),
+    "an image": ("images", "in.png", "text", "in.png is no folder|cannot be read as an image"),
     "points without labels": ("moons", "in.csv", "x,y\n1,2\n", "in.csv has no column 'label'; it has x, y"),
     "a table": ("arrays", "in.npz", None, "no .*in.npz"),
 }

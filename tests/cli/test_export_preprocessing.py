@@ -80,7 +80,7 @@ def test_a_classifier_of_texts_is_exported_without(trials, tmp_path, capsys):
     trial = str(trials[0]["texts"])
     assert main([trial, "--format", "keras", "--with-preprocessing", "--out", str(tmp_path / "a.keras")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("no layer makes the inputs of column 'review', a text, ") and error.count("\n") == 1
+    assert error.startswith("no layer makes the inputs of column 'review', a text: ") and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

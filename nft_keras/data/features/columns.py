@@ -321,7 +321,12 @@ class Columns:
         return dataclasses.replace(self.form, encoding=encoding, before=self.form.before or ".")
 
     def _say_unseen(self, path, values):
-        """Says on stderr which categories of new rows are none of the training part's."""
+        """Says on stderr what new rows have that the training part has not: categories, and missing numbers."""
+        for name in self.names("number"):
+            missing = int(np.isnan(values[name]).sum())
+            if missing and "missing" not in self.of[name].parts:
+                of = f"{missing:,} of {len(values[name]):,} rows are empty, and none of the training part"
+                say(f"{path}: column {name!r}: {of}: they get its median, {self.of[name].median:.4g}")
         for name in self.names("category"):
             known = {None, *self.of[name].levels}
             if unseen := [value for value in values[name] if value not in known]:
@@ -360,9 +365,10 @@ class Columns:
 
         for name, encoder in self.of.items():
             if not isinstance(encoder, Number) or encoder.parts != ("value",):
+                marked = " whose missing values are marked" if isinstance(encoder, Number) else ""
                 raise DataError(
-                    f"no layer makes the inputs of column {name!r}, a {encoder.kind}, which is more than a number: the "
-                    "classifier can be exported without its preprocessing, and not with it"
+                    f"no layer makes the inputs of column {name!r}, a {encoder.kind}{marked}: of a table plain numbers "
+                    "alone are prepared in an exported model; export it without --with-preprocessing"
                 )
             if abs(encoder.mean) > _IN_FLOAT32 * encoder.scale:
                 what = f"numbers of {encoder.mean:g} ± {encoder.scale:g} lose digits in float32, the exported inputs"

@@ -100,6 +100,8 @@ class Images:
         where = f"{root}: " if root else ""
         if wrong:
             named = ", ".join(f"{file.relative_to(root) if root else file} ({what})" for file, what in wrong)
+            if len(files) == 1:
+                raise DataError(f"{where}cannot be read as an image: {named}")
             raise DataError(f"{where}{len(wrong)} of {len(files)} files cannot be read as images: {named}")
         if transparent := sum(transparent for _, transparent in results):
             have = "picture has" if transparent == 1 else "pictures have"

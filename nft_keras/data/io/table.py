@@ -189,9 +189,11 @@ def read_rows(path, form=Form(), skipped=None):
                 hint = '; a quote inside a quoted cell is written twice, ""' if "expected after" in str(error) else ""
                 raise DataError(f"{path}:{rows.line_num}: {error}{hint}") from error
             except UnicodeError as error:
-                after = f"after line {rows.line_num} ({getattr(error, 'reason', error)})"
-                hint = "save it as UTF-8, or say its `encoding` in the recipe"
-                raise DataError(f"{path} is not {form.encoding or 'UTF-8'} {after}; {hint}") from error
+                line, why = rows.line_num + 1, getattr(error, "reason", error)
+                if isinstance(error, UnicodeDecodeError):
+                    line += error.object[: error.start].count(b"\n")
+                hint = "save it as UTF-8, or say its `encoding` in the recipe, often cp1252 or latin-1"
+                raise DataError(f"{path}:{line} is not {form.encoding or 'UTF-8'} ({why}); {hint}") from error
     except _DAMAGED as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -272,7 +274,10 @@ def column(path, header, name):
     header = list(header)
     if name not in header:
         there_are = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-        raise DataError(f"{path} has no column {name!r}; it has {there_are}{suggest(name, header)}"[:1000])
+        hint = suggest(name, header)
+        if len(header) == 1 and (marks := [mark for mark in SEPARATORS if mark in header[0]]):
+            hint = f"; the `separator` may be {marks[0]!r}"
+        raise DataError(f"{path} has no column {name!r}; it has {there_are}{hint}"[:1000])
     return header.index(name)
 
 

@@ -93,6 +93,23 @@ def image_folder(
     return Dataset(*parts, len(names), provenance, names, preprocessing, task, unit)
 
 
+def labelled_pictures(path, table, file_column, label_column, task):
+    """The pictures below a folder that a table names, with what it says of them.
+
+    Args:
+        path, table: `pathlib.Path` of the folder, and of a CSV file.
+        file_column, label_column, task: as for `image_folder`.
+
+    Returns:
+        List of (file, label), labels as text.
+
+    Raises:
+        DataError: if the table cannot be used, or a picture of it is not there.
+    """
+    parts = _by_table(path, _roots(path), table, file_column, label_column, task)
+    return [pair for pairs in parts.values() for pair in pairs]
+
+
 def _roots(path):
     """{part: its folder}, or the folder itself as that of the training part where it has none for parts."""
     folders = [entry for entry in _inside(path) if entry.is_dir()]
@@ -164,7 +181,8 @@ def _by_table(path, roots, table, file_column, label_column, task):
             pairs[same[0]] = label
     if missing:
         more = ", ..." if len(missing) > 5 else ""
-        raise DataError(f"{table}: {len(missing):,} of its pictures are not in {path}: {', '.join(missing[:5])}{more}")
+        of = f"{len(missing):,} of its pictures {'is' if len(missing) == 1 else 'are'} not in {path}"
+        raise DataError(f"{table}: {of}: {', '.join(missing[:5])}{more}")
     parts = {
         which: [(f, label) for f, label in pairs.items() if f.is_relative_to(root)] for which, root in roots.items()
     }

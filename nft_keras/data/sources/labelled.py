@@ -10,23 +10,33 @@ import numpy as np
 from nft_keras._checks import suggest
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import Columns, present, whole_number
-from nft_keras.data.features.images import Images
+from nft_keras.data.features.images import Images, readable
 from nft_keras.data.features.inputs import Inputs, cells_of, of_arrays, read_inputs
 from nft_keras.data.io.table import Form, read_table
-from nft_keras.data.sources.labels import FLAGS, columns_of, flag_in, labels_in
+from nft_keras.data.sources.folders import labelled_pictures
+from nft_keras.data.sources.labels import FLAGS, columns_of, flag_in, labels_in, number_in
 from nft_keras.data.targets import Target
 
 
 def read_labelled(
-    how: Any, path: Path, target: Target, label: str | Sequence[str], separator: str
+    how: Any,
+    path: Path,
+    target: Target,
+    label: str | Sequence[str],
+    separator: str,
+    labels: Path | None = None,
+    file_column: str | None = None,
 ) -> tuple[Inputs, np.ndarray]:
-    """Examples with their labels: columns of a table, the folder of an image, or y of an .npz file.
+    """Examples with their labels: columns of a table, the folder of an image or a table of images, or y of an .npz file.
 
     Args:
         how, path: as for `nft_keras.data.features.inputs.read_inputs`.
         target: `nft_keras.data.targets.Target`, of the classifier.
         label: name of the column, or of one of 0 and 1 for each label.
         separator: between several labels in one column.
+        labels: a CSV file with the labels of images, instead of folders of classes; its column of labels is `label`
+            where it has one of that name.
+        file_column: its column of files, as for `nft_keras.data.sources.folders.image_folder`.
 
     Returns:
         The `Inputs`, and the labels as `nft_keras.data.Part` has them.
@@ -43,6 +53,8 @@ def read_labelled(
         if y.shape[1] != len(target.names):
             raise DataError(f"{path} has {y.shape[1]} labels for each example, the classifier {len(target.names)}")
         return Inputs(names, x), target.in_deviations(y)
+    if isinstance(how, Images) and labels is not None:
+        return _of_pictures(how, path, target, label, separator, labels, file_column)
     if isinstance(how, Images):
         inputs = read_inputs(how, path)
         if target.task != "classification":
@@ -51,6 +63,19 @@ def read_labelled(
             raise DataError(f"{path} is no folder: the images of a class should be in a folder of its name")
         return inputs, _classes(path, inputs.names, [Path(path, name).parent.name for name in inputs.names], target)
     return _of_table(how, path, target, label, separator)
+
+
+def _of_pictures(how, path, target, label, separator, table, file_column):
+    """Examples of images with the labels in a table."""
+    pairs = labelled_pictures(path, table, file_column, label, target.task)
+    files, cells = zip(*pairs, strict=True)
+    names = [readable(file.relative_to(path)) for file in files]
+    inputs = Inputs(names, how.transform(list(files), path))
+    if target.task == "regression":
+        return inputs, target.in_deviations(np.array(list(map(number_in, cells)))[:, None])
+    if target.task == "multi-label":
+        return inputs, _several(path, names, [labels_in(cell, separator) for cell in cells], target)
+    return inputs, _classes(path, names, cells, target)
 
 
 def _of_table(how, path, target, label, separator):

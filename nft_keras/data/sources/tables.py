@@ -19,6 +19,8 @@ from nft_keras.data.targets import SEPARATOR, Task
 
 Kind = Literal["number", "category", "boolean", "date", "text", "drop"]
 
+_REPEATED = 0.1  # of the rows of a part; a few are alike by chance
+
 
 def csv_file(
     data_dir: Path,
@@ -103,6 +105,7 @@ def csv_file(
     rows = complete(where, _parts(tables, ys, split), names, valid_fraction, test_fraction, split_seed, groups, fold)
     if group:
         _refuse_shared(where, group, {which: set(groups[part.x].tolist()) for which, part in rows.items()})
+    _say_repeated(where, values, {which: part.x for which, part in rows.items()})
     if tables["train"].decimal == ",":
         form = dataclasses.replace(form, before=",")
     rows, unit = in_units_of_training(where, task, names, rows)
@@ -174,6 +177,23 @@ def _kinds(table, known):
 def _called(table, line, tables):
     """What a row is called: its line, of several files with the file's name before it."""
     return line if tables == 1 else f"{table.path.name}:{line}"
+
+
+def _say_repeated(where, values, rows):
+    """Says how many rows of the other parts stand in the training part too, where they are many."""
+    import pandas as pd
+
+    codes = np.zeros(len(next(iter(values.values()))), "uint64")
+    for of_column in values.values():
+        codes = codes * np.uint64(1_000_003) ^ pd.util.hash_array(of_column)
+    trained_on = np.unique(codes[rows["train"]])
+    if 2 * len(trained_on) < len(rows["train"]):
+        return  # of few words and whole numbers many rows are alike by chance
+    for which in ("valid", "test"):
+        number = int(np.isin(codes[rows[which]], trained_on).sum())
+        if number > _REPEATED * len(rows[which]):
+            of = f"{number:,} of {len(rows[which]):,} rows of the part {which} are the same as one of train"
+            say(f"{where}: {of} in every feature: an error there says little of new rows")
 
 
 def _in_units_of_their_mean(path, name, weights):

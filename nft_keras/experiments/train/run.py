@@ -20,7 +20,7 @@ from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.reports.reference import References
-from nft_keras.experiments.reports.tables import write_recipe, write_report
+from nft_keras.experiments.reports.tables import FOLD, write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, outcome
 from nft_keras.experiments.train import distribution, loggers
 from nft_keras.experiments.train.ready import ready_backend
@@ -248,7 +248,8 @@ def _next(trials, results, folder):
     pictures = (place / name for place in best for name in ("simplification.png", "figure-1.png"))
     if picture := next(filter(Path.exists, pictures), None):
         yield f"how data were altered: {picture}"
-    if best and (best[0] / preprocessing.FILE).exists():
+    folds = any(result.get("varied", "").startswith(FOLD) for result in results)  # of other validation parts
+    if best and not folds and (best[0] / preprocessing.FILE).exists():
         yield f"new inputs, by the best in validation: python -m nft_keras predict {best[0]} INPUT"
 
 

@@ -540,5 +540,33 @@ def test_a_csv_that_cannot_be_used_is_refused_with_its_line_and_column(tmp_path,
 
 def test_a_csv_in_another_encoding_is_refused_with_the_line(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,label\n1,0\n2,caf\xe9\n")
-    with pytest.raises(DataError, match="t.csv is not UTF-8 after line .*save it as UTF-8"):
+    with pytest.raises(DataError, match="t.csv:3 is not UTF-8 .*save it as UTF-8"):
         load("csv", tmp_path, path="t.csv")
+
+
+def test_rows_of_the_test_part_that_are_in_the_training_part_too_are_told(tmp_path, capsys):
+    rows = [f"{i / 7},{'uvw'[i % 3]},{i % 2}" for i in range(60)]
+    write(tmp_path / "a.csv", "n,c,label\n" + "\n".join(rows) + "\n")
+    load("csv", tmp_path, path="a.csv")
+    assert not capsys.readouterr().err
+    write(tmp_path / "b.csv", "n,c,label\n" + "\n".join([*rows[:20], "99,,1", "98,u,0"]) + "\n")
+    load("csv", tmp_path, train="a.csv", test="b.csv", valid_fraction=0.01)
+    assert re.search(r"a.csv: \d+ of 22 rows of the part test are the same as one of train", capsys.readouterr().err)
+
+
+def test_numbers_that_are_missing_only_in_new_rows_are_told(tmp_path, capsys):
+    write(tmp_path / "t.csv", "a,b,label\n" + "".join(f"{i},{i / 3 if i % 4 else ''},{i % 2}\n" for i in range(1, 60)))
+    write(tmp_path / "new.csv", "a,b\n,1\n7,\n,2\n")
+    how = load("csv", tmp_path, path="t.csv", columns={"a": "number"}).preprocessing
+    how.read(tmp_path / "new.csv")
+    said = capsys.readouterr().err
+    assert "column 'a': 2 of 3 rows are empty, and none of the training part: they get its median" in said
+    assert "column 'b'" not in said
+
+
+def test_another_separator_and_another_case_of_a_column_are_suspected(tmp_path):
+    write(tmp_path / "t.csv", "A,Label\n" + "".join(f"{i % 9},{i % 2}\n" for i in range(40)))
+    with pytest.raises(DataError, match="did you mean Label?"):
+        load("csv", tmp_path, path="t.csv", label="LABEL")
+    with pytest.raises(DataError, match="has no column 'Label'; it has A,Label; the `separator` may be ','"):
+        load("csv", tmp_path, path="t.csv", label="Label", separator=";")

@@ -125,7 +125,7 @@ def test_without_the_file_the_error_says_where_to_get_it_and_where_to_put_it(tmp
         (b"id,points\n1,90\n", "no column 'description'; it has id, points"),
         (b"description,points\ngood,95\nbad,?\n", r"csv:3: points should be a whole number from 0 to 100, got '\?'"),
         (b"description,points\ngood,95\nbad\n", "csv:3: 1 cells, the header has 2 columns"),
-        (b"description,points\ngood,95\ncaf\xe9,80\n", "not UTF-8 after line"),
+        (b"description,points\ngood,95\ncaf\xe9,80\n", "csv:3 is not UTF-8 "),
         (b"description,points\ngood,95\nbad,80\n", "cannot draw 1 of 2 examples"),
     ],
 )
