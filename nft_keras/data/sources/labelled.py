@@ -27,7 +27,7 @@ def read_labelled(
     labels: Path | None = None,
     file_column: str | None = None,
 ) -> tuple[Inputs, np.ndarray]:
-    """Examples with their labels: columns of a table, the folder of an image or a table of images, or y of an .npz file.
+    """Examples with their labels: columns of a table, folders or a table of images, or y of an .npz file.
 
     Args:
         how, path: as for `nft_keras.data.features.inputs.read_inputs`.
