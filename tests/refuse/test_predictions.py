@@ -196,7 +196,7 @@ def test_markdown_shows_a_text_as_it_is(text, shown):
     assert in_markdown(text) == shown
 
 
-@pytest.mark.parametrize("cell", ["=1", "+a", "-a", "@a", "\t=1", "\r=1"])
+@pytest.mark.parametrize("cell", ["=1", "+a", "-a", "@a", "\t=1", "\r=1", "\uff1d1", "\uff0ba", "\uff0da", "\uff20a"])
 def test_a_formula_is_quoted_and_a_number_is_none(cell):
     assert without_formula(cell) == f"'{cell}"
     assert [without_formula(other) for other in ("-1", "+1e3", -1, None, "a=1", "-inf")] == [

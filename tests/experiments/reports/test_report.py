@@ -118,6 +118,19 @@ def test_on_data_of_the_user_s_own_methods_are_compared_by_balanced_accuracy_and
     assert of_own_data([own("ct", 0, 80.0, 4.0, "of-a-package-that-is-gone")]) == ""
 
 
+def test_a_fold_in_which_all_labels_are_the_same_has_no_r2_and_the_others_are_counted():
+    numbers = {"task": "regression", "dataset": "csv", "test_rmse": 2.0, "test_mae": 1.0}
+    results = [
+        result(method, 0, 50.0, varied=f"dataset.fold={k}-of-3", test_r2=r2, **numbers)
+        for method, of in {"ct": (0.5, None, 0.7), "nft": (0.6, None, 0.9)}.items()
+        for k, r2 in enumerate(of, 1)
+    ]
+    assert [row[-2:] for row in rows(of_own_data(results))] == [
+        ["0.6 ± 0.1414 (2 of 3)", "-"],
+        ["0.75 ± 0.2121 (2 of 3)", "+0.15 ± 0.07071 (2 of 3)"],
+    ]
+
+
 def test_the_report_says_what_is_left_at_the_drop_and_whether_the_data_were_easier(tmp_path):
     came = {"relative_perturbation": 0.05, "harder_epochs": 1, "simplified_epochs": 6}
     strange = {"relative_perturbation": 0.5, "harder_epochs": 4, "simplified_epochs": 6}

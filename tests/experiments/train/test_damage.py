@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from nft_keras._manifest import FILE, DamagedError, check_listed, seal, unseal
+from nft_keras._manifest import FILE, DamagedError, check_listed, read, seal, unseal
 from nft_keras.cli import predict
 from nft_keras.experiments import files, runs
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -192,6 +192,13 @@ def test_a_sealed_file_tells_any_damage(tmp_path):
         with pytest.raises(DamagedError):
             unseal(path)
     assert all(value == {"files": {}, "a": [1.5, None]} for value in unharmed)
+
+
+@pytest.mark.parametrize("files", [[], "x", None, {"a": 1}, {"a": {"bytes": 1}}], ids=str)
+def test_a_manifest_that_is_sealed_and_lists_no_files_is_damaged(tmp_path, files):
+    (tmp_path / FILE).write_bytes(seal({"files": files}))
+    with pytest.raises(DamagedError, match="files.json is damaged: it lists no files; train this trial again"):
+        read(tmp_path)
 
 
 def test_a_file_that_no_manifest_lists_is_taken_as_it_is(tmp_path):
