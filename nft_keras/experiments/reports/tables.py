@@ -31,13 +31,25 @@ def write_report(name, results, out, references=()):
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    said = [" ".join(conclusion.sentences(_differences_to_classic(results))), *map(reference.line, references)]
+    said = [" ".join(conclusion.sentences(_differences_to_classic(results))), *_references(references)]
     tables = "\n\n".join(filter(None, [table(results), against_classic(results), *said]))
     provenances = [f"Data: {in_markdown(line)}." for line in sorted({result["provenance"] for result in results})]
     sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     write_text(folder / "report.md", text + "\n")
     return tables
+
+
+def _references(entries):
+    """A line for each reference; those of folds are taken together, as trials are."""
+    folds = [entry for entry in entries if entry["varied"].startswith(FOLD) and "skipped" not in entry]
+    lines = [reference.line(entry) for entry in entries if entry not in folds]
+    if folds:
+        errors = (mean_std([entry[error] for entry in folds]) for error in ("test_error", "valid_error"))
+        of = "test error {} %, validation error {} %".format(*errors)
+        model = folds[0].get("model", "logistic regression")
+        lines.append(f"Reference, over folds: {model} (scikit-learn) on the same features: {of}.")
+    return lines
 
 
 def write_recipe(text, overrides, out, name):

@@ -101,6 +101,17 @@ def test_folds_are_taken_together_each_beside_classic_training_on_the_same_fold(
     assert "folds and seeds better" in against_classic(results)
 
 
+def test_the_references_of_folds_are_taken_together(tmp_path):
+    numbers = {"converged": True, "seconds": 0.1, "C": 1.0, "valid_error": 5.0}
+    references = [{"varied": f"dataset.fold={k}-of-2", "test_error": e, **numbers} for k, e in enumerate((4.0, 6.0), 1)]
+    results = [result("ct", 0, 5.0, varied=entry["varied"]) for entry in references]
+    lines = write_report("mine", results, tmp_path, references).splitlines()
+    assert [line for line in lines if line.startswith("Reference")] == [
+        "Reference, over folds: logistic regression (scikit-learn) on the same features: test error 5.00 ± 1.41 %, "
+        "validation error 5.00 ± 0.00 %."
+    ]
+
+
 def test_on_data_of_the_user_s_own_methods_are_compared_by_balanced_accuracy_and_calibration(tmp_path):
     def own(method, seed, accuracy, calibration, dataset="csv"):
         numbers = {"test_balanced_accuracy": accuracy, "test_calibration_error": calibration, "dataset": dataset}
