@@ -44,7 +44,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("nft-keras re", {"recipes", "report"}),
         ("python -m nft_keras re", {"recipes", "report"}),
         ("nft-keras run --me", {"--methods"}),
-        ("nft-keras run small/im", {"small/imdb"}),
+        ("nft-keras run small/im", {"small/imdb", "small/imdb-forms"}),
         ("nft-keras run mine", {"mine.yaml"}),
         ("nft-keras sweep imdb --methods e", {"eef"}),
         ("nft-keras run imdb --classifiers res", {"resnet18"}),
