@@ -3,7 +3,7 @@
 Sections: steps (CT and NFT, the three phases, the floor), cheaper (NFT with fewer operations), drop (after the drop
 against `keras.Model.fit`), others (FT and EEF), backends (CT and NFT on each of Keras' back ends), kernels (what a step
 is made of), profile (where a step's time goes), memory (and start-up), scaling (batch size, width, number of examples),
-pipeline. They need `pip install -e '.[bench]'`.
+short (small networks), pipeline. They need `pip install -e '.[bench]'`.
 
 Two measure errors and no cost, see their --help: python -m bench calibrate, how hard the generated data sets are, and
 python -m bench own-data, NFT and CT beside scikit-learn on tables that packages carry. And python -m bench soak says
@@ -18,7 +18,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SECTIONS = ("steps", "cheaper", "drop", "others", "backends", "kernels", "profile", "memory", "scaling", "pipeline")
+_TIMES = ("steps", "cheaper", "drop", "others", "backends", "kernels", "profile")
+SECTIONS = (*_TIMES, "memory", "scaling", "short", "pipeline")
 
 
 def main(arguments=None):

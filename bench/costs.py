@@ -64,7 +64,7 @@ def scaling(quick):
         by_size.rows.append([*row, times(measure.ratio(loop, ours))])
         by_size.values[f"{depth}, {filters}, batch {batch_size}"] = {"ours": ours, "loop": loop}
         measure.forget()
-    return [by_size, _examples(quick), _short(quick)]
+    return [by_size, _examples(quick)]
 
 
 SMALL_NETS = Workload("FC-A + U-Net(1, 4)", "fc_a", {"filters": 4, "depth": 1})
@@ -100,7 +100,8 @@ def _examples(quick):
 TABLES = Workload("FC-A + MLP, table", "fc_a", {"hidden": 32}, shape=(20,))
 
 
-def _short(quick):
+def short(quick):
+    """Epochs of short steps; returns the table."""
     from nft_keras.data.batches import in_graph
     from nft_keras.experiments.train.size import AT_ONCE
 
@@ -119,7 +120,7 @@ def _short(quick):
         table.rows.append([name, *map(milliseconds, values.values()), ratio])
         table.values[name] = values
         measure.forget()
-    return table
+    return [table]
 
 
 def _per_thousand(fit, epochs):
