@@ -18,8 +18,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-_TIMES = ("steps", "cheaper", "drop", "others", "backends", "kernels", "profile")
-SECTIONS = (*_TIMES, "memory", "scaling", "short", "pipeline")
+SECTIONS = tuple("steps cheaper drop others backends kernels profile memory scaling short pipeline".split())
 
 
 def main(arguments=None):

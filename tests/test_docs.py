@@ -27,7 +27,7 @@ from nft_keras.experiments.recipe import settings
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
-from nft_keras.experiments.reports.tables import write_report
+from nft_keras.experiments.reports.tables import mean_std, p_value, write_report
 from tests.test_wheel import COMMANDS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -165,6 +165,29 @@ def test_every_section_of_the_benchmark_is_on_a_page():
     pages = [path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")]
     assert sorted(re.findall(r"^<!-- \{\{ bench (.*) \}\} -->$", "\n".join(pages), re.M)) == sorted(headings)
     assert all(hooks.bench(heading) in text for heading, text in headings.items())
+
+
+def kept(run):
+    """{method: {seed: result}} of a run in results/."""
+    of = {}
+    for result in json.loads((DOCS.parent / "results" / run / "results.json").read_text(encoding="utf-8")):
+        of.setdefault(result["method"], {})[result["seed"]] = result
+    return of
+
+
+def test_the_answers_have_the_numbers_of_the_results():
+    answers = " ".join((DOCS / "results" / "index.md").read_text(encoding="utf-8").split())
+    forms = {method: [of[seed]["test_error"] for seed in range(5)] for method, of in kept("small-imdb-forms").items()}
+    for other in ("ct", "ct-short", "ct-smooth"):
+        pairs = list(zip(forms[other], forms["nft-as-coded"], strict=True))
+        assert f"{mean_std([a - b for a, b in pairs])} better" in answers.replace("points better", "better")
+        assert f"(p {p_value(pairs)})" in answers
+    moons = kept("two-moons-96")
+    stuck = {method: sum(result["test_error"] > 5 for result in of.values()) for method, of in moons.items()}
+    assert f"of 96 seeds CT leaves {stuck['ct']} in" in answers and f"from the same weights {stuck['nft']} (" in answers
+    seeds = moons["ct"]
+    twice = [min(seeds[s], seeds[(s + 1) % 96], key=lambda result: result["valid_error"]) for s in range(96)]
+    assert f"for the same price, leaves {sum(result['test_error'] > 5 for result in twice)} of 96" in answers
 
 
 LINKS = (

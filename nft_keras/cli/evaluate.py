@@ -46,6 +46,8 @@ def evaluate(
     """
     classifier, how, target = load_prepared(folder)
     trained_on = _settings(folder)
+    if labels is not None and not isinstance(how, Images):
+        raise DataError(f"{path}: a table of labels is for a folder of images; of other data the input has its labels")
     path, labels = Path(path), _table_of_images(path, labels, trained_on)
     if isinstance(how, Images):
         columns = label or trained_on.get("label_column")

@@ -37,6 +37,11 @@ def test_pictures_have_their_labels_in_folders_or_in_a_table(trials, tmp_path, c
     table.write_text(f"what,file\n{rows}cat,gone.png\n")
     assert main([str(trial), str(test), "--labels", str(table)]) == 2
     assert "1 of its pictures is not in" in capsys.readouterr().err
+    table.write_text("what,file\n")
+    assert main([str(trial), str(test), "--labels", str(table)]) == 2
+    assert "has no rows, only a header" in capsys.readouterr().err
+    assert main([str(trials[0]["numbers"]), str(trials[1] / "numbers.csv"), "--labels", str(table)]) == 2
+    assert "a table of labels is for a folder of images" in capsys.readouterr().err
 
 
 def test_the_rows_of_a_table_are_named_by_their_lines_in_the_test_part_too(trials):

@@ -179,6 +179,8 @@ def _by_table(path, roots, table, file_column, label_column, task):
             raise DataError(f"{table}:{line}: {name!r} is there twice")
         else:
             pairs[same[0]] = label
+    if not pairs and not missing:
+        raise DataError(f"{table} has no rows, only a header")
     if missing:
         more = ", ..." if len(missing) > 5 else ""
         of = f"{len(missing):,} of its pictures {'is' if len(missing) == 1 else 'are'} not in {path}"
