@@ -16,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
         "--keep",
         type=path_out,
         metavar="FOLDER",
-        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER",
+        help="instead: write report, results, recipe and all histories of one recipe's run, OUT/RECIPE, to FOLDER; "
+        "where it was run in several places, such as some seeds on another machine, of their folders together",
     )
     p.add_argument("--html", action="store_true", help="instead: one page of each recipe's run, OUT/RECIPE/report.html")
     return p
@@ -51,9 +52,9 @@ def _html(options):
 def _keep(options):
     from nft_keras.experiments import keep
 
-    if len(options.folders) > 1 or options.out:
-        raise RecipeError("--keep takes the folder of one recipe's run, OUT/RECIPE, and no --out")
-    files = keep.kept(options.folders[0])
+    if options.out:
+        raise RecipeError("--keep takes the folders of one recipe's run, OUT/RECIPE, and no --out")
+    files = keep.kept(options.folders)
     with writing_to(options.keep, "--keep"):
         keep.write(files, options.keep)
     print(f"{', '.join(files)} written to {options.keep}")

@@ -1,14 +1,17 @@
 """What is kept of a recipe's run where its trials' folders are too large: report, results, recipe and histories."""
 
+import csv
 import gzip
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
-from nft_keras.experiments.files import as_csv, atomic_write
+from nft_keras.experiments.files import as_csv, atomic_write, write_json
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
+from nft_keras.experiments.reports.tables import write_report
 from nft_keras.experiments.runs import Run
 
 FILES = ("report.md", "results.json", "recipe.yaml")
@@ -16,11 +19,12 @@ HISTORIES = "histories.csv.gz"
 TRIAL = ("variation", "classifier", "method", "seed")
 
 
-def kept(run):
-    """The files that are kept of a run.
+def kept(runs):
+    """The files that are kept of a recipe's run.
 
     Args:
-        run: the recipe's folder below an output folder, with the folders of the trials of its results.json.
+        runs: the recipe's folder below an output folder, with the folders of the trials of its results.json. Where it
+            was run in several places, some seeds on another machine for one, the folder of each or what is kept of it.
 
     Returns:
         {name: bytes}: `FILES`, reference.json where there is one, and `HISTORIES`, a CSV of all rows of the trials'
@@ -28,14 +32,22 @@ def kept(run):
         begin with ~, which a recipe takes too.
 
     Raises:
-        RecipeError: if it is no such folder, or a trial's history is missing.
+        RecipeError: if one is no such folder, a trial's history is missing, or what they have does not go together.
     """
-    run = Path(run)
-    missing = [name for name in FILES if not os.path.isfile(run / name)]
-    if missing:
-        raise RecipeError(f"{run} has no {missing[0]}: --keep takes what a run left of one recipe, OUT/RECIPE")
-    there = [name for name in (*FILES, reference.FILE) if (run / name).is_file()]
-    return {name: without_home((run / name).read_bytes()) for name in there} | {HISTORIES: _histories(run)}
+    runs = list(map(Path, runs))
+    for run in runs:
+        missing = [name for name in FILES if not os.path.isfile(run / name)]
+        if missing:
+            raise RecipeError(f"{run} has no {missing[0]}: --keep takes what a run left of one recipe, OUT/RECIPE")
+    histories = {}
+    for run in runs:
+        histories = _histories(run) | histories
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = runs[0] if len(runs) == 1 else _together(runs, Path(temporary))
+        there = [name for name in (*FILES, reference.FILE) if (folder / name).is_file()]
+        files = {name: without_home((folder / name).read_bytes()) for name in there}
+    rows = [dict(zip(TRIAL, key, strict=True)) | row for key in _in_order(histories) for row in histories[key]]
+    return files | {HISTORIES: gzip.compress(as_csv(rows).encode(), mtime=0)}
 
 
 def write(files, folder):
@@ -60,16 +72,58 @@ def without_home(content):
     return re.sub(rb"(?<![\w.~-])" + re.escape(os.fsencode(home)) + rb"(?![\w.-])", b"~", content)
 
 
-def _histories(run):
-    rows = []
+def _together(runs, out):
+    """The folder below `out` of a report on the trials of several folders."""
+    recipes = [without_home((run / "recipe.yaml").read_bytes()) for run in runs]
+    for run, recipe in zip(runs, recipes, strict=True):
+        if recipe != recipes[0]:
+            what = f"{run / 'recipe.yaml'} is not {runs[0] / 'recipe.yaml'}"
+            raise RecipeError(f"{what}: --keep takes runs of one recipe")
+    results, entries = {}, {}
+    for run in runs:
+        for key, result in _results(run):
+            if results.setdefault(key, result) != result:
+                trial = Path(*key[:-1], f"seed-{key[-1]}")
+                raise RecipeError(f"{run} has another result of {trial} than a folder before it; leave one of them out")
+        entries = {json.dumps(entry["dataset"]): entry for entry in reference.read(run)} | entries
+    name, entries = runs[0].resolve().name, list(entries.values())
+    write_report(name, [results[key] for key in _in_order(results)], out, entries)
+    (out / name / "recipe.yaml").write_bytes(recipes[0])
+    if entries:
+        write_json(out / name / reference.FILE, entries)
+    return out / name
+
+
+def _results(run):
+    """(trial, result) of the content of results.json, a trial as `TRIAL`."""
     try:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-        keys = [(result.get("varied", ""), *(result[name] for name in TRIAL[1:])) for result in results]
+        return [((r.get("varied", ""), *(r[name] for name in TRIAL[1:])), r) for r in results]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         what = f"{type(error).__name__}: the same run writes it again"
         raise RecipeError(f"{run / 'results.json'} is damaged, {what}") from None
-    for key in keys:
-        trial = dict(zip(TRIAL, key, strict=True))
-        folder = run / trial["variation"] / trial["classifier"] / trial["method"] / f"seed-{trial['seed']}"
-        rows += [trial | row for row in Run(folder, {}, {}).rows()]
-    return gzip.compress(as_csv(rows).encode(), mtime=0)
+
+
+def _histories(run):
+    """{trial: rows} of the trials in results.json, from their folders or where they are kept."""
+    keys = [key for key, _ in _results(run)]
+    if not (run / HISTORIES).is_file():
+        folders = {key: run.joinpath(*key[:-1], f"seed-{key[-1]}") for key in keys}
+        return {key: Run(folder, {}, {}).rows() for key, folder in folders.items()}
+    found = {key: [] for key in keys}
+    try:
+        with gzip.open(run / HISTORIES, "rt", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                variation, classifier, method, seed = (row.pop(name) for name in TRIAL)
+                found[variation, classifier, method, int(seed)].append(row)
+    except (OSError, EOFError, ValueError, KeyError, csv.Error) as error:
+        raise RecipeError(f"{run / HISTORIES} is damaged, {type(error).__name__}: {error}") from None
+    if not all(found.values()):
+        raise RecipeError(f"{run / HISTORIES} is damaged, it has not all trials of results.json")
+    return found
+
+
+def _in_order(keys):
+    """Trials by variation, classifier and method as they come first, each by its seeds."""
+    ranks = [list(dict.fromkeys(key[i] for key in keys)).index for i in range(len(TRIAL) - 1)]
+    return sorted(keys, key=lambda key: (*(rank(part) for rank, part in zip(ranks, key, strict=False)), key[-1]))

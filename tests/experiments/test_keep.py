@@ -1,6 +1,7 @@
 import csv
 import gzip
 import json
+import statistics
 
 import pytest
 
@@ -88,10 +89,69 @@ def test_a_run_whose_histories_are_gone_is_refused_before_anything_is_written(ru
     assert not (tmp_path / "kept").exists()
 
 
-@pytest.mark.parametrize("more", [["elsewhere"], ["--out", "elsewhere"]])
-def test_one_run_is_kept_at_a_time(run, tmp_path, capsys, more):
-    assert report.main([str(run), *more, "--keep", str(tmp_path / "kept")]) == 2
-    assert capsys.readouterr().err == "--keep takes the folder of one recipe's run, OUT/RECIPE, and no --out\n"
+def run_elsewhere(out, seeds, error):
+    """The folder of a run of the same recipe with other seeds."""
+    (out.parent / "small.yaml").write_text(RECIPE)
+    trials = load_recipe(out.parent / "small.yaml", seeds=seeds)
+    for trial in trials:
+        folder = finish(out, trial, error + trial.seed, varied=trial.variation)
+        (folder / "history.csv").write_bytes(HISTORY.format(loss=1, error=error).encode())
+    write_report("small", finished(trials, out), out)
+    write_recipe(RECIPE, [], out, "small")
+    (out / "small/reference.json").write_text(json.dumps([{"dataset": {"name": "two-moons"}, "varied": "", **LINEAR}]))
+    return out / "small"
+
+
+LINEAR = {"test_error": 12.0, "valid_error": 12.5, "C": 1.0, "converged": True, "seconds": 0.1}
+
+
+def test_a_run_in_several_places_is_kept_as_one_in_one_place(run, tmp_path, capsys):
+    later, last = (run_elsewhere(tmp_path / f"at-{seed}", [seed], 5.0) for seed in (3, 2))
+    piece_by_piece, at_once = tmp_path / "first" / "small", tmp_path / "all" / "small"
+    for folders in ([run], [piece_by_piece, later], [piece_by_piece, last]):
+        assert report.main([*map(str, folders), "--keep", str(piece_by_piece)]) == 0
+    assert report.main([*map(str, (run, last, later)), "--keep", str(at_once)]) == 0
+    files = kept(piece_by_piece)
+    assert files == kept(at_once)
+    results = json.loads(files["results.json"])
+    sizes = (f"training.batch_size={size}" for size in (16, 32))
+    assert [(r["varied"], r["seed"]) for r in results] == [(size, seed) for size in sizes for seed in range(4)]
+    rows = list(csv.DictReader(gzip.decompress(files["histories.csv.gz"]).decode().splitlines()))
+    assert [row["seed"] for row in rows] == [seed for _ in range(2) for seed in "00112233"]
+    text = files["report.md"].decode()
+    assert text.startswith("# small\n") and "| 4 " in text and "logistic regression" in text
+    assert json.loads(files["reference.json"])[0]["test_error"] == 12.0
+    error = statistics.mean([0, 1, 7, 8])
+    assert f"| {error:.2f} ± " in text
+
+
+def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run, tmp_path, capsys):
+    same, other = run_elsewhere(tmp_path / "same", [1], 5.0), run_elsewhere(tmp_path / "other", [2], 5.0)
+    write_recipe(RECIPE.replace("epochs: 2", "epochs: 3"), [], tmp_path / "other", "small")
+    assert report.main([str(run), str(same), "--keep", str(tmp_path / "kept")]) == 2
+    trial = "training.batch_size=16/fc-a/ct/seed-1"
+    expected = f"{same} has another result of {trial} than a folder before it; leave one of them out\n"
+    assert capsys.readouterr().err == expected
+    assert report.main([str(run), str(other), "--keep", str(tmp_path / "kept")]) == 2
+    expected = f"{other}/recipe.yaml is not {run}/recipe.yaml: --keep takes runs of one recipe\n"
+    assert capsys.readouterr().err == expected
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"\xff")])
+def test_kept_histories_that_are_damaged_are_refused_in_one_line(run, tmp_path, capsys, content):
+    assert report.main([str(run), "--keep", str(tmp_path / "kept")]) == 0
+    capsys.readouterr()
+    (tmp_path / "kept" / "histories.csv.gz").write_bytes(content)
+    assert report.main([str(tmp_path / "kept"), "--keep", str(tmp_path / "again")]) == 2
+    error = capsys.readouterr().err
+    assert "histories.csv.gz is damaged" in error and error.count("\n") == 1
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_is_kept_goes_to_a_folder_of_its_own(run, tmp_path, capsys):
+    assert report.main([str(run), "--out", "elsewhere", "--keep", str(tmp_path / "kept")]) == 2
+    assert capsys.readouterr().err == "--keep takes the folders of one recipe's run, OUT/RECIPE, and no --out\n"
 
 
 def test_a_folder_that_cannot_be_written_to_names_the_option(run, capsys):

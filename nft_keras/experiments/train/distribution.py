@@ -109,8 +109,16 @@ class Cluster:
         """Waits for the other workers, if there was something to train, to come this far; then they may be gone."""
         if not self._watching:
             return
-        same_everywhere(strategy("multi-worker"), "end")
+        import tensorflow as tf
+
+        try:
+            same_everywhere(strategy("multi-worker"), "here")
+        except tf.errors.OpError as error:
+            self.failed(error)
         self._over.set()
+        # Who is past the first meeting may not leave while another is still in it; of the second it does not matter.
+        with contextlib.suppress(tf.errors.OpError):
+            same_everywhere(strategy("multi-worker"), "end")
 
 
 def cluster(trials):

@@ -143,6 +143,38 @@ def test_the_chief_is_the_first_of_all(monkeypatch):
         assert cluster.chief == (expected == 0)
 
 
+def test_who_has_met_the_others_at_the_end_needs_none_of_them_any_more(monkeypatch):
+    import tensorflow as tf
+
+    of = {"worker": ["a:1", "b:2"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": of, "task": {"type": "worker", "index": 0}}))
+    monkeypatch.setattr(distribute, "strategy", lambda name: None)
+    gone = tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    def fail(self, error):
+        raise error
+
+    def cluster(*meetings):
+        meet = iter(meetings)
+
+        def same_everywhere(of, text):
+            if (outcome := next(meet)) is not True:
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(distribute, "same_everywhere", same_everywhere)
+        monkeypatch.setattr(distribute.threading.Thread, "start", lambda thread: None)
+        monkeypatch.setattr(distribute.Cluster, "failed", fail)
+        made = distribute.Cluster()
+        made.watch()
+        return made
+
+    cluster(True, gone).end()
+    cluster(True, True).end()
+    with pytest.raises(tf.errors.UnavailableError):
+        cluster(gone, True).end()
+
+
 def test_what_cannot_be_distributed_is_refused_where_it_stands(tmp_path):
     recipe = tmp_path / "workers.yaml"
     recipe.write_text(RECIPE + "sweep: {training.learning_rate: [0.1, 0.2]}\n")
