@@ -227,7 +227,7 @@ def _run(trials, of_recipe, session):
             failed += _failed(trial, reason, screen, session)
     results = [result for result, _ in outcomes.values() if result]
     with writing_to(out / name):
-        print(write_report(name, results, out, references.entries))
+        screen.tables(write_report(name, results, out, references.entries))
     print(f"written to {out / name}")
     print(*_next(in_report, results, out / name), sep="\n")
     if failed:

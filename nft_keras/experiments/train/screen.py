@@ -1,5 +1,6 @@
 """What a person sees while trials run: one live line per trial on a terminal, a line now and then elsewhere."""
 
+import re
 import statistics
 import time
 
@@ -9,8 +10,11 @@ from rich.text import Text
 
 from nft_keras._text import visible
 from nft_keras.experiments.methods import method_title
+from nft_keras.experiments.reports.tables import markdown
 
 _OFTEN = 60  # seconds
+# What tables leave out where there is no room, the first first.
+_LEFT_OUT = ("epochs", "best epoch", "s per run", "last epoch: p", "last epoch: .*", "validation .*")
 
 
 class Screen:
@@ -44,6 +48,12 @@ class Screen:
         """Shows a passing line; nothing where there is no terminal."""
         if self.live:
             self.live.update(Text(visible(text)), refresh=True)
+
+    def tables(self, text):
+        """Prints a report's tables; of one that is too wide for the terminal the columns that matter most."""
+        if self.live:
+            text = "\n\n".join(_narrower(part, self.console.width) for part in text.split("\n\n"))
+        print(text)
 
     def trial(self, trial):
         """Begins a trial; returns the function that is called with the logs of each epoch."""
@@ -106,6 +116,22 @@ class Screen:
     def _title(self, trial):
         varied = f" {trial.variation}" if trial.varied else ""
         return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
+
+
+def _narrower(table, width):
+    """A Markdown table without the columns of `_LEFT_OUT` that do not fit; any other text as it is."""
+    lines = table.splitlines()
+    if not table.startswith("|") or len(lines[0]) <= width:
+        return table
+    head, _, *rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    left_out = []
+    for pattern in _LEFT_OUT:
+        for i in [i for i, title in enumerate(head) if re.fullmatch(pattern, title)]:
+            if len(table.partition("\n")[0]) > width:
+                left_out.append(head[i])
+                head, *rows = [row[:i] + row[i + 1 :] for row in (head, *rows)]
+                table = markdown(head, rows)
+    return f"{table}\nnot shown for want of room: {', '.join(left_out)}" if left_out else table
 
 
 def _kind(trial):

@@ -67,6 +67,32 @@ def test_the_live_line_fits_and_keeps_what_matters(width, monkeypatch):
     assert (width < 120) or "train 11.11 %" in shown[-1]
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_tables_keep_on_a_narrow_terminal_what_matters_and_say_what_they_leave_out(width, monkeypatch, capsys):
+    text = """\
+| varied    | classifier | method | test error (%) | validation error (%) | seeds | epochs | best epoch | s per run |
+| --------- | ---------- | ------ | -------------- | -------------------- | ----- | ------ | ---------- | --------- |
+| a=\\| or b | fc-a       | CT     | 4.07 ± 6.35    | 4.11 ± 6.54          | 3     | 250    | 99, 71, 8  | 51        |
+
+NFT and CT: no difference that 3 seeds can show (they would show 21 points, 84 seeds 2; a line is as long as it is)."""
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(Console, "width", width)
+    screen = Screen([])
+    screen.tables(text)
+    out = capsys.readouterr().out.rstrip("\n")
+    table, sentence = out.split("\n\n")
+    head, _, row, *said = table.splitlines()
+    assert sentence == text.split("\n\n")[1] and len(head) <= max(width, 61) and len(head) == len(row)
+    for kept in ("varied", "classifier", "method", "test error (%)", "seeds"):
+        assert f"| {kept} " in head
+    assert "a=\\| or b" in row and "| 4.07 ± 6.35" in row
+    for column, least in (("epochs", 120), ("best epoch", 120), ("s per run", 100), ("validation error (%)", 100)):
+        assert (f"| {column} " in head) == (width >= least) != any(column in line for line in said), column
+    monkeypatch.setattr(Console, "is_terminal", False)
+    Screen([]).tables(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
 def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys):
     arguments = ["two-moons", "--out", str(tmp_path), "--seeds", "0", "--set"]
     assert run.main([*arguments, "training.epochs=1", "methods.nft.plan.simplification_ratio=0.5"]) == 0
