@@ -88,7 +88,7 @@ def _several(chosen):
 
 
 def report(results: list[dict[str, Any]]) -> str:
-    """Tables of results: errors over seeds, differences to classic training seed by seed, what was left at the drop.
+    """Tables of results: errors over seeds, differences to CT and controls seed by seed, what was left at the drop.
 
     Args:
         results: list of dicts, as `run` returns them.
@@ -96,6 +96,6 @@ def report(results: list[dict[str, Any]]) -> str:
     Returns:
         str, Markdown.
     """
-    from nft_keras.experiments.reports.tables import against_classic, at_the_drop, table
+    from nft_keras.experiments.reports.tables import against_classic, against_controls, at_the_drop, table
 
-    return "\n\n".join(filter(None, [table(results), against_classic(results), at_the_drop(results)]))
+    return "\n\n".join(filter(None, (of(results) for of in (table, against_classic, against_controls, at_the_drop))))

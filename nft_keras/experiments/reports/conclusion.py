@@ -10,42 +10,46 @@ _MOST_SEEDS = 100
 _MOST_SENTENCES = 3  # of more comparisons those are said that show a difference
 
 
-def sentences(groups):
+def sentences(groups, controls=None):
     """What the test errors of a recipe's methods say beside CT's, a sentence for each; of more than three for those
     that show something.
 
     A difference counts where the paired t-test over seeds finds it at 5 %, divided by the number of comparisons
     (Bonferroni). Where it does not, the sentence says what difference these seeds would have shown: in four of five
-    such experiments (a power of 80 %), if differences vary from seed to seed as they did.
+    such experiments (a power of 80 %), if differences vary from seed to seed as they did. Of a method with less error
+    than CT another says whether it has less than every control too, each at 5 %.
 
     Args:
         groups: {(what tells it from others, method, title of CT): list of differences in points, one for each seed}.
+        controls: {as in groups: {title of a control: list of differences to it}}; none where there is none.
 
     Returns:
         list of str.
     """
-    level = LEVEL / max(len(groups), 1)
+    level, controls = LEVEL / max(len(groups), 1), controls or {}
 
     def said(groups):
-        return [
-            f"{where}{_sentence(method_title(method), classic, differences, level)}"
-            for (where, method, classic), differences in groups.items()
-        ]
+        for group, differences in groups.items():
+            where, method, classic = group
+            yield f"{where}{_sentence(method_title(method), classic, differences, level)}"
+            if statistics.mean(differences) < 0 and _shows(differences, level) and controls.get(group):
+                yield f"{where}{_beside(method_title(method), controls[group])}"
 
     if len(groups) < 2:
-        return said(groups)
+        return [*said(groups)]
     if max(map(len, groups.values())) < 2:
         return ["One seed shows nothing, give at least three."]
     counts = f"of {len(groups)} comparisons one counts from p < {level:.2g} on"
     if len(groups) <= _MOST_SENTENCES:
         return [*said(groups), f"{counts[0].upper()}{counts[1:]}."]
-    shown = {group: of for group, of in groups.items() if _p(of) < level or _is_constant(of)}
+    shown = {group: of for group, of in groups.items() if _shows(of, level)}
     return [*said(shown), f"No {'other ' * bool(shown)}comparison shows a difference; {counts}."]
 
 
-def _is_constant(differences):
-    """Whether there is a difference, the same in all of several seeds, which has no p."""
-    return len(differences) > 1 and len(set(differences)) == 1 and differences[0] != 0
+def _shows(differences, level):
+    """Whether there is a difference: the test finds it, or it is the same in all of several seeds, which has no p."""
+    constant = len(differences) > 1 and len(set(differences)) == 1 and differences[0] != 0
+    return constant or _p(differences) < level
 
 
 def _p(differences):
@@ -64,13 +68,32 @@ def _sentence(method, classic, differences, level):
     if not deviation:
         each = f"in each of {n} seeds"
         return f"{has} {each}." if mean else f"{method} and {classic} have the same test error {each}."
-    if (p := _p(differences)) < level:
-        return f"{has} ({n} seeds, {f'p = {p:.3f}' if p >= 0.001 else 'p < 0.001'})."
+    if _p(differences) < level:
+        return f"{has} ({n} seeds{_how_sure(differences)})."
     least = shown_by(n, deviation, level)
     more = next(((t, k) for t in _TARGETS if t < least and (k := seeds_for(t, deviation, level))), None)
     rest = f", {more[1]} seeds {more[0]:g}" if more else ""
     would = f"they would show {least:.2g} points{rest}"
     return f"{method} and {classic}: no difference that {n} seeds can show ({would})."
+
+
+def _how_sure(differences):
+    """What stands behind a difference: p, or that every seed has it."""
+    if len(set(differences)) < 2:
+        return " in each seed" if len(differences) > 1 else " with one seed"
+    return f", p = {p:.3f}" if (p := _p(differences)) >= 0.001 else ", p < 0.001"
+
+
+def _beside(method, controls):
+    """A sentence on a method that is better than CT beside its controls, {title: differences}."""
+    better, others = [], []
+    for control, differences in controls.items():
+        mean = statistics.mean(differences)
+        of = better if mean < 0 and _shows(differences, LEVEL) else others
+        of.append(f"{control} ({mean:+.2f} points{_how_sure(differences)})")
+    if others:
+        return f"{method} is not shown to be better than {' nor '.join(others)}, which a gain has to beat."
+    return f"{method} is better than {' and '.join(better)} too."
 
 
 def shown_by(n, deviation, level=LEVEL):

@@ -31,8 +31,10 @@ def write_report(name, results, out, references=()):
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    said = [" ".join(conclusion.sentences(_differences_to_classic(results))), *_references(references)]
-    tables = "\n\n".join(filter(None, [table(results), against_classic(results), *said]))
+    said = conclusion.sentences(_differences_to_classic(results), _differences_to_controls(results))
+    said = [" ".join(said), *_references(references)]
+    tables = [table(results), against_classic(results), against_controls(results)]
+    tables = "\n\n".join(filter(None, [*tables, *said]))
     provenances = [f"Data: {in_markdown(line)}." for line in sorted({result["provenance"] for result in results})]
     sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
@@ -146,9 +148,55 @@ def against_classic(results):
     return markdown(head, rows) if rows else ""
 
 
-def _pairs(results):
-    """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT."""
-    name = baseline(results)
+def against_controls(results):
+    """A Markdown table: the differences to the controls, which are CT with another training, as `against_classic` has
+    those to CT.
+
+    Args:
+        results: list of result.json contents.
+
+    Returns:
+        str, with a row for each method that is not CT; "" where there is none, or no control.
+    """
+    names, rows = controls(results), {}
+    for i, name in enumerate(names):
+        for key, of in _of_others(results, name).items():
+            errors = _errors(of, "test_error")
+            row = rows.setdefault(key, ["-", "-"] * len(names))
+            row[2 * i : 2 * i + 2] = [mean_std(_differences(errors), "+"), p_value(errors)]
+    with_variation = any(varied for varied, *_ in rows)
+    head = ["varied"] * with_variation + ["classifier", "method"]
+    for name in names:
+        head += [f"- {method_title(name)} (points)", "p"]
+    body = [
+        [varied] * with_variation + [classifier, method_title(method), *row]
+        for (varied, classifier, method), row in rows.items()
+    ]
+    return markdown(head, body) if body and _over(results) == "seeds" else ""
+
+
+def controls(results):
+    """The names of the methods that are CT with another training than the baseline, in their order.
+
+    Args:
+        results: iterable of result.json contents.
+    """
+    names = dict.fromkeys(r["method"] for r in results if r.get("is", r["method"]) == "ct")
+    return [name for name in names if name != baseline(results)]
+
+
+def _of_others(results, control):
+    """The pairs of `_pairs` with a control in place of CT, of methods that are not CT under any name."""
+    kinds = {r["method"]: r.get("is", r["method"]) for r in results}
+    return {key: of for key, of in _pairs(results, control).items() if kinds[key[-1]] != "ct"}
+
+
+def _pairs(results, name=None):
+    """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT.
+
+    CT is the `baseline`, or the method of the name.
+    """
+    name = name or baseline(results)
     classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
     pairs = {}
     for r in (r for r in results if r["method"] != name):
@@ -178,6 +226,17 @@ def _differences_to_classic(results):
         )
         for (varied, classifier, method), of in pairs.items()
     }
+
+
+def _differences_to_controls(results):
+    """{as `_differences_to_classic` has: {title of a control: differences to it, seed by seed}}."""
+    found = {}
+    for (where, method, classic), key in zip(_differences_to_classic(results), _pairs(results), strict=False):
+        of_controls = {method_title(name): _of_others(results, name).get(key) for name in controls(results)}
+        found[where, method, classic] = {
+            title: _differences(_errors(of, "test_error")) for title, of in of_controls.items() if of
+        }
+    return found
 
 
 def _varied(result):

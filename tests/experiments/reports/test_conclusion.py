@@ -57,6 +57,23 @@ def test_of_several_comparisons_each_has_to_show_more():
     assert sentences(dict.fromkeys(pair, [0.3])) == ["One seed shows nothing, give at least three."]
 
 
+def test_what_is_better_than_ct_has_to_be_better_than_controls_too():
+    ((key, _),) = group().items()
+    better, less = {"short": [-0.9, -1.0, -0.8], "smooth": [-1.0, -1.0, -1.0]}, {"short": [-0.9, -1.0, 0.2]}
+    gain, none, worse = group(-1.2, -1.0, -1.1), group(-0.5, 0.6, 0.1), group(1.2, 1.0, 1.1)
+    p = ttest_1samp(better["short"], 0).pvalue
+    assert sentences(gain, {key: better})[1:] == [
+        f"NFT is better than short (-0.90 points, p = {p:.3f}) and smooth (-1.00 points in each seed) too."
+    ]
+    p = ttest_1samp(less["short"], 0).pvalue
+    assert p > 0.05 and sentences(gain, {key: better | less})[1:] == [
+        f"NFT is not shown to be better than short (-0.57 points, p = {p:.3f}), which a gain has to beat."
+    ]
+    for groups in (none, worse):
+        assert sentences(groups, {key: better}) == sentences(groups)
+    assert sentences(gain, {key: {}}) == sentences(gain)
+
+
 def test_the_report_says_it_below_the_tables_and_of_folds_nothing(tmp_path):
     def result(method, seed, error, **more):
         return {

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from nft_keras.experiments.reports.tables import (
     against_classic,
+    against_controls,
     of_own_data,
     p_value,
     table,
@@ -42,6 +43,37 @@ def test_a_method_is_compared_with_classic_training_of_the_same_seed():
         ["fc-a", "NFT", "-2.00 ± 1.00", "3 of 3", f"{p:.3f}"],
         ["fc-a", "FT", "+1.00", "0 of 1", "-"],
     ]
+
+
+def test_methods_are_compared_with_controls_of_the_same_seed_and_variation():
+    def of(varied):
+        shift = 50.0 * (varied == "a=1")
+        results = [result("ct", seed, 30.0, varied=varied) for seed in range(3)]
+        errors = {"short": (20.0, 21.0, 22.0), "nft": (19.0, 19.0, 19.0), "mine": (22.0, 23.0, 24.0)}
+        kinds = {"short": {"is": "ct"}, "mine": {"is": "nft"}}
+        for method, of_method in errors.items():
+            for seed, error in enumerate(of_method):
+                shifted = error + shift * (method == "nft")
+                results.append(result(method, seed, shifted, varied=varied, **kinds.get(method, {})))
+        return [*results, result("smooth", 2, 25.0, varied=varied, **{"is": "ct"})]
+
+    t = 2 / (1 / math.sqrt(3))
+    p = 1 - t / math.sqrt(2 + t * t)
+    head = against_controls(of("")).splitlines()[0]
+    assert [cell.strip() for cell in head.strip("| ").split(" | ")] == [
+        "classifier", "method", "- short (points)", "p", "- smooth (points)", "p"
+    ]  # fmt: skip
+    assert rows(against_controls(of(""))) == [
+        ["fc-a", "NFT", "-2.00 ± 1.00", f"{p:.3f}", "-6.00", "-"],
+        ["fc-a", "mine", "+2.00 ± 0.00", "-", "-1.00", "-"],
+    ]
+    varied = against_controls([*of("a=0"), *of("a=1")])
+    assert [(row[0], row[2], row[3]) for row in rows(varied)] == [
+        ("a=0", "NFT", "-2.00 ± 1.00"), ("a=0", "mine", "+2.00 ± 0.00"),
+        ("a=1", "NFT", "+48.00 ± 1.00"), ("a=1", "mine", "+2.00 ± 0.00"),
+    ]  # fmt: skip
+    assert against_controls([r for r in of("") if r["method"] in ("ct", "nft")]) == ""
+    assert against_controls([r for r in of("") if r.get("is", "ct") == "ct" and r["method"] != "nft"]) == ""
 
 
 def test_the_last_epoch_has_columns_of_its_own():
