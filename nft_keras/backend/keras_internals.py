@@ -393,6 +393,7 @@ def large_products(networks, function):
     product remains.
     """
     layers = [layer for network in networks for layer in network._flatten_layers() if _is_large_dense(layer)]
+    layers = list(dict.fromkeys(layers))  # networks may share one that is frozen
     for layer in layers:
         layer.call = _multiplying_by(function, layer, layer.call)
     try:

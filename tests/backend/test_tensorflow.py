@@ -74,3 +74,21 @@ def test_large_networks_are_trained_as_small_ones_are(make, monkeypatch):
     there = len(products)
     large.predict(np.zeros((1, 30)), verbose=0)
     assert len(products) == there > 0
+
+
+def test_networks_that_share_a_large_frozen_layer_are_trained(monkeypatch):
+    monkeypatch.setattr(keras_internals, "WIDE", 1)
+    x, y = np.ones((8, 30), "float32"), np.arange(8) % 2
+    shared = keras.layers.Dense(30, trainable=False)
+    networks = [keras.Sequential([keras.Input((30,)), shared, keras.layers.Dense(units)]) for units in (2, 30)]
+    before, own = shared.get_weights(), shared.call
+    model = FriendlyModel(*networks, phases="joint")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", auxiliary_optimizer="adam", loss=loss)
+    model.simplifying = True
+    with keras_internals.large_products(networks, lambda inputs, kernel: 2 * (inputs @ kernel)):
+        once = shared(x)
+    np.testing.assert_allclose(once, 2 * (x @ before[0]), rtol=1e-5, atol=1e-5)
+    assert np.isfinite(model.train_on_batch(x, y, return_dict=True)["loss"])
+    np.testing.assert_array_equal(shared.get_weights()[0], before[0])
+    assert shared.call == own
