@@ -389,8 +389,8 @@ def set_convolution(layer, function):
 def large_products(networks, function):
     """A context in which large dense layers multiply by a function (inputs, kernel) -> outputs without bias.
 
-    Their files, and what else is traced of them, know nothing of it. Inputs are a float32 matrix, else the layer's own
-    product remains.
+    Their files, and what else is traced of them, know nothing of it. Inputs are a float32 matrix, and no derivative is
+    taken forwards (`tf.autodiff.ForwardAccumulator`), else the layer's own product remains.
     """
     layers = [layer for network in networks for layer in network._flatten_layers() if _is_large_dense(layer)]
     layers = list(dict.fromkeys(layers))  # networks may share one that is frozen
@@ -410,11 +410,15 @@ def _is_large_dense(layer):
 
 def _multiplying_by(function, layer, own):
     import tensorflow as tf
+    from tensorflow.python.eager.forwardprop_util import pack_tangents
 
     def call(inputs, training=None):
         if not isinstance(inputs, tf.Tensor) or inputs.dtype != tf.float32 or len(inputs.shape) != 2:
             return own(inputs)
-        outputs = function(inputs, layer.kernel)
+        kernel = tf.convert_to_tensor(layer.kernel)
+        if pack_tangents([inputs, kernel]).tangents:  # TensorFlow's gradients of those of a function are wrong
+            return own(inputs)
+        outputs = function(inputs, kernel)
         outputs = outputs if layer.bias is None else outputs + layer.bias
         return outputs if layer.activation is None else layer.activation(outputs)
 

@@ -12,6 +12,7 @@ from keras import layers
 
 from nft_keras import optimizers
 from nft_keras.backend import keras_internals
+from nft_keras.backend.tensorflow import product
 from nft_keras.layers import FusedBatchNormalization
 
 USE = "see its use in nft_keras/backend/keras_internals.py"
@@ -242,6 +243,24 @@ def test_a_dense_layer_multiplies_by_a_function_as_long_as_it_is_told_to(all_are
         twice = model(x)
     np.testing.assert_allclose(twice, 2 * model(x), err_msg=f"a layer's own call is not asked any more; {USE}")
     assert model.layers[0].call == before and np.any(twice)
+
+
+def test_a_dense_layer_multiplies_by_itself_where_a_derivative_is_taken_forwards(all_are_large):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    x, kernel = tf.random.stateless_normal((20, 3), (0, 1)), model.layers[0].kernel.value
+
+    @tf.function
+    def gradient():
+        with tf.GradientTape() as tape:
+            with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as accumulator:
+                outputs = model(x)
+            change = tf.reduce_sum(accumulator.jvp(outputs) ** 2) / 2
+        return tape.gradient(change, kernel)
+
+    with keras_internals.large_products([model], product):
+        ours = gradient()
+    ones = np.ones_like(x)
+    np.testing.assert_allclose(ours, ones.T @ (ones @ kernel.numpy()), rtol=1e-5, err_msg=USE)
 
 
 @pytest.mark.parametrize("training", [True, False])
