@@ -116,4 +116,6 @@ def _kind(event, networks):
     if short not in KINDS:
         return "", ""
     network = next((n for n in networks if re.search(rf"\b{n}(_\d+)?/", path)), "")
-    return network, KINDS[short] + (", gradient" if short == "MatMul" and "gradient_tape" in path else "")
+    # Those of large layers have one of their own, whose path names no network.
+    gradient = "gradient_tape" in path or "IdentityN_grad" in path
+    return network, KINDS[short] + (", gradient" if short == "MatMul" and gradient else "")

@@ -27,6 +27,8 @@ def step(function):
     return train_step
 
 
+# A function of its own, traced once for all models: the graph of a custom gradient, with its variables, stays for ever.
+@functools.partial(tf.function, autograph=False)
 @tf.custom_gradient
 def product(x, w):
     """x W, and its gradients, of a minibatch x and many weights; quicker than `tf.matmul` and its own.
@@ -43,7 +45,6 @@ def product(x, w):
     """
     columns = tf.where(tf.reduce_any(x != 0, axis=0))[:, 0]
     few = 2 * tf.size(columns) < tf.shape(x)[1]
-    scope = f"gradient_tape/{tf.get_current_name_scope()}"  # as those of other operations are called
 
     def of_columns():
         return tf.gather(x, columns, axis=1)
@@ -53,13 +54,12 @@ def product(x, w):
         return tf.scatter_nd(columns[:, None], rows, tf.shape(w, tf.int64))
 
     def gradients_of(dy):
-        with tf.name_scope(scope):
-            of_x = tf.cond(
-                tf.shape(x)[0] < ROWS,
-                lambda: tf.matmul(dy, w, transpose_b=True),
-                lambda: tf.transpose(tf.matmul(w, dy, transpose_b=True)),
-            )
-            of_w = tf.cond(few, lambda: of_rows(dy), lambda: tf.matmul(x, dy, transpose_a=True))
+        of_x = tf.cond(
+            tf.shape(x)[0] < ROWS,
+            lambda: tf.matmul(dy, w, transpose_b=True),
+            lambda: tf.transpose(tf.matmul(w, dy, transpose_b=True)),
+        )
+        of_w = tf.cond(few, lambda: of_rows(dy), lambda: tf.matmul(x, dy, transpose_a=True))
         return of_x, of_w
 
     y = tf.cond(few, lambda: tf.matmul(of_columns(), tf.gather(w, columns)), lambda: tf.matmul(x, w))

@@ -1,5 +1,7 @@
 """The product of large dense layers, on TensorFlow."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -92,3 +94,17 @@ def test_networks_that_share_a_large_frozen_layer_are_trained(monkeypatch):
     assert np.isfinite(model.train_on_batch(x, y, return_dict=True)["loss"])
     np.testing.assert_array_equal(shared.get_weights()[0], before[0])
     assert shared.call == own
+
+
+@pytest.mark.parametrize("make", [ct, nft, ft])
+def test_a_large_network_that_was_trained_and_is_gone_leaves_no_graph_behind(make, monkeypatch):
+    monkeypatch.setattr(keras_internals, "WIDE", 1)
+
+    def graphs():
+        gc.collect()
+        return sum(type(thing).__name__ == "FuncGraph" for thing in gc.get_objects())
+
+    trained(make)
+    before = graphs()
+    network = trained(make)
+    assert network.count_params() and graphs() == before
