@@ -121,13 +121,16 @@ class FriendlyTraining(SimplifyingModel):
     def _compiles_perturbation(self):
         """Whether the steps of a perturbation are compiled, and the rest is not: XLA draws other dropout masks.
 
-        With a small dense network most of a step's time passes between operations, of which XLA makes one.
+        With a small dense network most of a step's time passes between operations, of which XLA makes one. It is given
+        only what takes each example by itself and is known to compile: under XLA the examples that are done stay.
         """
         if not self._aside.auto or self.jit_compile or not keras_internals.supports_xla(self):
             return False
-        kinds = {type(layer) for layer in layers_of(self.classifier) if layer.weights}
+        layers = layers_of(self.classifier)
+        kinds = {type(layer) for layer in layers if layer.weights}
         dense = {keras.layers.Dense, keras.layers.BatchNormalization}
-        return bool(kinds) and kinds <= dense and self.classifier.count_params() <= SMALL
+        small = bool(kinds) and kinds <= dense and self.classifier.count_params() <= SMALL
+        return small and all(map(_for_xla, (self.classifier, *layers))) and _is_crossentropy(self.loss)
 
     def _perturbation_of(self, x, y):
         """What is perturbed, its delta, and the steps that each example took."""
@@ -223,6 +226,28 @@ class FriendlyTraining(SimplifyingModel):
         of_label = ops.sum(probabilities * ops.one_hot(y, probabilities.shape[1], dtype="float32"), axis=1)
         right = ops.equal(ops.cast(ops.argmax(probabilities, axis=1), "int32"), y)
         return ops.logical_and(right, of_label > self.confidence)
+
+
+def _for_xla(layer):
+    """Whether a layer is Keras' or ours, as what it calls is, and adds nothing to the loss of a whole minibatch."""
+    names = ("activation", "kernel_regularizer", "bias_regularizer", "beta_regularizer", "gamma_regularizer")
+    called = (getattr(layer, name, None) for name in names)
+    own = all(map(_is_own, (layer, *called))) and not isinstance(layer, keras.layers.Lambda)
+    return own and getattr(layer, "activity_regularizer", None) is None
+
+
+def _is_crossentropy(loss):
+    """Whether a compiled loss is the mean of a cross-entropy of Keras or ours, of each example by itself."""
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    name = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
+    mean = getattr(loss, "reduction", "sum_over_batch_size") == "sum_over_batch_size"
+    return _is_own(loss) and "crossentropy" in name.lower() and mean
+
+
+def _is_own(thing):
+    """Whether a function, or the class of an object, is Keras' or ours; there may be none."""
+    of = thing if inspect.isfunction(thing) else type(thing)
+    return thing is None or of.__module__.partition(".")[0] in ("keras", "nft_keras")
 
 
 class PerturbationPlan(Plan):

@@ -76,6 +76,41 @@ def test_xla_compiles_the_perturbations_of_small_dense_classifiers_unless_compil
     assert_close(weights[0], weights[1], 1e-5)
 
 
+def mean_of_a_minibatch(y, y_pred):
+    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
+
+
+def seen_by_python(x):
+    x = keras.ops.relu(x)
+    tf.print("", end="")
+    return x
+
+
+@pytest.mark.parametrize(
+    "of_layer, compiled",
+    [
+        ({}, {"loss": mean_of_a_minibatch}),
+        ({}, {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")}),
+        ({"activity_regularizer": keras.regularizers.L2(5.0)}, {}),
+        ({"activation": seen_by_python}, {}),
+    ],
+    ids=["loss of a minibatch", "sum", "activity", "not for XLA"],
+)
+def test_what_looks_at_other_examples_or_is_not_for_xla_is_perturbed_as_without_it(of_layer, compiled):
+    x, y = examples(24)
+    weights = []
+    for given in ({}, {"jit_compile": False}):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(5, **of_layer), keras.layers.Dense(CLASSES)]
+        model = FriendlyTraining(keras.Sequential([keras.Input(x.shape[1:]), *layers]), 0.5, 0.5)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(**{"optimizer": "adam", "loss": loss, **compiled, **given})
+        steps = model.fit(x, y, epochs=3, verbose=0, callbacks=[PerturbationPlan(5, 4)]).history["perturbation_steps"]
+        assert 0 < steps[0] < 5
+        weights.append(model.get_weights())
+    assert_close(*weights, 1e-5)
+
+
 def test_tau_comes_down_to_0_with_the_square_of_what_is_left():
     plan = PerturbationPlan(max_steps=120, simplification_epochs=100)
     for gamma in range(1, 130):
