@@ -76,6 +76,8 @@ class Plan(keras.callbacks.Callback):
 _FIT, _SUMMARY = map(inspect.signature, (keras.Model.fit, keras.Model.summary))
 # What a classifier of its own class may have, and a model around it does not call.
 _STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+# Arguments of `fit` that an `InGraph` cannot follow, and Keras would pass over or misread, and what to do instead.
+_NOT_IN_GRAPH = {"class_weight": "give their Part weights", "steps_per_epoch": "an epoch is a pass over all of them"}
 
 
 class SimplifyingModel(keras_internals.Model):
@@ -287,6 +289,10 @@ class SimplifyingModel(keras_internals.Model):
             raise ValueError("compile the model before fit: it needs an optimizer and a loss")
         if self.plan_class and not any(isinstance(each, self.plan_class) for each in as_list(given["callbacks"])):
             raise ValueError(f"fit needs an nft_keras.{self.plan_class.__name__} among its callbacks")
+        if is_in_graph(given["x"]):
+            for name, instead in _NOT_IN_GRAPH.items():
+                if given[name] is not None:
+                    raise ValueError(f"fit takes no {name} with minibatches that are taken in the graph: {instead}")
         self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
         # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
         if is_dataset(given["x"]) or isinstance(given["x"], GeneratorType):
@@ -341,10 +347,13 @@ def is_dataset(x: Any) -> bool:
     tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.utils.data.DataLoader):
         return True
+    return is_in_graph(x) or (tf is not None and isinstance(x, tf.data.Dataset))
+
+
+def is_in_graph(x: Any) -> bool:
+    """Whether x is an `InGraph`."""
     in_graph = sys.modules.get("nft_keras.backend.in_graph")
-    if in_graph is not None and isinstance(x, in_graph.InGraph):
-        return True
-    return tf is not None and isinstance(x, tf.data.Dataset)
+    return in_graph is not None and isinstance(x, in_graph.InGraph)
 
 
 def as_list(callbacks: Any) -> list[keras.callbacks.Callback]:

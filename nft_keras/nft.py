@@ -26,7 +26,7 @@ from nft_keras import backend, costs
 from nft_keras._checks import number, one_of
 from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
-from nft_keras.base import Plan, as_list, is_dataset, squared_norms, warn
+from nft_keras.base import Plan, as_list, is_dataset, is_in_graph, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
@@ -344,7 +344,8 @@ class FriendlyModel(TwoNetworks):
                 f'phases="epoch" reads the data twice an epoch, which a {type(given["x"]).__name__} cannot do: '
                 'use phases="batch", or a tf.data.Dataset, a PyDataset or arrays'
             )
-        if self.auxiliary_fraction < 1 and hasattr(given["x"], "element_spec") and not is_dataset(given["x"]):
+        distributed = hasattr(given["x"], "element_spec") and not is_dataset(given["x"])
+        if self.auxiliary_fraction < 1 and (distributed or is_in_graph(given["x"])):
             raise ValueError(
                 f"auxiliary_fraction={self.auxiliary_fraction} leaves minibatches out, which a "
                 f"{type(given['x']).__name__} cannot do: give fit a tf.data.Dataset, which it distributes itself"

@@ -5,6 +5,8 @@ import tensorflow as tf
 from keras import layers
 
 from nft_keras import DevelopmentalPlan, FriendlyModel
+from nft_keras.data import Part
+from nft_keras.data.batches import in_graph
 from tests.algorithm_1 import Dense, friendly_training
 
 FEATURES, CLASSES = 6, 3
@@ -184,6 +186,19 @@ def test_all_kinds_of_data_have_the_same_sample():
     distributed = tf.distribute.OneDeviceStrategy("CPU:0").distribute_datasets_from_function(lambda _: dataset)
     with pytest.raises(ValueError, match="0.4 leaves minibatches out, which a DistributedDatasetsFromFunction cannot"):
         fit(friendly(auxiliary_fraction=0.4), distributed)
+
+
+@pytest.mark.parametrize(
+    "settings, given, match",
+    [
+        ({}, {"class_weight": {0: 2.0, 1: 1.0, 2: 1.0}}, "fit takes no class_weight with .*: give their Part weights"),
+        ({}, {"steps_per_epoch": 2}, "fit takes no steps_per_epoch with .*: an epoch is a pass over all of them"),
+        ({"auxiliary_fraction": 0.5}, {}, "0.5 leaves minibatches out, which a InGraph cannot do"),
+    ],
+)
+def test_what_minibatches_in_the_graph_cannot_follow_is_refused(settings, given, match):
+    with pytest.raises(ValueError, match=match):
+        fit(friendly(**settings), in_graph(Part(*examples()), 8), **given)
 
 
 def test_after_the_drop_a_step_is_a_classic_step():

@@ -9,7 +9,8 @@ class InGraph(Minibatches, tf.distribute.DistributedDataset):
     """Minibatches of examples in memory, which Keras' `fit` and `evaluate` take as they take a `tf.data.Dataset`.
 
     An iterator of `tf.data` takes 15 ms to be made, and Keras makes two for a pass: longer than all steps on a few
-    hundred examples take. A pass begins when it is iterated over, and ends the one before: there is one at a time.
+    hundred examples take. A pass begins when it is iterated over, and ends the one before: there is one at a time, and
+    `steps_per_epoch` cannot go on with it. Keras passes over `class_weight`. Our models' `fit` refuses both.
 
     Args:
         number: int, the minibatches of a pass.
