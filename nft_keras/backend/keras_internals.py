@@ -408,15 +408,23 @@ def _is_large_dense(layer):
     return plain and layer.compute_dtype == "float32" and math.prod(layer.kernel.shape) >= WIDE
 
 
+def _is_derived_forwards(*tensors):
+    """Whether a `tf.autodiff.ForwardAccumulator` watches one of the tensors; TensorFlow has no public word for it."""
+    try:
+        from tensorflow.python.eager.forwardprop_util import pack_tangents
+    except ImportError:
+        return False
+    return bool(pack_tangents(tensors).tangents)
+
+
 def _multiplying_by(function, layer, own):
     import tensorflow as tf
-    from tensorflow.python.eager.forwardprop_util import pack_tangents
 
     def call(inputs, training=None):
         if not isinstance(inputs, tf.Tensor) or inputs.dtype != tf.float32 or len(inputs.shape) != 2:
             return own(inputs)
         kernel = tf.convert_to_tensor(layer.kernel)
-        if pack_tangents([inputs, kernel]).tangents:  # TensorFlow's gradients of those of a function are wrong
+        if _is_derived_forwards(inputs, kernel):  # TensorFlow's gradients of those of a function are wrong
             return own(inputs)
         outputs = function(inputs, kernel)
         outputs = outputs if layer.bias is None else outputs + layer.bias
