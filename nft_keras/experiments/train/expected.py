@@ -1,6 +1,7 @@
 """What trials will take: operations, counted from the networks, and seconds on this machine, from a few steps of each.
 
-The steps are those of models of their own, on one minibatch; a trial builds its networks anew, from its seed.
+The steps are those of models of their own, on one minibatch, or where the graph takes minibatches in a pass over
+some. A trial builds its networks anew, from its seed.
 """
 
 import dataclasses
@@ -12,18 +13,19 @@ import keras
 
 from nft_keras import costs
 from nft_keras.backend import out_of_memory, tensorflow_for_data
-from nft_keras.data.batches import batches
+from nft_keras.data.batches import batches, in_graph
 from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.train.size import few_operations
 from nft_keras.experiments.train.together.groups import gains
-from nft_keras.experiments.train.trial import build_classifier, build_method, dtype_policy
+from nft_keras.experiments.train.trial import build_classifier, build_method, dtype_policy, takes_in_graph
 
 # What takes fewer steps and fewer operations is over in less than a minute, and is not measured.
 STEPS, OPERATIONS = 2_000, 1e12
 SMALLER = 0.25  # the auxiliary_fraction that is suggested
 _LEAST, _ENOUGH = 3, 0.5  # steps that are measured at least, and seconds after which no more are
+MINIBATCHES = 1000  # of a pass that is measured
 
 
 class Expected:
@@ -188,11 +190,15 @@ def _of_passes(trial, dataset, steps):
     missing = [key for key in (of_classic, of_both) if key and key not in steps]
     if missing:
         with dtype_policy(trial.training.precision):
-            model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
-            minibatch = _minibatch(trial, dataset)
-            for key in missing:
-                model.simplifying = key == of_both
-                steps[key] = _step(model, minibatch)
+            model, plan = build_method(trial, build_classifier(trial, dataset), dataset)
+            passes = takes_in_graph(trial, model)
+            minibatch = None if passes else _minibatch(trial, dataset)
+            for key in reversed(missing):  # that of both networks before one of them is dropped
+                if passes:
+                    steps[key] = _step_of_pass(model, plan, trial, dataset.train, simplified=key == of_both)
+                else:
+                    model.simplifying = key == of_both
+                    steps[key] = _step(model, minibatch)
     f = steps[of_classic] / costs.classic_step(1)
     if not settings:
         return f, 0.0
@@ -217,6 +223,31 @@ def _step(model, minibatch):
         model.train_on_batch(*minibatch)
         took.append(time.perf_counter() - began)
     return statistics.median(took)
+
+
+def _step_of_pass(model, plan, trial, part, simplified):
+    """Seconds of a step in a pass over the first examples of a part, after a pass that traces it."""
+    size = trial.training.batch_size
+    gamma = 2 if simplified else trial.simplification_epochs + 1
+    minibatches = in_graph(part[: MINIBATCHES * size], size)
+    took = []
+    for _ in range(2):
+        one = _OnePass()
+        epochs = max(trial.training.epochs, gamma)
+        model.fit(minibatches, initial_epoch=gamma - 1, epochs=epochs, verbose=0, shuffle=False, callbacks=[one, plan])
+        took.append(one.seconds)
+    return took[-1] * size / min(len(part), MINIBATCHES * size)
+
+
+class _OnePass(keras.callbacks.Callback):
+    """Ends a training after an epoch, and measures that."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seconds = -time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds += time.perf_counter()
+        self.model.stop_training = True
 
 
 def _count(operations):

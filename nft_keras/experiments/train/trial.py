@@ -166,7 +166,7 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
     def minibatches(part, *arguments, **keywords):
         return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts, **keywords))
 
-    if _in_graph(trial, model):
+    if takes_in_graph(trial, model):
         valid, test = (in_graph(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
         train = in_graph(dataset.train, size, trial.seed, epoch, plan.kept)
     else:
@@ -208,7 +208,7 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
     return (best.epoch, best.valid), last_test_error, checkpoint.spent
 
 
-def _in_graph(trial, model):
+def takes_in_graph(trial, model):
     """Whether steps take their minibatches themselves: where they are short, and nothing is done to a minibatch."""
     training, all_of_them = trial.training, getattr(trial.method_settings, "auxiliary_fraction", 1.0) == 1
     return all_of_them and not training.augmentations and training.class_weight is None and short_steps(trial, model)

@@ -1,5 +1,7 @@
 """What is said before a training of what it will take."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -79,6 +81,26 @@ def test_what_another_data_set_of_the_shape_takes_is_neither_measured_nor_said_a
     takes, trials = expected.Expected(always=True), load_recipe(recipe, methods=["ct", "nft"])
     assert len(takes.lines(trials, images(160, 32))) == 2 and takes.lines(trials, images(160, 32)) == []
     assert len(takes.lines(trials, images(320, 32))) == 1 and measured == [False, True]
+
+
+def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_of_its_kind(monkeypatch, caplog):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    moons, seen, clock = data.load("two-moons"), [], itertools.count()
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("not in a pass"))
+    monkeypatch.setattr(expected.time, "perf_counter", lambda: 3.0 * next(clock))
+
+    class OnePass(expected._OnePass):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch)
+            seen.append((epoch + 1, self.model.simplifying, self.model.updates_auxiliary))
+
+    monkeypatch.setattr(expected, "_OnePass", OnePass)
+    f, s = expected._of_passes(trial, moons, {})
+    assert seen[:2] == [(2, True, True)] * 2 and [epoch[:2] for epoch in seen[2:]] == [(201, False)] * 2
+    step = 3.0 * 64 / len(moons.train)  # a pass takes 3 s by this clock
+    # A classic step: f forwards, and backwards twice that; a simplified one has 3 s + 2 f and s + 3 f.
+    assert f == pytest.approx(step / 3) and s == pytest.approx(max((step - 5 * f) / 4, -f / 2))
+    assert not caplog.records
 
 
 @pytest.mark.slow
