@@ -24,10 +24,10 @@ import yaml
 from nft_keras import data
 from nft_keras._registry import imported
 from nft_keras.experiments.classifiers import CLASSIFIERS
-from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe import reading as recipe
 from nft_keras.experiments.recipe import settings
-from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
+from nft_keras.experiments.reports.tables import controls, markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the lists of settings say it themselves.
@@ -289,6 +289,38 @@ def against_ct(method, folder=ROOT / "results"):
     return markdown(_head(method), rows)
 
 
+def against_controls(folder=ROOT / "results"):
+    """The methods of our runs with controls beside CT, and those that are not CT beside each control, seed by seed.
+
+    Args:
+        folder: where RUN/results.json are.
+    """
+    paths = sorted(folder.glob("*/results.json"))
+    runs = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    others = {run: controls(results) for run, results in runs.items()}
+    names, rows = list(dict.fromkeys(name for of in others.values() for name in of)), []
+    for run, results in runs.items():
+        trials, kinds = {}, {r["method"]: r.get("is", r["method"]) for r in results}
+        for r in results:
+            trials.setdefault((r.get("varied", ""), r["classifier"], r["method"]), {})[r["seed"]] = r["test_error"]
+        for (varied, classifier, method), of in trials.items() if others[run] else ():
+            if method == "ct":
+                continue
+            row = [f"[{run}](../../results/{run}/report.md)", varied, classifier, method_title(method), str(len(of))]
+            row.append(mean_std([*of.values()]))
+            for name in ("ct", *names):
+                beside = trials.get((varied, classifier, name), {})
+                pairs = [(of[seed], beside[seed]) for seed in sorted(of.keys() & beside.keys())]
+                pairs = [] if name != "ct" == kinds[method] else pairs
+                row += [mean_std([a - b for a, b in pairs], "+"), p_value(pairs)] if pairs else ["-", "-"]
+            rows.append(row)
+    keep = [i for i in range(len(rows[0]) if rows else 0) if i != 1 or any(row[1] for row in rows)]
+    head = ["run", "varied", "classifier", "method", "seeds", "test error (%)"]
+    for name in ("CT", *names):
+        head += [f"- {name}", "p"]
+    return markdown([head[i] for i in keep], [[row[i] for i in keep] for row in rows])
+
+
 GENERATED = {
     "keys": keys,
     "settings": settings_of,
@@ -305,6 +337,7 @@ GENERATED = {
     "bench": bench,
     "summary": summary,
     "against-ct": against_ct,
+    "against-controls": against_controls,
 }
 
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from nft_keras import cli, data
@@ -143,6 +144,30 @@ def test_a_method_s_page_has_the_runs_with_that_method_beside_classic_training_o
     assert run == "[ours](../../results/ours/report.md)"
     assert cells == ["fc-a", "6.00 ± 1.00", "4.75 ± 1.06", "-0.75 ± 0.35", "0.205", "2.0"]
     assert len(hooks.against_ct("nft", tmp_path).splitlines()) == len(hooks.summary(tmp_path).splitlines()) == 2
+
+
+def test_methods_are_beside_ct_and_every_control_of_their_run(tmp_path):
+    ct = [result("ct", seed, error) for seed, error in enumerate([5.0, 6.0, 7.0])]
+    short = [result("short", seed, 4.0, **{"is": "ct"}) for seed in range(3)]
+    ours = [result("ours", seed, error, **{"is": "nft"}) for seed, error in enumerate([4.5, 5.0, 4.0])]
+    varied = [r | {"varied": "a=1"} for r in (*ct, *ours)]
+    varied.append(short[0] | {"varied": "a=2"})
+    for name, results in (("a", [*ct, *short, *ours]), ("b", [*ct, *ours]), ("c", varied)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(results))
+    head, _, *rows = hooks.against_controls(tmp_path).splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == [
+        "run", "varied", "classifier", "method", "seeds", "test error (%)", "- CT", "p", "- short", "p"
+    ]  # fmt: skip
+    (of_control, a, c, _) = ([cell.strip() for cell in row.split("|")[2:-1]] for row in rows)
+    t = -1.5 / (np.std([-0.5, -1.0, -3.0], ddof=1) / np.sqrt(3))
+    p = 1 - abs(t) / np.sqrt(2 + t * t)  # Student's t with two degrees of freedom, in closed form
+    t = 0.5 / (0.5 / np.sqrt(3))
+    of_short = 1 - t / np.sqrt(2 + t * t)
+    errors = ["ours", "3", "4.50 ± 0.50", "-1.50 ± 1.32", f"{p:.3f}"]
+    assert of_control[1:5] == ["fc-a", "short", "3", "4.00 ± 0.00"] and of_control[-2:] == ["-", "-"]
+    assert a == ["", "fc-a", *errors, "+0.50 ± 0.50", f"{of_short:.3f}"]
+    assert c == ["a=1", "fc-a", *errors, "-", "-"]
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "ct"])
