@@ -312,7 +312,8 @@ def against_controls(folder=ROOT / "results"):
                 beside = trials.get((varied, classifier, name), {})
                 pairs = [(of[seed], beside[seed]) for seed in sorted(of.keys() & beside.keys())]
                 pairs = [] if name != "ct" == kinds[method] else pairs
-                row += [mean_std([a - b for a, b in pairs], "+"), p_value(pairs)] if pairs else ["-", "-"]
+                differences = [round(a - b, 4) for a, b in pairs]  # as the report's
+                row += [mean_std(differences, "+"), p_value(pairs)] if pairs else ["-", "-"]
             rows.append(row)
     keep = [i for i in range(len(rows[0]) if rows else 0) if i != 1 or any(row[1] for row in rows)]
     head = ["run", "varied", "classifier", "method", "seeds", "test error (%)"]

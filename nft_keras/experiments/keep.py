@@ -8,11 +8,13 @@ import re
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from nft_keras.experiments.files import as_csv, atomic_write, write_json
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
 from nft_keras.experiments.reports.tables import write_report
-from nft_keras.experiments.runs import Run
+from nft_keras.experiments.runs import CHANGED, Run
 
 FILES = ("report.md", "results.json", "recipe.yaml")
 HISTORIES = "histories.csv.gz"
@@ -76,7 +78,7 @@ def _together(runs, out):
     """The folder below `out` of a report on the trials of several folders."""
     recipes = [without_home((run / "recipe.yaml").read_bytes()) for run in runs]
     for run, recipe in zip(runs, recipes, strict=True):
-        if recipe != recipes[0]:
+        if _without_comments(recipe) != _without_comments(recipes[0]):
             what = f"{run / 'recipe.yaml'} is not {runs[0] / 'recipe.yaml'}"
             raise RecipeError(f"{what}: --keep takes runs of one recipe")
     results, entries = {}, {}
@@ -92,6 +94,12 @@ def _together(runs, out):
     if entries:
         write_json(out / name / reference.FILE, entries)
     return out / name
+
+
+def _without_comments(recipe):
+    """What a recipe says: changes made on the command line, which stand in a comment, and the settings below."""
+    first, _, _ = recipe.partition(b"\n")
+    return first if first.startswith(CHANGED.encode()) else b"", yaml.safe_load(recipe)
 
 
 def _results(run):

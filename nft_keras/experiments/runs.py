@@ -24,6 +24,7 @@ from nft_keras.experiments.train.backup import Backup
 if TYPE_CHECKING:
     import numpy as np
 
+CHANGED = "# run with --set "  # with which a recipe.yaml begins that the command line has changed
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
 _NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
 # What the manifest of a finished trial lists beside result.json: what a trial writes, and nothing else does.
@@ -333,10 +334,10 @@ def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _kept(path):
     """The trials whose results are kept in a results.json beside their recipe."""
-    recipe, head = path.with_name("recipe.yaml"), "# run with --set "
+    recipe = path.with_name("recipe.yaml")
     try:
         first = recipe.read_text(encoding="utf-8").partition("\n")[0]
-        overrides = shlex.split(first.removeprefix(head)) if first.startswith(head) else ()
+        overrides = shlex.split(first.removeprefix(CHANGED)) if first.startswith(CHANGED) else ()
         results = json.loads(path.read_text(encoding="utf-8"))
         seeds = list({result["seed"]: None for result in results})
         trials = load_recipe(recipe, overrides, seeds=seeds, allow_code=None)

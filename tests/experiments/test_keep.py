@@ -127,6 +127,9 @@ def test_a_run_in_several_places_is_kept_as_one_in_one_place(run, tmp_path, caps
 
 def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run, tmp_path, capsys):
     same, other = run_elsewhere(tmp_path / "same", [1], 5.0), run_elsewhere(tmp_path / "other", [2], 5.0)
+    write_recipe(f"# Said better.\n{RECIPE}", [], tmp_path / "other", "small")
+    assert report.main([str(run), str(other), "--keep", str(tmp_path / "better")]) == 0
+    assert (tmp_path / "better" / "recipe.yaml").read_text() == RECIPE
     write_recipe(RECIPE.replace("epochs: 2", "epochs: 3"), [], tmp_path / "other", "small")
     assert report.main([str(run), str(same), "--keep", str(tmp_path / "kept")]) == 2
     trial = "training.batch_size=16/fc-a/ct/seed-1"
@@ -134,6 +137,9 @@ def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run
     assert capsys.readouterr().err == expected
     assert report.main([str(run), str(other), "--keep", str(tmp_path / "kept")]) == 2
     expected = f"{other}/recipe.yaml is not {run}/recipe.yaml: --keep takes runs of one recipe\n"
+    assert capsys.readouterr().err == expected
+    write_recipe(RECIPE, ["training.learning_rate=0.1"], tmp_path / "other", "small")
+    assert report.main([str(run), str(other), "--keep", str(tmp_path / "kept")]) == 2
     assert capsys.readouterr().err == expected
     assert not (tmp_path / "kept").exists()
 

@@ -11,6 +11,7 @@ from nft_keras._text import in_markdown, visible
 from nft_keras.experiments.files import write_json, write_text
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
+from nft_keras.experiments.runs import CHANGED
 from nft_keras.experiments.tasks import TASKS
 from nft_keras.verdict import MOST_LEFT
 
@@ -63,7 +64,7 @@ def write_recipe(text, overrides, out, name):
         out: the output folder.
         name: the recipe's name.
     """
-    changed = f"# run with --set {shlex.join(overrides)}\n" if overrides else ""
+    changed = f"{CHANGED}{shlex.join(overrides)}\n" if overrides else ""
     write_text(Path(out, name, "recipe.yaml"), changed + text)
 
 
