@@ -312,8 +312,7 @@ def against_controls(folder=ROOT / "results"):
                 beside = trials.get((varied, classifier, name), {})
                 pairs = [(of[seed], beside[seed]) for seed in sorted(of.keys() & beside.keys())]
                 pairs = [] if name != "ct" == kinds[method] else pairs
-                differences = [round(a - b, 4) for a, b in pairs]  # as the report's
-                row += [mean_std(differences, "+"), p_value(pairs)] if pairs else ["-", "-"]
+                row += [mean_std(_differences(pairs), "+"), p_value(pairs)] if pairs else ["-", "-"]
             rows.append(row)
     keep = [i for i in range(len(rows[0]) if rows else 0) if i != 1 or any(row[1] for row in rows)]
     head = ["run", "varied", "classifier", "method", "seeds", "test error (%)"]
@@ -362,12 +361,17 @@ def _mean(of):
     return mean_std([result["test_error"] for result in of.values()]) if of else "-"
 
 
+def _differences(pairs):
+    """Differences of errors, without what rounding to binary fractions adds, as reports have them."""
+    return [round(a - b, 4) for a, b in pairs]
+
+
 def _against_ct(run, classifier, of, method):
     """A row below `_head`; difference, p and ratio of the training times are over the seeds that both have."""
     seeds = sorted(of[method].keys() & of["ct"].keys())
     pairs = [(of[method][seed]["test_error"], of["ct"][seed]["test_error"]) for seed in seeds]
     times = [sum(of[name][seed]["seconds"] for seed in seeds) for name in (method, "ct")]
-    compared = [mean_std([a - b for a, b in pairs], "+"), p_value(pairs), f"{times[0] / times[1]:.1f}"]
+    compared = [mean_std(_differences(pairs), "+"), p_value(pairs), f"{times[0] / times[1]:.1f}"]
     run = f"[{run}](../../results/{run}/report.md)"
     return [run, classifier, _mean(of["ct"]), _mean(of[method]), *compared]
 
