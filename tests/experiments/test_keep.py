@@ -144,7 +144,11 @@ def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run
     assert not (tmp_path / "kept").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"\xff")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"\xff")],
+    ids=["empty", "no gzip", "no histories", "no text"],
+)
 def test_kept_histories_that_are_damaged_are_refused_in_one_line(run, tmp_path, capsys, content):
     assert report.main([str(run), "--keep", str(tmp_path / "kept")]) == 0
     capsys.readouterr()
