@@ -29,3 +29,12 @@ def pytest_collection_finish():
 def seeded():
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def determinism_ends_with_the_test():
+    yield
+    if "tensorflow" in sys.modules:  # with deterministic operations Keras compiles nothing by XLA
+        from tensorflow.python.framework.config import disable_op_determinism
+
+        disable_op_determinism()

@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tensorflow.python.framework.config import disable_op_determinism
 
 from nft_keras import data
 from nft_keras.cli import run
@@ -47,12 +46,6 @@ seeds: [0]
 deterministic: true
 test_every: 2
 """
-
-
-@pytest.fixture(autouse=True)
-def determinism_ends_with_the_test():
-    yield
-    disable_op_determinism()
 
 
 @pytest.fixture
