@@ -93,6 +93,23 @@ def supports_xla(model):
     return trainer.model_supports_jit(model)
 
 
+def count_minibatches(dataset, parts):
+    """Sets the cardinality of a distributed data set, that of its parts of minibatches, to that of its minibatches.
+
+    Keras takes as many steps. In one beyond the last minibatch what needs no data may be updated before TensorFlow
+    misses them, or may not: the number of steps that Adam divides by.
+
+    Args:
+        dataset: what `tf.distribute.Strategy.distribute_datasets_from_function` returns.
+        parts: int, into how many parts this process' replicas cut a minibatch.
+
+    Returns:
+        The data set.
+    """
+    dataset._cardinality //= parts
+    return dataset
+
+
 def swap_train_function(model, functions, before, after):
     """Gives the model the function of another kind of training step, and keeps that of the present kind.
 

@@ -79,6 +79,13 @@ def test_keras_says_whether_xla_compiles_a_model():
     assert not keras_internals.supports_xla(model), f"model_supports_jit looks no longer at supports_jit; {USE}"
 
 
+def test_a_distributed_dataset_has_as_many_minibatches_as_it_is_told():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    parts = strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.range(10))
+    found = keras_internals.count_minibatches(parts, 2)
+    assert found.cardinality == 5, f"the cardinality of a distributed data set is no longer in _cardinality; {USE}"
+
+
 def test_keras_makes_a_train_function_where_there_is_none():
     model, functions = small(), {}
     assert model.train_function is None, f"compile no longer leaves train_function None; {USE}"

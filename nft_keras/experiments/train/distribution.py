@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 from nft_keras._text import say
-from nft_keras.backend import backend_name, tensorflow_for_data
+from nft_keras.backend import backend_name, keras_internals, tensorflow_for_data
 from nft_keras.experiments.recipe.schema import RecipeError
 
 START = 600  # seconds that a worker waits for the others to come up
@@ -183,11 +183,14 @@ def dataset(of, make):
     if of.num_replicas_in_sync == 1:
         return make(None)
 
+    of_a_minibatch = []
+
     def here(context):
         n = context.num_replicas_in_sync // context.num_input_pipelines
+        of_a_minibatch.append(n)
         return make((context.input_pipeline_id * n, n, context.num_replicas_in_sync))
 
-    return of.distribute_datasets_from_function(here)
+    return keras_internals.count_minibatches(of.distribute_datasets_from_function(here), of_a_minibatch[0])
 
 
 def same_everywhere(of, *texts):
@@ -201,8 +204,15 @@ def same_everywhere(of, *texts):
 
     if of.num_replicas_in_sync == 1:
         return True
-    mine = [[zlib.crc32(text.encode()) for text in texts]]
-    found = tf.function(lambda: of.gather(of.run(lambda: tf.constant(mine, tf.int64)), axis=0))().numpy()
+
+    def mine():
+        return tf.constant([[zlib.crc32(text.encode()) for text in texts]], tf.int64)
+
+    @tf.function
+    def of_all():
+        return of.gather(of.run(mine), axis=0)
+
+    found = of_all().numpy()
     return bool((found == found[0]).all())
 
 

@@ -4,6 +4,7 @@ With JAX run it with XLA_FLAGS=--xla_force_host_platform_device_count=2.
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 from nft_keras import data
@@ -26,4 +27,5 @@ def main(recipe, folder):
 
 if __name__ == "__main__":
     ready_for_small_trainings()
+    warnings.filterwarnings("error", "Your input ran out of data")  # of a step without data, after the last minibatch
     main(*sys.argv[1:])
