@@ -185,7 +185,8 @@ def _of_passes(trial, dataset, steps):
     """
     training = {**plain(trial.training), "epochs": None, "learning_rate": None, "schedule": None}
     of_classic = repr((dataset.input_shape, trial.classifier, trial.classifier_settings, training))
-    settings = trial.method_settings if hasattr(trial.method_settings, "phases") else None
+    gamma = _first_update(trial)
+    settings = trial.method_settings if gamma <= trial.simplification_epochs else None
     of_both = settings and of_classic + repr((settings.auxiliary, settings.phases, settings.classifier_mode))
     missing = [key for key in (of_classic, of_both) if key and key not in steps]
     if missing:
@@ -195,7 +196,8 @@ def _of_passes(trial, dataset, steps):
             minibatch = None if passes else _minibatch(trial, dataset)
             for key in reversed(missing):  # that of both networks before one of them is dropped
                 if passes:
-                    steps[key] = _step_of_pass(model, plan, trial, dataset.train, simplified=key == of_both)
+                    epoch = gamma if key == of_both else trial.simplification_epochs + 1
+                    steps[key] = _step_of_pass(model, plan, trial, dataset.train, epoch)
                 else:
                     model.simplifying = key == of_both
                     steps[key] = _step(model, minibatch)
@@ -204,6 +206,13 @@ def _of_passes(trial, dataset, steps):
         return f, 0.0
     s = (steps[of_both] - costs.simplified_step(settings.phases, f, 0)) / costs.simplified_step(settings.phases, 0, 1)
     return f, max(s, -f / 2)
+
+
+def _first_update(trial):
+    """The first epoch gamma in which theta may be updated: Algorithm 1's second one, or the plan's first."""
+    if not hasattr(trial.method_settings, "phases"):
+        return math.inf
+    return max(2, trial.method_settings.plan.first_simplified_epoch)
 
 
 def _minibatch(trial, dataset):
@@ -225,10 +234,9 @@ def _step(model, minibatch):
     return statistics.median(took)
 
 
-def _step_of_pass(model, plan, trial, part, simplified):
-    """Seconds of a step in a pass over the first examples of a part, after a pass that traces it."""
+def _step_of_pass(model, plan, trial, part, gamma):
+    """Seconds of a step of epoch gamma in a pass over the first examples of a part, after a pass that traces it."""
     size = trial.training.batch_size
-    gamma = 2 if simplified else trial.simplification_epochs + 1
     minibatches = in_graph(part[: MINIBATCHES * size], size)
     took = []
     for _ in range(2):

@@ -83,8 +83,10 @@ def test_what_another_data_set_of_the_shape_takes_is_neither_measured_nor_said_a
     assert len(takes.lines(trials, images(320, 32))) == 1 and measured == [False, True]
 
 
-def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_of_its_kind(monkeypatch, caplog):
-    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+@pytest.mark.parametrize("first", [1, 3])
+def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_of_its_kind(first, monkeypatch, caplog):
+    plan = f"methods.nft.plan.first_simplified_epoch={first}"
+    (trial,) = load_recipe("two-moons", [plan], methods=["nft"], seeds=[0])
     moons, seen, clock = data.load("two-moons"), [], itertools.count()
     monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("not in a pass"))
     monkeypatch.setattr(expected.time, "perf_counter", lambda: 3.0 * next(clock))
@@ -96,11 +98,20 @@ def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_
 
     monkeypatch.setattr(expected, "_OnePass", OnePass)
     f, s = expected._of_passes(trial, moons, {})
-    assert seen[:2] == [(2, True, True)] * 2 and [epoch[:2] for epoch in seen[2:]] == [(201, False)] * 2
+    assert seen[:2] == [(max(first, 2), True, True)] * 2 and [epoch[:2] for epoch in seen[2:]] == [(201, False)] * 2
     step = 3.0 * 64 / len(moons.train)  # a pass takes 3 s by this clock
     # A classic step: f forwards, and backwards twice that; a simplified one has 3 s + 2 f and s + 3 f.
     assert f == pytest.approx(step / 3) and s == pytest.approx(max((step - 5 * f) / 4, -f / 2))
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name != "tensorflow"]
+
+
+@pytest.mark.parametrize("plan", ["simplification_epochs=1", "first_simplified_epoch=9"])
+def test_of_a_plan_that_alters_nothing_classic_steps_are_measured(recipe, monkeypatch, plan):
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 60.0 + 400.0 * model.simplifying)
+    settings = [f"methods.nft.plan.{plan}", "training.epochs=9"]
+    (trial,) = load_recipe(recipe, settings, methods=["nft"], seeds=[0])
+    steps = {}
+    assert expected._of_passes(trial, images(64, 32), steps) == (20.0, 0.0) and list(steps.values()) == [60.0]
 
 
 @pytest.mark.slow
