@@ -207,6 +207,11 @@ def test_the_answers_have_the_numbers_of_the_results():
         pairs = list(zip(forms[other], forms["nft-as-coded"], strict=True))
         assert f"{mean_std([a - b for a, b in pairs])} better" in answers.replace("points better", "better")
         assert f"(p {p_value(pairs)})" in answers
+    images = {m: [of[seed]["test_error"] for seed in range(5)] for m, of in kept("evening-mnist-back-image").items()}
+    for method, p in (("nft", ""), ("nft-as-coded", "(worse, p {})"), ("ct-smooth", "(p {})")):
+        pairs = list(zip(images[method], images["ct"], strict=True))
+        said = f"{mean_std([a - b for a, b in pairs], '+')} {p.format(p_value(pairs))}"
+        assert said in answers.replace(" points beside CT", " "), said
     moons = kept("two-moons-96")
     stuck = {method: sum(result["test_error"] > 5 for result in of.values()) for method, of in moons.items()}
     assert f"of 96 seeds CT leaves {stuck['ct']} in" in answers and f"from the same weights {stuck['nft']} (" in answers
