@@ -54,8 +54,6 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if unknown := set(options.sets) - set(PUBLISHED):
         parser.error(f"unknown set {sorted(unknown)[0]!r}; the sets are {', '.join(PUBLISHED)}")
-    # What was measured on another version's images is no result on these.
-    options.out = options.out / f"generator-{larochelle.GENERATOR_VERSION}"
     cells = [(name, classifier) for classifier in options.classifiers for name in options.sets or PUBLISHED]
     for name, classifier in cells if not options.show else ():
         code = _svm(name, options) if classifier == "svm" else _network(name, classifier, options)
@@ -116,7 +114,12 @@ def _svm(name, options):
 
 
 def _svm_file(name, options):
-    return options.out / "svm" / f"{name}.json"
+    return _folder(name, options) / "svm" / f"{name}.json"
+
+
+def _folder(name, options):
+    """Where a set's results are: what was measured on another version's images is no result on these."""
+    return options.out / f"generator-{larochelle.generator_version(name)}"
 
 
 def _network(name, classifier, options):
@@ -132,7 +135,7 @@ def _network(name, classifier, options):
 
 def _how(name, options):
     """The recipe of a set, what is changed in it, and the folder of its runs."""
-    settings, out = ["dataset.source=generated"], options.out / "recipe"
+    settings, out = ["dataset.source=generated"], _folder(name, options)
     if options.epochs:
-        settings, out = [*settings, f"training.epochs={options.epochs}"], options.out / f"{options.epochs}-epochs"
-    return name, settings, out
+        return name, [*settings, f"training.epochs={options.epochs}"], out / f"{options.epochs}-epochs"
+    return name, settings, out / "recipe"

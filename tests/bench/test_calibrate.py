@@ -57,7 +57,7 @@ def test_what_is_finished_is_not_trained_again(tmp_path, capsys):
 
 def test_another_version_of_the_generator_starts_anew(tmp_path, capsys, monkeypatch):
     assert calibration(tmp_path, "convex", "--classifiers", "svm") == 0
-    monkeypatch.setattr(larochelle, "GENERATOR_VERSION", 99)
+    monkeypatch.setitem(larochelle._SETS, "convex", dataclasses.replace(larochelle._SETS["convex"], version=99))
     capsys.readouterr()
     assert calibration(tmp_path, "convex", "--classifiers", "svm", "--show") == 0
     assert rows(capsys.readouterr().out) == []

@@ -360,7 +360,7 @@ def test_a_damaged_prepared_set_is_refused(tmp_path, name, builder):
 
 @pytest.mark.parametrize("content", [b"", b"PK", lzma.compress(b"x"), pickle.dumps({})], ids=len)
 def test_a_damaged_cache_is_made_again_and_not_believed(tmp_path, content, capsys):
-    path = tmp_path / "nft_keras" / f"convex-{larochelle._GENERATED}"
+    path = tmp_path / "nft_keras" / f"convex-{larochelle._generated('convex')}"
     path.parent.mkdir()
     path.write_bytes(content)
     assert data.load("convex", tmp_path, source="generated").num_classes == 2

@@ -31,12 +31,9 @@ Source = Literal["auto", "published", "generated"]
 
 _FOLDERS = tuple(f"{protocol}://www.iro.umontreal.ca/~lisa/icml2007data" for protocol in ("https", "http"))
 _SEED = 0
-# The caches are keyed by these: the first is raised whenever a published table is read in another way, the second
-# whenever the same seed gives other images.
+# The caches are keyed by this, raised whenever a published table is read in another way, and by the sets' own versions.
 _PARSER_VERSION = 1
-GENERATOR_VERSION = 2
 _PUBLISHED = f"published-v{_PARSER_VERSION}.npz"
-_GENERATED = f"generated-v{GENERATOR_VERSION}-seed{_SEED}.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Set:
 
     `megabytes`, `sha1` and `sideways` (images stored column by column) are as in scikit-data's
     `larochelle_etal_2007`, by one of the paper's authors; nobody publishes sizes in bytes. For the sets that are not
-    marked there the pixels stay as they lie in the file.
+    marked there the pixels stay as they lie in the file. `version` is raised whenever the same seed draws other images.
     """
 
     archive: str
@@ -57,6 +54,7 @@ class _Set:
     class_names: tuple
     draw: object
     sideways: bool = False
+    version: int = 2
 
 
 _DIGITS = tuple("0123456789")
@@ -102,6 +100,7 @@ _SETS = {
         f" from {_BACKGROUNDS}",
         ("wide", "tall"),
         lambda n, rng, data_dir: generate.rectangles_image(n, rng),
+        version=3,
     ),
     "convex": _Set(
         "convex.zip",
@@ -177,7 +176,7 @@ def origin(name, data_dir):
         return f"published, {files[0]}"
     if _cached(name, data_dir, _PUBLISHED).exists():
         return "published, parsed before"
-    if _cached(name, data_dir, _GENERATED).exists():
+    if _cached(name, data_dir, _generated(name)).exists():
         return 'generated before (source "published" downloads)'
     return f"download of {what.megabytes:g} MB from www.iro.umontreal.ca, else generated{what.ingredients}"
 
@@ -191,9 +190,7 @@ def _load(name, data_dir, source):
             found = _ready(name, data_dir, source) or _make(name, data_dir, source)
     x, y, kind = found
     what, spec = _SETS[name], SPECS[name]
-    provenance = (
-        f"generated after Larochelle et al. (2007){what.ingredients} (seed {_SEED}, version {GENERATOR_VERSION})"
-    )
+    provenance = f"generated after Larochelle et al. (2007){what.ingredients} (seed {_SEED}, version {what.version})"
     class_names = what.class_names
     if kind == "published":
         provenance = "published files (Larochelle et al. 2007)"
@@ -212,7 +209,7 @@ def _ready(name, data_dir, source):
         if published and stamp in ("", str(published[2])):
             return *published[:2], "published"
     if source == "generated" or (source == "auto" and not stamp):
-        if generated := cache.read(_cached(name, data_dir, _GENERATED), "x", "y"):
+        if generated := cache.read(_cached(name, data_dir, _generated(name)), "x", "y"):
             return *generated, "generated"
     return None
 
@@ -231,7 +228,7 @@ def _make(name, data_dir, source):
     n = sum(SPECS[name].sizes)
     say(f"{name}: generating {n:,} images")
     x, y = _SETS[name].draw(n, np.random.default_rng([_SEED, *name.encode()]), data_dir)
-    cache.write(_cached(name, data_dir, _GENERATED), x=x, y=y)
+    cache.write(_cached(name, data_dir, _generated(name)), x=x, y=y)
     return x, y, "generated"
 
 
@@ -255,6 +252,15 @@ def _compact(x):
     rounded = np.rint(levels)
     exact = np.abs(levels - rounded).max() < 1e-3 and rounded.min() >= 0 and rounded.max() <= 255
     return rounded.astype("uint8") if exact else x
+
+
+def generator_version(name):
+    """The version of what generates one of the sets, an int: the same seed and version give the same images."""
+    return _SETS[name].version
+
+
+def _generated(name):
+    return f"generated-v{_SETS[name].version}-seed{_SEED}.npz"
 
 
 def _cached(name, data_dir, ending):

@@ -38,10 +38,23 @@ def test_a_background_has_the_least_deviation_and_stays_between_black_and_white(
     assert images.min() == 0 and images.max() == 1
 
 
+def test_what_fills_rectangles_comes_from_halved_photographs_and_may_be_nearly_flat(rng):
+    pictures = [generate._picture(photograph, 0.5) for photograph in ALL]
+    for picture, photograph in zip(pictures, ALL, strict=True):
+        pixels = grey(photograph)
+        assert picture.shape == tuple(side // 2 for side in pixels.shape)
+        black, white = np.quantile(pixels, (0.01, 0.99))
+        first = ((pixels[:2, :2] - black) / (white - black)).clip(0, 1)
+        assert picture[0, 0] == pytest.approx(first.mean(), abs=1e-6)
+    images = generate.backgrounds(1000, rng, 0.5, generate.LEAST_OF_RECTANGLES)
+    assert generate.LEAST_OF_RECTANGLES <= images.std((1, 2)).min() < 0.1
+    assert all(any((picture == image[0, 0]).any() for picture in pictures) for image in images[:20])
+
+
 def test_every_photograph_gives_as_many_backgrounds(rng, monkeypatch):
     levels = {photograph: level for level, photograph in enumerate(ALL)}
     stripes = np.indices((40, 40)).sum(0) % 2
-    monkeypatch.setattr(generate, "_picture", lambda p: np.float32(stripes * (1 - levels[p] / 100)))
+    monkeypatch.setattr(generate, "_picture", lambda p, scale: np.float32(stripes * (1 - levels[p] / 100)))
     brightest = np.rint(100 - 100 * generate.backgrounds(1400, rng).max((1, 2))).astype(int)
     times = np.bincount(brightest, minlength=len(ALL))
     assert stats.chisquare(times).pvalue > 0.01
@@ -78,7 +91,7 @@ def test_a_digit_is_white_over_its_background(rng):
 
 def test_rectangles_are_tall_or_wide_as_labelled_and_of_the_published_sizes(rng, monkeypatch):
     light = itertools.cycle([1.0, 0.0])
-    monkeypatch.setattr(generate, "backgrounds", lambda n, rng: np.full((n, 28, 28), next(light)))
+    monkeypatch.setattr(generate, "backgrounds", lambda n, *_: np.full((n, 28, 28), next(light)))
     x, y = generate.rectangles_image(4000, rng)
     assert set(np.unique(x)) == {0, 255}
     height, width = (x > 0).any((2, 3)).sum(1), (x > 0).any((1, 3)).sum(1)
