@@ -13,11 +13,12 @@ from nft_keras.data.sources.photographs import ALL, grey
 SIDE = 28
 # The least standard deviation of a patch behind a digit, and of one inside or around a rectangle.
 LEAST_DEVIATION, LEAST_OF_RECTANGLES = 0.25, 0.05
+SAME_PHOTOGRAPH = 0.2  # the share of the rectangles that are filled from the photograph around them, beside chance
 _CHUNK = 2000
 
 
-def backgrounds(n, rng, scale=2, least_deviation=LEAST_DEVIATION):
-    """Patches of the photographs in `nft_keras.data.sources.photographs`, as many of each.
+def backgrounds(which, rng, scale=2, least_deviation=LEAST_DEVIATION):
+    """Patches of the photographs in `nft_keras.data.sources.photographs`.
 
     The paper has 20 pictures found on the internet and leaves out patches of low pixel variance; it prints neither the
     pictures, nor how large they are, nor the threshold. Here the 1st and 99th percentiles of each photograph's pixels
@@ -25,7 +26,7 @@ def backgrounds(n, rng, scale=2, least_deviation=LEAST_DEVIATION):
     (2022) (`python -m bench calibrate`, docs/explanation/generated-images.md).
 
     Args:
-        n: int.
+        which: int array (n,), the index in `photographs.ALL` of the one that each patch is cut from.
         rng: `numpy.random.Generator`.
         scale: 2, the photographs' sides are doubled, or 0.5, they are halved.
         least_deviation: float, the least standard deviation of the pixels of a patch.
@@ -33,8 +34,7 @@ def backgrounds(n, rng, scale=2, least_deviation=LEAST_DEVIATION):
     Returns:
         float32 array (n, 28, 28) in [0, 1].
     """
-    images = np.empty((n, SIDE, SIDE), "float32")
-    which = rng.integers(len(ALL), size=n)
+    images = np.empty((len(which), SIDE, SIDE), "float32")
     for i, photograph in enumerate(ALL):
         picture = _picture(photograph, scale)
         images[which == i] = patches(np.count_nonzero(which == i), rng, [picture], least_deviation)
@@ -116,7 +116,7 @@ def digits(ink, rng, rotated=False, background=False):
         if rotated:
             images = rotate(images, rng.uniform(0, 2 * np.pi, len(images)))
         if background:
-            images = over(images, backgrounds(len(images), rng))
+            images = over(images, backgrounds(rng.integers(len(ALL), size=len(images)), rng))
         x[rows] = np.rint(255 * images)
     return x[..., None]
 
@@ -125,9 +125,9 @@ def rectangles_image(n, rng):
     """Wide and tall rectangles: a patch of a photograph inside, another one outside (Section 3.2).
 
     Height and width are uniform among the pairs of sides of at least 10 pixels that differ by at least 5 pixels and
-    cover 25 to 75 % of the image; the place is uniform among those where the rectangle fits. The photographs are halved
-    and hardly any patch is left out. Over enlarged ones, which are smooth, a convolutional network sees the edge of
-    nearly every rectangle.
+    cover 25 to 75 % of the image; the place is uniform among those where the rectangle fits. The photographs are
+    halved, hardly any patch is left out, and a fifth of the rectangles are filled from the photograph around them, as
+    others are by chance: over enlarged photographs, which are smooth, a convolutional network sees nearly every edge.
 
     Args:
         n: int.
@@ -148,7 +148,9 @@ def rectangles_image(n, rng):
     x = np.empty((n, SIDE, SIDE), "uint8")
     for start in range(0, n, _CHUNK):
         part = slice(start, min(start + _CHUNK, n))
-        inner, outer = (backgrounds(part.stop - start, rng, 0.5, LEAST_OF_RECTANGLES) for _ in range(2))
+        of_inner, others = rng.integers(len(ALL), size=(2, part.stop - start))
+        of_outer = np.where(rng.random(len(others)) < SAME_PHOTOGRAPH, of_inner, others)
+        inner, outer = (backgrounds(which, rng, 0.5, LEAST_OF_RECTANGLES) for which in (of_inner, of_outer))
         x[part] = np.rint(255 * np.where(rows[part, :, None] & columns[part, None, :], inner, outer))
     return x[..., None], (height > width).astype("int32")
 

@@ -32,7 +32,7 @@ def test_no_patch_is_flat_and_all_pictures_are_used(rng):
 
 
 def test_a_background_has_the_least_deviation_and_stays_between_black_and_white(rng):
-    images = generate.backgrounds(1000, rng)
+    images = generate.backgrounds(rng.integers(len(ALL), size=1000), rng)
     assert images.shape == (1000, 28, 28) and images.dtype == "float32"
     assert images.std((1, 2)).min() >= generate.LEAST_DEVIATION == 0.25
     assert images.min() == 0 and images.max() == 1
@@ -46,18 +46,31 @@ def test_what_fills_rectangles_comes_from_halved_photographs_and_may_be_nearly_f
         black, white = np.quantile(pixels, (0.01, 0.99))
         first = ((pixels[:2, :2] - black) / (white - black)).clip(0, 1)
         assert picture[0, 0] == pytest.approx(first.mean(), abs=1e-6)
-    images = generate.backgrounds(1000, rng, 0.5, generate.LEAST_OF_RECTANGLES)
+    images = generate.backgrounds(rng.integers(len(ALL), size=1000), rng, 0.5, generate.LEAST_OF_RECTANGLES)
     assert generate.LEAST_OF_RECTANGLES <= images.std((1, 2)).min() < 0.1
     assert all(any((picture == image[0, 0]).any() for picture in pictures) for image in images[:20])
 
 
-def test_every_photograph_gives_as_many_backgrounds(rng, monkeypatch):
+def stripes(monkeypatch):
+    """From now on a photograph's patches have stripes, of the brightness 1 - 0.01 x its index."""
     levels = {photograph: level for level, photograph in enumerate(ALL)}
-    stripes = np.indices((40, 40)).sum(0) % 2
-    monkeypatch.setattr(generate, "_picture", lambda p, scale: np.float32(stripes * (1 - levels[p] / 100)))
-    brightest = np.rint(100 - 100 * generate.backgrounds(1400, rng).max((1, 2))).astype(int)
-    times = np.bincount(brightest, minlength=len(ALL))
-    assert stats.chisquare(times).pvalue > 0.01
+    pattern = np.indices((40, 40)).sum(0) % 2
+    monkeypatch.setattr(generate, "_picture", lambda p, scale: np.float32(pattern * (1 - levels[p] / 100)))
+
+
+def test_every_photograph_gives_as_many_backgrounds(rng, monkeypatch):
+    stripes(monkeypatch)
+    x = generate.digits(np.zeros((1400, 28, 28), "uint8"), rng, background=True)
+    times = np.bincount(np.rint(100 - 100 * (x / 255).max((1, 2, 3))).astype(int), minlength=len(ALL))
+    assert len(times) == len(ALL) and stats.chisquare(times).pvalue > 0.01
+
+
+def test_a_fifth_of_the_rectangles_and_those_by_chance_come_from_the_photograph_around_them(rng, monkeypatch):
+    stripes(monkeypatch)
+    x, _ = generate.rectangles_image(4000, rng)
+    levels = np.rint(100 - 100 * x.astype(float) / 255)
+    same = np.mean([len(np.unique(image[image < 50])) == 1 for image in levels])
+    assert same == pytest.approx(0.2 + 0.8 / len(ALL), abs=0.02)
 
 
 def test_the_angle_of_a_digit_is_uniform_over_the_whole_turn(rng):
@@ -91,7 +104,7 @@ def test_a_digit_is_white_over_its_background(rng):
 
 def test_rectangles_are_tall_or_wide_as_labelled_and_of_the_published_sizes(rng, monkeypatch):
     light = itertools.cycle([1.0, 0.0])
-    monkeypatch.setattr(generate, "backgrounds", lambda n, *_: np.full((n, 28, 28), next(light)))
+    monkeypatch.setattr(generate, "backgrounds", lambda which, *_: np.full((len(which), 28, 28), next(light)))
     x, y = generate.rectangles_image(4000, rng)
     assert set(np.unique(x)) == {0, 255}
     height, width = (x > 0).any((2, 3)).sum(1), (x > 0).any((1, 3)).sum(1)
@@ -108,7 +121,7 @@ def test_a_rectangle_and_what_is_around_it_are_different_patches(rng):
     x, _ = generate.rectangles_image(50, rng)
     assert x.dtype == "uint8" and x.shape == (50, 28, 28, 1)
     assert len(np.unique(x.reshape(50, -1), axis=0)) == 50
-    assert x.std((1, 2, 3)).min() > 10
+    assert x.std((1, 2, 3)).min() > 5
 
 
 def hull_pixels(mask):
