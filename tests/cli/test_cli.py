@@ -21,6 +21,15 @@ def test_help_lists_every_verb_with_what_it_does(capsys):
     assert max(map(len, printed.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_a_verb_comes_before_keras_is_imported(verb):
+    command = [sys.executable, "-X", "importtime", "-m", "nft_keras", verb, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "nft_keras.cli" in imported
+    assert imported.isdisjoint({"keras", "tensorflow", "matplotlib", "sklearn"})
+
+
 def test_a_misspelt_verb_is_one_line_that_says_which_was_meant(capsys):
     assert cli.main(["atack", "runs"]) == 2
     error = capsys.readouterr().err

@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 from nft_keras._text import say
-from nft_keras.backend import backend_name, keras_internals, tensorflow_for_data
+from nft_keras.backend import backend_name, tensorflow_for_data
 from nft_keras.experiments.recipe.schema import RecipeError
 
 START = 600  # seconds that a worker waits for the others to come up
@@ -182,6 +182,8 @@ def dataset(of, make):
     """
     if of.num_replicas_in_sync == 1:
         return make(None)
+
+    from nft_keras.backend import keras_internals  # of Keras, which takes seconds to import
 
     of_a_minibatch = []
 
