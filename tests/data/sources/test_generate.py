@@ -51,6 +51,18 @@ def test_what_fills_rectangles_comes_from_halved_photographs_and_may_be_nearly_f
     assert all(any((picture == image[0, 0]).any() for picture in pictures) for image in images[:20])
 
 
+@pytest.mark.parametrize("draw, scale, least", [("digits", 2, 0.25), ("rectangles", 0.5, 0.05)])
+def test_digits_have_enlarged_photographs_behind_them_and_rectangles_halved_ones(draw, scale, least, rng, monkeypatch):
+    pictures, patches, seen = generate._picture, generate.patches, set()
+    monkeypatch.setattr(generate, "_picture", lambda p, scale: seen.add(scale) or pictures(p, scale))
+    monkeypatch.setattr(generate, "patches", lambda *a: seen.add(a[-1]) or patches(*a))
+    if draw == "digits":
+        generate.digits(np.zeros((10, 28, 28), "uint8"), rng, background=True)
+    else:
+        generate.rectangles_image(10, rng)
+    assert seen == {scale, least}
+
+
 def stripes(monkeypatch):
     """From now on a photograph's patches have stripes, of the brightness 1 - 0.01 x its index."""
     levels = {photograph: level for level, photograph in enumerate(ALL)}
