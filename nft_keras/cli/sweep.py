@@ -205,7 +205,26 @@ def _start(arguments, i, number, gpus):
         own |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if gpus:
         own["CUDA_VISIBLE_DEVICES"] = gpus[i % len(gpus)]
-    return subprocess.Popen([*COMMAND, *arguments, "--worker"], stdin=subprocess.PIPE, env={**os.environ, **own})
+    with _share_of_cores(i, number):
+        return subprocess.Popen([*COMMAND, *arguments, "--worker"], stdin=subprocess.PIPE, env={**os.environ, **own})
+
+
+@contextlib.contextmanager
+def _share_of_cores(i, number):
+    """Starts what is started inside on the i-th of so many parts of the cores, where the system can.
+
+    Every worker would take all of them for its own, and their threads wait for each other.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    cores = sorted(before)
+    os.sched_setaffinity(0, cores[i::number] or {cores[i % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _gpus():

@@ -284,6 +284,20 @@ def test_workers_that_may_share_a_gpu_take_no_more_of_it_than_they_need(monkeypa
     assert not set(names) & set(sweep._start([], 0, 1, ["0"]))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no such call")
+def test_workers_share_the_cores_of_their_driver(monkeypatch):
+    monkeypatch.setattr(sweep.subprocess, "Popen", lambda *args, **kwargs: os.sched_getaffinity(0))
+    mine = os.sched_getaffinity(0)
+
+    def shares(number):
+        return [sweep._start([], i, number, []) for i in range(number)]
+
+    assert shares(1) == [mine]
+    assert sorted(core for share in shares(2) for core in share) == sorted(mine) * (1 if len(mine) > 1 else 2)
+    assert [len(share) for share in shares(2 * len(mine))] == 2 * len(mine) * [1]
+    assert os.sched_getaffinity(0) == mine
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_sampler_draws_so_many_points_and_trains_none_twice(recipe, sampler):
     lists = "sweep={methods.nft.plan.eta_max: [100, 200, 300, 400, 500, 600, 700, 800]}"
