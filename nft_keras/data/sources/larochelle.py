@@ -124,8 +124,8 @@ def mnist_rot(data_dir: Path, split_seed: int, source: Source = "auto") -> Datas
     Args:
         data_dir: `pathlib.Path`, where the published files or tensorflow-datasets' `mnist/` are, or are downloaded to.
         split_seed: not used, the split is the published one.
-        source: published files, generated images, or auto: what is there, else the download, else generated (see the
-            module).
+        source: published files, generated images, or auto: what is there, else the download, else generated
+            (docs/explanation/generated-images.md).
 
     Returns:
         A `Dataset` of 10,000, 2,000 and 50,000 images (28, 28, 1), uint8; float32 in [0, 1] where the published

@@ -42,7 +42,7 @@ KEYS = {
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
     "folds": "a whole number N >= 2: trains N times, each time with another N-th of the data as test part",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
-    "sweep": "keys as in `vary`; `nft_keras.cli.sweep` tries every combination",
+    "sweep": "keys as in `vary`; `nft-keras sweep` tries every combination",
 }
 
 
