@@ -493,10 +493,10 @@ class DevelopmentalPlan(Plan):
     simplification_epochs. Everything is a function of the epoch gamma alone, so that training may stop and go on with
     `initial_epoch`.
 
-    When training begins, warnings are logged of a plan longer than the training, and of callbacks that would stop it or
-    lower the learning rate by what they watch before the drop. At the drop they are of two things: that more than a
-    tenth of the variance of the data is still altered, so that the classifier now meets other data; and that the
-    altered data were harder than the real ones in most simplified epochs.
+    When training begins, warnings are logged of a plan longer than the training or without a simplified epoch, and of
+    callbacks that would stop it or lower the learning rate by what they watch before the drop. At the drop they are of
+    two things: that more than a tenth of the variance of the data is still altered, so that the classifier now meets
+    other data; and that the altered data were harder than the real ones in most simplified epochs.
 
     Args:
         eta_max: float >= 0, the weight of the penalty on the perturbation at the end of the plan.
@@ -560,7 +560,13 @@ class DevelopmentalPlan(Plan):
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
         self._reductions = []
-        if self._last() < self.simplification_epochs and self.model.auxiliary is not None:
+        if self.simplification_epochs > 1 and not self.active(self.simplification_epochs):
+            warn(
+                "no data are altered: first_simplified_epoch=%d comes after simplification_epochs=%d",
+                self.first_simplified_epoch,
+                self.simplification_epochs,
+            )
+        elif self._last() < self.simplification_epochs and self.model.auxiliary is not None:
             # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
             warn(
                 "the plan's simplification_epochs=%d are more than epochs=%d: training ends on altered data, before "

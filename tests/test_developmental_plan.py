@@ -135,6 +135,13 @@ def test_a_plan_that_training_cuts_short_is_logged(caplog):
     assert "epochs=" not in caplog.text
 
 
+def test_a_plan_that_begins_after_its_end_is_logged(caplog):
+    model = friendly()
+    history = fit(model, *examples(), epochs=3, plan=DevelopmentalPlan(1.0, 2, first_simplified_epoch=3))
+    assert "no data are altered: first_simplified_epoch=3 comes after simplification_epochs=2" in caplog.text
+    assert history["relative_perturbation"] == [0, 0, 0]
+
+
 EARLY, PLATEAU, CHECKPOINT = (
     getattr(keras.callbacks, name) for name in ("EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint")
 )

@@ -15,7 +15,7 @@ from nft_keras._text import say
 from nft_keras.backend import BackendError, import_tensorflow_quietly
 from nft_keras.cli.options import Parser, add_recipe, add_recipe_options, positive, run_command
 from nft_keras.data import DataError, check_files
-from nft_keras.experiments.recipe.own_files import Fingerprints
+from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train.ready import ready_backend

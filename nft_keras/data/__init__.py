@@ -349,6 +349,8 @@ def load(
     label_noise = in_name or label_noise
     if not 0 <= label_noise <= 1:
         raise DataError(f"data set {name}: label_noise must be in [0, 1], got {label_noise:g}")
+    if label_noise and not label_noise_parts:
+        raise DataError(f"data set {name}: label_noise_parts should name the parts that have it, got none")
     for part in label_noise_parts:
         if part not in ("train", "valid", "test"):
             raise DataError(f"data set {name}: label_noise_parts are of train, valid, test, got {part!r}")

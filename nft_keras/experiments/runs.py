@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHANGED = "# run with --set "  # with which a recipe.yaml begins that the command line has changed
 # Of a trial's config.yaml what does not change its training, or says a second time what does.
-_NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary")
+_NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary", "fingerprint")
 # What the manifest of a finished trial lists beside result.json: what a trial writes, and nothing else does.
 _LISTED = ("config.yaml", "history.csv", "classifier.keras", "preprocessing.json", "snapshots.npz")
 _LISTED += ("simplification.png", "figure-1.png", "test/[!.]*")

@@ -124,6 +124,7 @@ def test_what_has_no_labels_is_refused_in_one_line(trials, tmp_path, capsys, kin
             r"an example should be float32 \(2, 4\), as in training, got float32",
         ),
         ({"x": np.zeros((3, 2, 4)), "y": [0, 1]}, "x has 3 examples, y has 2"),
+        ({"x": np.zeros((0, 2, 4)), "y": np.zeros(0, int)}, "in.npz: x has no examples"),
         ({"x": np.zeros((3, 2, 4)), "y": [0, 1, 7]}, "in.npz:2: the classifier has no class '7'"),
         ({"x_train": np.zeros((3, 2, 4)), "y_train": [0, 1, 2]}, "in.npz has no array x, nor x_test; it has x_train"),
     ],

@@ -101,6 +101,16 @@ def test_of_several_labels_none_is_right_where_there_is_no_number():
     assert evaluation._named([True, True]) == "a|b;c"
 
 
+def test_a_single_label_has_the_measures_of_those_that_have_it():
+    y, said = np.array([[1], [1], [0], [0], [0]]), np.array([[0.9], [0.2], [0.6], [0.1], [0.3]])
+    evaluation = evaluation_of(Target("multi-label", ("spam",)), y, said, "abcde")
+    assert evaluation.labels == [{"label": "spam", "precision": 50.0, "recall": 50.0, "f1": 50.0, "examples": 2}]
+    never = evaluation_of(Target("multi-label", ("spam",)), y, np.zeros((5, 1)), "abcde")
+    assert never.summary["mean_f1"] == 0 and never.labels[0]["recall"] == 0
+    nowhere = evaluation_of(Target("multi-label", ("spam",)), np.zeros((5, 1)), np.zeros((5, 1)), "abcde")
+    assert nowhere.labels[0]["examples"] == 0
+
+
 def test_a_quantity_has_the_digits_that_its_network_computes():
     time = Target("regression", ("time",), 1.7e9, 96.0)
     assert time.rounded(1700000012.3456789) == 1700000012.34568

@@ -1,9 +1,13 @@
+import dataclasses
+import functools
+
 import pytest
 import yaml
 
+from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments import runs
-from nft_keras.experiments.recipe.own_files import Fingerprints
+from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.sweep.search import first_point, point_trial
@@ -163,3 +167,31 @@ def test_the_same_command_after_a_change_of_the_data_is_refused_in_one_line_and_
     assert error.count("\n") == 1 and "holds a trial on other data" in error and "--fresh" in error
     assert run.main([*command, "--fresh"]) == 0
     assert runs.read(tmp_path / "out" / trial.folder).result["fingerprint"] == own()[0].fingerprint
+
+
+def test_other_data_of_the_same_name_are_refused_before_anything_is_trained_on_them(tmp_path, capsys, monkeypatch):
+    recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
+    (tmp_path / "r.yaml").write_text(f"{recipe}seeds: [0]\n")
+    command = [str(tmp_path / "r.yaml"), "--out", str(tmp_path / "out")]
+    assert run.main(command) == 0
+    config = tmp_path / "out" / "r" / "fc-a" / "ct" / "seed-0" / "config.yaml"
+    known = yaml.safe_load(config.read_text())["fingerprint"]
+    assert runs.read(config.parent).result["fingerprint"] == known and known.startswith("examples:")
+    assert run.main([*command, "--seeds", "1"]) == 0  # on the same data
+    assert run.main([str(config), "--out", str(tmp_path / "again")]) == 0
+    load = data.load
+
+    @functools.wraps(load)
+    def other(*args, **kwargs):
+        loaded = load(*args, **kwargs)
+        return dataclasses.replace(loaded, test=loaded.test[:-1])
+
+    monkeypatch.setattr(data, "load", other)
+    capsys.readouterr()
+    assert run.main([*command, "--seeds", "2"]) == 2
+    error = capsys.readouterr().err
+    assert "holds a trial on other data, which have changed (fingerprint: examples:" in error and "--fresh" in error
+    assert not (tmp_path / "out" / "r" / "fc-a" / "ct" / "seed-2" / "history.csv").exists()
+    assert run.main([str(config), "--out", str(tmp_path / "third")]) == 2
+    assert "two-moons has changed (fingerprint: examples:" in capsys.readouterr().err
+    assert run.main([*command, "--seeds", "0", "1", "--fresh"]) == 0

@@ -301,8 +301,8 @@ class Columns:
         if len(self.of) == 1 and self.names("text") and not is_table(path, *self.of, self.form):
             lines, texts = lines_of(path)
             return lines, {name: np.array(texts, dtype=object) for name in self.of}
-        words = self.names("category", "boolean", "date")
-        table = read_table(path, self.form_of(path), self.names("text"), words, skipped)
+        words, numbers = self.names("category", "boolean", "date"), self.names("number")
+        table = read_table(path, self.form_of(path), self.names("text"), words, skipped, numbers)
         for name in self.of:
             column(path, table.frame.columns, name)
 

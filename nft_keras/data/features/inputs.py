@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from nft_keras.data import DataError
+from nft_keras.data.features.columns import Columns
 from nft_keras.data.features.images import Images
 from nft_keras.data.features.texts import Texts
 from nft_keras.data.features.vectors import Vectors
@@ -94,11 +95,11 @@ def _of_images(how, names, files, skipped):
 
 def cells_of(how, path, lines, name, skipped=None):
     """What stands in a column of a table in some lines."""
-    form = getattr(how, "form", Form())
+    form = how.form_of(path) if isinstance(how, Columns) else Form()
     columns = [how.column] if isinstance(how, Texts) else list(getattr(how, "of", ()))
     if (isinstance(how, Texts) or len(columns) == 1) and not is_table(path, columns[0], form):
         raise DataError(f"{path} holds a text in each line and no column {name!r}; a .csv file has columns")
-    table = read_table(path, form, text=(name,), skipped=None if skipped is None else [])
+    table = read_table(path, form, text=(name,), skipped=None if skipped is None else [], numbers=())
     column(path, table.frame.columns, name)
     cells = dict(zip(table.lines, table.frame[name], strict=True))
     return [cells[line] for line in lines]

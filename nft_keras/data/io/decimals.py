@@ -24,11 +24,11 @@ def decimal_comma(path, frame, without, before=None):
         cells = cells.astype(str).str.strip()
         commas = cells[cells.str.fullmatch(r"[+-]?\d+,\d+")]
         if len(commas) and (len(commas) + cells.str.fullmatch(r"[+-]?\d+").sum()) > len(cells) / 2:
-            return _is_decimal(path, frame, name, commas, before)
+            return _is_decimal(path, frame, without, name, commas, before)
     return False
 
 
-def _is_decimal(path, frame, name, commas, before):
+def _is_decimal(path, frame, without, name, commas, before):
     category = f"or `columns: {{{name}: category}}`"
     if commas.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}").all() and before != ",":
         raise DataError(
@@ -37,7 +37,7 @@ def _is_decimal(path, frame, name, commas, before):
         )
     for other in frame.columns:
         numbers = frame[other].dropna()
-        if numbers.dtype.kind == "f" and len(fractions := numbers[numbers % 1 != 0]):
+        if other not in without and numbers.dtype.kind == "f" and len(fractions := numbers[numbers % 1 != 0]):
             raise DataError(
                 f"{path}: column {name!r} has a decimal comma, {commas.iloc[0]!r}, column {other!r} a point, "
                 f"{fractions.iloc[0]:g}: write one of them everywhere, {category}"
@@ -74,24 +74,28 @@ def with_points(frame, without):
     return frame.assign(**changed)
 
 
-def like_thousands(frame, without):
-    """Columns of numbers some of which are whole, and the others of three places at most and between 1 and 1000."""
+def like_thousands(frame, without, before=None):
+    """Columns of numbers some of which are whole, and the others of three places at most and between 1 and 1000.
+
+    After a training with decimal commas (`before`) none need be whole.
+    """
     found = []
     for name in frame.columns:
         cells = frame[name].dropna().abs() if frame[name].dtype.kind == "f" and name not in without else []
         fractions = cells[cells % 1 != 0] if len(cells) else []
-        if 0 < len(fractions) < len(cells) and fractions.between(1, 1000).all():
+        if 0 < len(fractions) < len(cells) + (before == ",") and fractions.between(1, 1000).all():
             found += [name] if (abs(fractions * 1000 - (fractions * 1000).round()) < 1e-6).all() else []
     return found
 
 
-def refuse_thousands(path, frame, names):
-    """Refuses points of which every one has three digits after it in a column where other numbers have none."""
+def refuse_thousands(path, frame, names, before=None):
+    """Refuses points of which every one has three digits after it in a column of `like_thousands`."""
     for name in names:
         cells = frame[name].dropna().str.strip()
         points = cells[cells.str.contains(".", regex=False)]
-        if len(points) < len(cells) and points.str.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}").all():
+        if 0 < len(points) < len(cells) + (before == ",") and points.str.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}").all():
+            or_say = "write the decimal comma of the training" if before else "say `decimal: '.'`"
             raise DataError(
-                f"{path}: column {name!r} has {points.iloc[0]!r}, with a decimal point or one between thousands: say "
-                f"`decimal: '.'`, or write numbers without separators of thousands"
+                f"{path}: column {name!r} has {points.iloc[0]!r}, with a decimal point or one between thousands: "
+                f"{or_say}, or write numbers without separators of thousands"
             )

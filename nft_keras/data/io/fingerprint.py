@@ -1,10 +1,11 @@
-"""A fingerprint of files of the user's own, which tells whether they have changed since they were trained on."""
+"""A fingerprint of files of the user's own, or of examples, which tells whether they have changed since a training."""
 
 import hashlib
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # What is read whole: so many bytes in so many files take a second or less. Of more the size and the time of the last
 # change stand for the content.
@@ -34,6 +35,26 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
     except OSError:
         return None
     return f"{'content' if whole else 'size-and-time'}:{digest.hexdigest()[:16]}"
+
+
+def of_examples(parts: Iterable[Any]) -> str:
+    """A digest of how many examples there are, of what shape, with which classes, and, of bytes, of all their pixels.
+
+    Features with a point are left out: their last digit may be another one on another machine.
+
+    Args:
+        parts: iterable of `nft_keras.data.Part`.
+
+    Returns:
+        "examples:...".
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part.x.shape} {part.x.dtype} {part.y.shape}\n".encode())
+        for array in (part.x, part.y):
+            if array.dtype.kind in "iu":
+                digest.update(array.tobytes())
+    return f"examples:{digest.hexdigest()[:16]}"
 
 
 def _files(path):

@@ -133,7 +133,7 @@ def usable(table, use, skipped=None):
             table = table.without(error.rows)
 
 
-def read_table(path, form=Form(), text=(), words=(), skipped=None):
+def read_table(path, form=Form(), text=(), words=(), skipped=None, numbers=None):
     """Reads a table whole.
 
     Args:
@@ -142,6 +142,7 @@ def read_table(path, form=Form(), text=(), words=(), skipped=None):
         text: names of columns whose cells are kept as they are, an empty one too.
         words: names of columns that are not read as numbers whatever they hold.
         skipped: list; a row that is longer or shorter than the header is left out, and what is wrong appended to it.
+        numbers: names of the columns whose numbers show what the decimal mark is; None: all but `text` and `words`.
 
     Returns:
         A `Table`.
@@ -156,7 +157,7 @@ def read_table(path, form=Form(), text=(), words=(), skipped=None):
         return _whole(path, _excel, text, words, extra="excel")
     if kind:
         raise DataError(f"{path} is {kind}, no CSV; save the table as CSV or Parquet")
-    return _of_text(path, form, text, words, skipped)
+    return _of_text(path, form, text, words, skipped, numbers)
 
 
 def read_rows(path, form=Form(), skipped=None):
@@ -328,7 +329,7 @@ def _check_names(where, header):
         raise DataError(f"{where}: two columns are called {shown(twice[0])}")
 
 
-def _of_text(path, form, text, words, skipped):
+def _of_text(path, form, text, words, skipped, numbers):
     """A table of a text file: its rows are looked at one by one, then pandas reads them."""
     form = dataclasses.replace(form, separator=form.separator or separator(path, form))
     wrong = None if skipped is None else []
@@ -348,15 +349,17 @@ def _of_text(path, form, text, words, skipped):
         return parsed(decimal, (*more, *mixed)) if mixed else frame
 
     frame = parsed(form.decimal or ".")
+    shows = [name for name in (frame.columns if numbers is None else numbers) if name not in (*text, *words)]
+    others = [name for name in frame.columns if name not in shows]
     left_open = form.decimal is None and form.separator != ","
-    comma = left_open and decimals.decimal_comma(path, frame, (*text, *words), form.before)
+    comma = left_open and decimals.decimal_comma(path, frame, others, form.before)
     if comma:
         frame = parsed(",")
     if comma or form.decimal == ",":
-        decimals.refuse_points(path, frame, lines, (*text, *words))
-        frame = decimals.with_points(frame, (*text, *words))
-    elif left_open and form.before is None and (few := decimals.like_thousands(frame, (*text, *words))):
-        decimals.refuse_thousands(path, parsed(".", tuple(few)), few)
+        decimals.refuse_points(path, frame, lines, others)
+        frame = decimals.with_points(frame, others)
+    elif left_open and form.before != "." and (few := decimals.like_thousands(frame, others, form.before)):
+        decimals.refuse_thousands(path, parsed(".", tuple(few)), few, form.before)
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
     decimal = "," if comma or form.decimal == "," else "."

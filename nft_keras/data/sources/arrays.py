@@ -115,6 +115,8 @@ def new_examples(path, task="classification"):
         raise DataError(f"{path} has no array x, nor x_test; it has {', '.join(arrays) or 'none'}")
     of_x, of_y = found["x", which], found.get(("y", which))
     x = _features(path, of_x, _array(path, arrays[of_x]))
+    if not len(x):
+        raise DataError(f"{path}: {of_x} has no examples")
     if of_y is None:
         return x, None
     y = _labels(path, of_y, _array(path, arrays[of_y]), task)

@@ -155,7 +155,7 @@ def _read(path, form, kinds, own, numbers):
     """A table that has all columns that are asked for; own ones are read as text, but numbers."""
     text = [name for name in own if name not in numbers]
     text += [name for name, kind in kinds.items() if kind == "text"]
-    no_numbers = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date")]
+    no_numbers = [name for name, kind in kinds.items() if kind in ("category", "boolean", "date", "drop")]
     table = read_table(path, form, text, no_numbers)
     for name in (*own, *kinds):
         column(path, table.frame.columns, name)

@@ -12,6 +12,7 @@ import scipy.sparse
 
 from nft_keras import data
 from nft_keras.data import DataError
+from nft_keras.data.io.fingerprint import fingerprint, of_examples
 from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, differences, fgsm, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import compute_in_float32, load_classifier
@@ -89,11 +90,13 @@ class Examples:
         x: float32 array (n, ...).
         y: int32 array (n,).
         box: (0, 1) for images with these values, else None.
+        fingerprint: of the whole data set, see `nft_keras.data.io.fingerprint`; None: unknown.
     """
 
     x: np.ndarray
     y: np.ndarray
     box: tuple | None
+    fingerprint: str | None = None
 
     def __len__(self):
         return len(self.y)
@@ -136,10 +139,12 @@ def examples(dataset, settings):
     if settings.examples < len(test):
         rows = np.random.default_rng(settings.seed).choice(len(test), settings.examples, replace=False)
         test = test[np.sort(rows)]
+    files = data.own_files(**dataset)
+    whole = fingerprint(files) if files else of_examples((loaded.train, loaded.valid, loaded.test))
     x = test.x.toarray() if scipy.sparse.issparse(test.x) else test.x
     x = x.astype("float32") / 255 if x.dtype == np.uint8 else x.astype("float32")
     is_image = x.ndim == 4 and x.min() >= 0 and x.max() <= 1
-    return Examples(x, test.y, (0.0, 1.0) if is_image else None)
+    return Examples(x, test.y, (0.0, 1.0) if is_image else None, whole)
 
 
 def attack_trial(run, examples, settings):
@@ -156,8 +161,12 @@ def attack_trial(run, examples, settings):
 
     Raises:
         ExportError: if there is no classifier, or it is damaged.
-        DataError: if the examples do not fit it.
+        DataError: if the examples do not fit it, or are not those of its data set as it was trained.
     """
+    there = run.config.get("fingerprint")
+    if None not in (there, examples.fingerprint) and there != examples.fingerprint:
+        was = f"fingerprint: {there} there, {examples.fingerprint} now"
+        raise DataError(f"{run.folder} holds a trial on other data, which have changed ({was}); train it again")
     classifier = load_classifier(run.folder)
     if classifier.input_shape[1:] != examples.x.shape[1:]:
         shapes = f"takes {classifier.input_shape[1:]}, its test examples are {examples.x.shape[1:]}"

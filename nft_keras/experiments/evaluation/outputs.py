@@ -18,7 +18,9 @@ def by_output(what, names, y, predicted):
     """
     from sklearn.metrics import precision_recall_fscore_support
 
-    measured = precision_recall_fscore_support(y, predicted, labels=range(len(names)), average=None, zero_division=0)
+    # A single label's column is to scikit-learn one of two classes, of which the second is to have it.
+    outputs = [1] if y.shape[1:] == (1,) else range(len(names))
+    measured = precision_recall_fscore_support(y, predicted, labels=outputs, average=None, zero_division=0)
     return [
         {what: name, **{key: percent(of[i]) for key, of in zip(_MEASURES, measured, strict=False)}, "examples": n}
         for i, (name, n) in enumerate(zip(names, measured[3].astype(int).tolist(), strict=True))

@@ -14,6 +14,11 @@ class DevelopmentalPlanSettings(PlanSettings):
     eta_max: Annotated[float, ">= 0"] = 1000.0
     first_simplified_epoch: Annotated[int, ">= 1"] = 2
 
+    def epochs(self, of):
+        """gamma_max_simp, see `PlanSettings`; at most 1 where the first simplified epoch comes after it."""
+        last = super().epochs(of)
+        return last if self.first_simplified_epoch <= last else min(last, 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class UnetSettings(NetworkSettings):

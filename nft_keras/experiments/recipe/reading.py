@@ -38,7 +38,7 @@ KEYS = {
     "test_every": "epochs between two looks at the test error that `history.csv` shows; default `0`: none",
     "deterministic": "`true`: the same bits every time; default `false`",
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
-    "fingerprint": "of the files of a data set of yours, as `run` writes it into `config.yaml`; others are refused",
+    "fingerprint": "of the data, as `run` writes it into `config.yaml`; others are refused",
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
     "folds": "a whole number N >= 2: trains N times, each time with another N-th of the data as test part",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",

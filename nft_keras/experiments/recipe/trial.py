@@ -25,7 +25,7 @@ class Trial:
         distribute: "none", "mirrored" (over the GPUs of this machine) or "multi-worker" (over those of TF_CONFIG).
         varied: (key, value) if the recipe varies a setting and this is one of its variations, else None.
         selection_metric: what the best epoch has the lowest of, of `nft_keras.experiments.selection.METRICS`.
-        fingerprint: of the user's files that it is trained on, see `nft_keras.data.io.fingerprint`; None where unknown.
+        fingerprint: of the data that it is trained on, see `nft_keras.data.io.fingerprint`; None where unknown.
         variant_of: the method in `METHODS` that it is, where the recipe has it under another name, else None.
     """
 
@@ -79,8 +79,8 @@ class Trial:
         last = self.simplification_epochs
         return last + 1 if self.selection == "after-drop" and last > 1 else 1
 
-    def of_files(self) -> dict[str, str]:
-        """What a result and config.yaml say of the files: {"fingerprint": ...}; {} where it is unknown."""
+    def of_data(self) -> dict[str, str]:
+        """What a result and config.yaml say of the data: {"fingerprint": ...}; {} where it is unknown."""
         return {"fingerprint": self.fingerprint} if self.fingerprint else {}
 
     def config(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Trial:
             "test_every": self.test_every,
             "deterministic": self.deterministic,
             "distribute": self.distribute,
-            **self.of_files(),
+            **self.of_data(),
             **({"vary": {self.varied[0]: [self.varied[1]]}} if self.varied else {}),
         }
 

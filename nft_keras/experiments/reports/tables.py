@@ -195,7 +195,7 @@ def _of_others(results, control):
 def _pairs(results, name=None):
     """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT.
 
-    CT is the `baseline`, or the method of the name.
+    CT is the `baseline`, or the method of the name. Two trained on data of different fingerprints are no pair.
     """
     name = name or baseline(results)
     classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
@@ -203,9 +203,15 @@ def _pairs(results, name=None):
     for r in (r for r in results if r["method"] != name):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
         ct = classic.get(own, classic.get(of_recipe))
-        if ct is not None:
+        if ct is not None and _on_the_same_data(r, ct):
             pairs.setdefault((_varied(r), r["classifier"], r["method"]), []).append((r, ct))
     return pairs
+
+
+def _on_the_same_data(result, other):
+    """Whether two were trained on the same data, as far as is known."""
+    fingerprints = result.get("fingerprint"), other.get("fingerprint")
+    return None in fingerprints or fingerprints[0] == fingerprints[1]
 
 
 def _differences_to_classic(results):

@@ -15,13 +15,14 @@ from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.recipe.own_files import Fingerprints
+from nft_keras.experiments.recipe.fingerprints import Fingerprints, of_loaded
 from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import FOLD, write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, outcome
+from nft_keras.experiments.selection import rank
 from nft_keras.experiments.train import distribution, loggers
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.together.groups import check, groups
@@ -179,9 +180,8 @@ def _run(trials, of_recipe, session):
     in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
     references = References(out / name, in_report, again=trials if session.options.fresh else ())
     with Screen(trials) as screen:
-        short = [t for t in trials if METHODS[t.kind].has_plan and t.simplification_epochs <= 1]
-        for method in dict.fromkeys(trial.method for trial in short):
-            screen.say(f"{method}: a plan of less than two epochs alters no data; training is classic", stderr=True)
+        for line in dict.fromkeys(line for trial in trials for line in _without_effect(trial)):
+            screen.say(line, stderr=True)
         for trial in trials:
             done, reason = (None, None) if session.options.fresh else outcome(trial, out)
             if session.writes:
@@ -204,9 +204,10 @@ def _run(trials, of_recipe, session):
                 session.cluster.watch()
             distribution.strategy(to_run[0].distribute)
         if session.options.vectorize is not None:
-            failed += _run_together(to_run, screen, session, references)
+            failed += _run_together(to_run, in_report, screen, session, references)
         for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
             dataset = _load(trials_on_it, screen, session, alone=len(trials_on_it) == len(trials))
+            trials_on_it = _on(dataset, trials_on_it, in_report, session)
             _refer(references, trials_on_it[0], dataset, screen, session)
             if dataset is not None and session.writes:
                 screen.note("measuring a few steps")
@@ -235,6 +236,15 @@ def _run(trials, of_recipe, session):
     return failed
 
 
+def _without_effect(trial):
+    """Lines on settings of a trial that come to nothing in so few epochs."""
+    if METHODS[trial.kind].has_plan and trial.simplification_epochs <= 1:
+        yield f"{trial.method}: its plan alters no data; training is classic"
+    first, epochs = getattr(trial.classifier_settings, "trainable_from", None), trial.training.epochs
+    if first is not None and first > epochs:
+        yield f"{trial.classifier}: trainable_from: {first} comes after the last of {epochs} epochs; it stays frozen"
+
+
 def _next(trials, results, folder):
     """Lines that say what to do with what a recipe's run left in its folder."""
     from nft_keras.data.features import preprocessing
@@ -242,9 +252,8 @@ def _next(trials, results, folder):
     yield f"curves, pictures, all on one page: python -m nft_keras report {folder} --html"
     places = {(t.variation, t.classifier, t.method, t.seed): folder.parent / t.folder for t in trials}
     keys = ("varied", "classifier", "method", "seed")
-    best = [
-        places[tuple(result.get(key, "") for key in keys)] for result in sorted(results, key=lambda r: r["valid_error"])
-    ]
+    ranked = sorted(results, key=lambda result: rank(trials[0].selection_metric, result))
+    best = [places[tuple(result.get(key, "") for key in keys)] for result in ranked]
     pictures = (place / name for place in best for name in ("simplification.png", "figure-1.png"))
     if picture := next(filter(Path.exists, pictures), None):
         yield f"how data were altered: {picture}"
@@ -296,6 +305,21 @@ def _load(trials, screen, session, alone):
     return dataset
 
 
+def _on(dataset, trials, in_report, session):
+    """The trials with the fingerprint of the data that were loaded for them.
+
+    Raises:
+        RecipeError: if one of the report, finished or broken off, was trained on other data.
+    """
+    if dataset is None:
+        return trials
+    settings = trials[0].dataset
+    for trial in in_report:
+        if trial.dataset == settings:
+            check_free(of_loaded(trial, dataset), session.options.out)
+    return [of_loaded(trial, dataset) for trial in trials]
+
+
 def _load_again(trial, screen, session):
     """The data set of a trial that was finished before, or None where it cannot be loaded any more."""
     from nft_keras import data
@@ -333,7 +357,7 @@ def _networks(trial):
     return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, of_training))
 
 
-def _run_together(trials, screen, session, references):
+def _run_together(trials, in_report, screen, session, references):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
     failed, loaded = 0, {}
     for group in groups(trials, session.options.vectorize or None):
@@ -346,6 +370,8 @@ def _run_together(trials, screen, session, references):
         for key, trial in own.items():
             _refer(references, trial, loaded[key], screen, session)
         if None not in loaded.values():
+            known = {key: _on(loaded[key], [trial], in_report, session)[0].fingerprint for key, trial in own.items()}
+            group = [dataclasses.replace(trial, fingerprint=known[str(trial.dataset)]) for trial in group]
             results = _run_group(group, [loaded[str(trial.dataset)] for trial in group], screen, session)
         failed += sum(not isinstance(result, dict) for result in results)
     return failed

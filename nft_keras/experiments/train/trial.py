@@ -130,7 +130,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         **({"drop": drop} if (drop := run.at_the_drop()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
-        **trial.of_files(),
+        **trial.of_data(),
         "environment": environment.describe(),
         **({"varied": trial.variation} if trial.varied else {}),
     }

@@ -1,9 +1,11 @@
 import os
 
+import numpy as np
 import pytest
 
+from nft_keras.data import Part
 from nft_keras.data.io import fingerprint as module
-from nft_keras.data.io.fingerprint import fingerprint
+from nft_keras.data.io.fingerprint import fingerprint, of_examples
 
 
 @pytest.fixture
@@ -53,3 +55,14 @@ def test_a_file_is_known_wherever_it_lies_and_one_that_is_not_there_is_unknown(t
 def test_a_link_that_leads_back_up_ends(folder):
     (folder / "a" / "up").symlink_to(folder)
     assert fingerprint([folder])
+
+
+def test_examples_of_other_pixels_classes_shapes_or_order_are_others_and_rounding_is_none():
+    def part(x=0, y=0, n=3, dtype="uint8"):
+        return Part(np.full((n, 2, 2, 1), x, dtype), np.array([y, 1, 0, 1][:n], "int32"))
+
+    known = of_examples([part(), part()])
+    assert known == of_examples([part(), part()]) and known.startswith("examples:")
+    others = [[part(x=1), part()], [part(), part(y=1)], [part(n=4), part()], [part(dtype="float32"), part()], [part()]]
+    assert len({known, *map(of_examples, others)}) == 6
+    assert of_examples([part(0.1, dtype="float32")]) == of_examples([part(0.1 + 1e-8, dtype="float32")])

@@ -73,6 +73,7 @@ def test_the_noise_is_within_the_subset_that_is_kept():
         ({"name": "cifar10-nx"}, "unknown data set 'cifar10-nx'"),
         ({"label_noise": 2.0}, r"\[0, 1\], got 2"),
         ({"label_noise": 0.1, "label_noise_parts": ("training",)}, "train, valid, test, got 'training'"),
+        ({"label_noise": 0.1, "label_noise_parts": ()}, "label_noise_parts should name the parts .*, got none"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(stand_in, options, message):

@@ -11,7 +11,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nft_keras.data import DataError, load
+from nft_keras.data.features.inputs import read_inputs
 from nft_keras.data.features.texts import TfIdf
+from nft_keras.data.sources.labelled import read_labelled
 from tests.data.sources.own import parts, write
 
 
@@ -231,6 +233,47 @@ def test_a_new_row_that_leaves_its_decimal_mark_open_has_that_of_the_training(tm
     how = type(how).from_config(json.loads(json.dumps(how.to_config())))
     _, values = how.read(tmp_path / "new.csv")
     assert values["a"].tolist() == [1.2, 900.0]
+
+
+def test_a_point_after_a_training_with_decimal_commas_is_no_thousand_unasked(tmp_path):
+    write(tmp_path / "t.csv", "a;label\n" + "".join(f"{i * 37.5};{i % 2}\n".replace(".", ",") for i in range(40)))
+    how = load("csv", tmp_path, path="t.csv").preprocessing
+    write(tmp_path / "new.csv", "a;other\n1.234;x\n2.345;y\n")
+    with pytest.raises(DataError, match="'1.234', with a decimal point or one between thousands: write the decimal c"):
+        how.read(tmp_path / "new.csv")
+    write(tmp_path / "new.csv", "a;other\n1.25;x\n2.345;y\n")
+    assert how.read(tmp_path / "new.csv")[1]["a"].tolist() == [1.25, 2.345]
+
+
+CODES = "".join(f"{i % 9}.5;{i % 3},{i % 2};{'xy'[i % 2]};{i}.25\n" for i in range(60))
+UNUSED = {
+    "a category": ({"columns": {"code": "category"}}, "label"),
+    "left out": ({"drop": "code"}, "label"),
+    "labels": ({"label": "code", "task": "multi-label", "label_separator": ",", "drop": "label"}, "code"),
+    "beside a quantity": ({"label": "price", "task": "regression", "columns": {"code": "category"}}, "price"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSED)
+def test_a_comma_in_a_column_that_is_no_number_is_no_decimal_mark_in_training_nor_after_it(tmp_path, kind):
+    options, label = UNUSED[kind]
+    write(tmp_path / "t.csv", "size;code;label;price\n" + CODES)
+    trained = load("csv", tmp_path, path="t.csv", **options)
+    how, path = trained.preprocessing, tmp_path / "t.csv"
+    assert read_inputs(how, path, "code").beside[:2] == ["0,0", "1,1"]
+    inputs, y = read_labelled(how, path, trained.target, label, ",")
+    sizes = inputs.x[:, 0] * how.of["size"].scale + how.of["size"].mean
+    assert len(y) == 60 and sizes == pytest.approx([i % 9 + 0.5 for i in range(60)], abs=1e-5)
+
+
+def test_ids_and_labels_of_a_new_file_are_encoded_as_its_numbers_are(tmp_path):
+    rows = "".join(f"{i},{'Mü' * (i % 2)}l\n" for i in range(40))
+    (tmp_path / "t.csv").write_bytes(f"a,label\n{rows}".encode("cp1252"))
+    trained = load("csv", tmp_path, path="t.csv", encoding="cp1252")
+    write(tmp_path / "new.csv", "a,label,id\n1,Mül,ä\n2,l,b\n")
+    inputs, y = read_labelled(trained.preprocessing, tmp_path / "new.csv", trained.target, "label", ";")
+    assert [trained.class_names[i] for i in y] == ["Mül", "l"]
+    assert read_inputs(trained.preprocessing, tmp_path / "new.csv", "id").beside == ["ä", "b"]
 
 
 def test_a_long_column_has_decimal_commas_though_a_piece_of_it_has_none(tmp_path):

@@ -1,4 +1,6 @@
 import csv
+import dataclasses
+import functools
 import json
 import math
 
@@ -8,6 +10,7 @@ import pytest
 from keras import ops
 from scipy.optimize import minimize
 
+from nft_keras import data
 from nft_keras.cli import attack as robustness
 from nft_keras.cli import run
 from nft_keras.experiments import runs
@@ -318,6 +321,21 @@ def test_runs_that_cannot_be_attacked_are_refused_in_one_line(moons, tmp_path, c
     lines = capsys.readouterr().err.splitlines()
     for line, said in zip(lines, ("no result.json", "cannot be written to", "no ", "takes (3,)"), strict=True):
         assert said in line
+
+
+@pytest.mark.xdist_group("robustness")
+def test_a_trial_on_data_that_have_changed_is_not_attacked(moons, capsys, monkeypatch):
+    load = data.load
+
+    @functools.wraps(load)
+    def other(*args, **kwargs):
+        loaded = load(*args, **kwargs)
+        return dataclasses.replace(loaded, test=loaded.test[:-1])
+
+    monkeypatch.setattr(data, "load", other)
+    assert robustness.main([str(moons)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "holds a trial on other data, which have changed (fingerprint: examples:" in error
 
 
 def test_inside_a_trial_s_folder_it_has_a_group_too(tmp_path, monkeypatch):

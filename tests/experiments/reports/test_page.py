@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from nft_keras.cli import report, run
+from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.reports.page import page
+from nft_keras.experiments.train import run as training
+from tests.experiments.finished import finish
 
 RECIPE = """\
 # <b>a recipe</b> & its head
@@ -129,3 +132,16 @@ def test_a_run_ends_with_what_to_do_next(folder, capsys):
     assert f"how data were altered: {folder}/cnn-gap/nft/seed-" in "\n".join(lines)
     last = lines[-1].removeprefix("new inputs, by the best in validation: python -m nft_keras predict ")
     assert last.startswith(f"{folder}/cnn-gap/") and last.endswith(" INPUT")
+
+
+def test_the_best_in_validation_is_so_by_the_recipe_s_own_measure(tmp_path):
+    recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\nseeds: [0, 1]\n"
+    (tmp_path / "r.yaml").write_text(f"{recipe}selection_metric: loss\n")
+    trials = load_recipe(tmp_path / "r.yaml")
+    results = []
+    for trial, (error, loss) in zip(trials, ((1.0, 0.9), (2.0, 0.1)), strict=True):
+        finish(tmp_path, trial, 1.0).joinpath("preprocessing.json").touch()
+        of_trial = {"classifier": "fc-a", "method": "ct", "seed": trial.seed}
+        results.append({**of_trial, "valid_error": error, "valid_loss": loss})
+    *_, last = training._next(trials, results, tmp_path / "r")
+    assert last.endswith(f"{tmp_path / trials[1].folder} INPUT")

@@ -45,6 +45,14 @@ def test_a_method_is_compared_with_classic_training_of_the_same_seed():
     ]
 
 
+def test_what_was_trained_on_other_data_is_not_compared():
+    classic = [result("ct", seed, 10.0) for seed in range(3)]
+    known = [{**r, "fingerprint": "examples:1"} for r in classic]
+    nft = [{**result("nft", seed, 9.0 - seed), "fingerprint": f"examples:{1 + (seed > 0)}"} for seed in range(3)]
+    assert rows(against_classic([*known, *nft])) == [["fc-a", "NFT", "-1.00", "1 of 1", "-"]]
+    assert rows(against_classic([*classic, *nft]))[0][3] == "3 of 3"  # of an earlier version nothing is known
+
+
 def test_methods_are_compared_with_controls_of_the_same_seed_and_variation():
     def of(varied):
         shift = 50.0 * (varied == "a=1")

@@ -14,7 +14,7 @@ import pytest
 
 from nft_keras import data
 from nft_keras.cli import run
-from nft_keras.experiments.recipe.own_files import Fingerprints
+from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.reports.tables import markdown
 from nft_keras.experiments.train.trial import run_trial

@@ -93,7 +93,8 @@ NFT and CT: no difference that 3 seeds can show (they would show 21 points, 84 s
     assert capsys.readouterr().out == f"{text}\n"
 
 
-def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys):
+@pytest.mark.parametrize("plan", ["simplification_ratio=0.5", "first_simplified_epoch=9"])
+def test_a_plan_that_alters_nothing_is_said(tmp_path, capsys, plan):
     arguments = ["two-moons", "--out", str(tmp_path), "--seeds", "0", "--set"]
-    assert run.main([*arguments, "training.epochs=1", "methods.nft.plan.simplification_ratio=0.5"]) == 0
-    assert capsys.readouterr().err == "nft: a plan of less than two epochs alters no data; training is classic\n"
+    assert run.main([*arguments, f"training.epochs={1 if 'ratio' in plan else 3}", f"methods.nft.plan.{plan}"]) == 0
+    assert capsys.readouterr().err == "nft: its plan alters no data; training is classic\n"

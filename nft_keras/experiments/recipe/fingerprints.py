@@ -1,10 +1,10 @@
-"""The user's own files that trials are trained on, and whether they have changed."""
+"""The data that trials are trained on, and whether they have changed."""
 
 import dataclasses
 import os
 
 from nft_keras import data
-from nft_keras.data.io.fingerprint import fingerprint
+from nft_keras.data.io.fingerprint import fingerprint, of_examples
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.trial import Trial
 
@@ -35,3 +35,20 @@ class Fingerprints:
                 f"{files[0]} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
             )
         return dataclasses.replace(trial, fingerprint=now) if now else trial
+
+
+def of_loaded(trial: Trial, dataset: data.Dataset) -> Trial:
+    """The trial with the `fingerprint` of the data that were loaded for it, unless it has that of the user's files.
+
+    Raises:
+        RecipeError: if the recipe is for other data.
+    """
+    now = of_examples((dataset.train, dataset.valid, dataset.test))
+    if trial.fingerprint is None:
+        return dataclasses.replace(trial, fingerprint=now)
+    if trial.fingerprint.partition(":")[0] == now.partition(":")[0] and trial.fingerprint != now:
+        were = f"{now} now, {trial.fingerprint} in the recipe"
+        raise RecipeError(
+            f"{trial.dataset['name']} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
+        )
+    return trial
