@@ -48,8 +48,12 @@ def evaluate(
     trained_on = _settings(folder)
     if labels is not None and not isinstance(how, Images):
         raise DataError(f"{path}: a table of labels is for a folder of images; of other data the input has its labels")
+    if str(path).lower().endswith(".npz") and (label, labels) != (None, None):
+        raise DataError(f"{path} has its labels in its array y: neither a column nor a table of them goes with it")
     path, labels = Path(path), _table_of_images(path, labels, trained_on)
     if isinstance(how, Images):
+        if label is not None and labels is None:
+            raise DataError(f"{path}: {label!r} is a column of a table, and no table has the labels of these images")
         columns = label or trained_on.get("label_column")
     else:
         columns = label or trained_on.get("label") or "label"

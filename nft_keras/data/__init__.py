@@ -440,4 +440,9 @@ def _subset(name, which, part, size, seed):
         return part
     if not 0 < size < len(part):
         raise DataError(f"data set {name}: {which}_size must be between 1 and {len(part)}, got {size}")
-    return split(part, size, seed)[0]
+    kept = split(part, size, seed)[0]
+    if kept.weights is None:
+        return kept
+    if not kept.weights.any():
+        raise DataError(f"data set {name}: every weight of the {size} examples that {which}_size keeps is 0")
+    return dataclasses.replace(kept, weights=kept.weights / kept.weights.mean())

@@ -8,6 +8,7 @@ Example:
     print(experiments.report(results))
 """
 
+import numbers
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -63,7 +64,7 @@ def run(
         overrides=_several(overrides),
         methods=_several(methods),
         classifiers=_several(classifiers),
-        seeds=_several(seeds),
+        seeds=None if seeds is None else tuple(map(int, _several(seeds))),
         vectorize=vectorize,
         reference=reference,
         fresh=fresh,
@@ -84,7 +85,9 @@ def run(
 
 def _several(chosen):
     """What was chosen as a tuple, also if it is one thing; None for all."""
-    return (chosen,) if isinstance(chosen, (str, int)) else chosen and tuple(chosen)
+    if chosen is None or isinstance(chosen, (str, numbers.Integral)):
+        return chosen if chosen is None else (chosen,)
+    return tuple(chosen)
 
 
 def report(results: list[dict[str, Any]]) -> str:

@@ -42,6 +42,19 @@ def test_pictures_have_their_labels_in_folders_or_in_a_table(trials, tmp_path, c
     assert "has no rows, only a header" in capsys.readouterr().err
     assert main([str(trials[0]["numbers"]), str(trials[1] / "numbers.csv"), "--labels", str(table)]) == 2
     assert "a table of labels is for a folder of images" in capsys.readouterr().err
+    assert main([str(trial), str(test), "--label", "what"]) == 2
+    assert "'what' is a column of a table, and no table has the labels of these images" in capsys.readouterr().err
+    np.savez(tmp_path / "in.npz", x=np.zeros((1, 2, 4)), y=[0])
+    assert main([str(trials[0]["arrays"]), str(tmp_path / "in.npz"), "--label", "y"]) == 2
+    assert "has its labels in its array y" in capsys.readouterr().err
+
+
+def test_that_a_folder_of_parts_is_tested_whole_is_said(trials, capsys):
+    evaluation = evaluate(trials[0]["images"], trials[1] / "pictures")
+    said = capsys.readouterr().err
+    assert f"{trials[1] / 'pictures'}: all images of its parts, " in said and "those of the training too" in said
+    assert len(evaluation.y) > len(evaluate(trials[0]["images"], trials[1] / "pictures" / "test").y)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_rows_of_a_table_are_named_by_their_lines_in_the_test_part_too(trials):

@@ -110,6 +110,12 @@ def labelled_pictures(path, table, file_column, label_column, task):
     return [pair for pairs in parts.values() for pair in pairs]
 
 
+def parts_alone(path):
+    """The names of the folders in a folder if each is that of a part, as of a whole data set; else none."""
+    names = [entry.name for entry in _inside(path) if entry.is_dir()]
+    return names if len(names) > 1 and all(map(part_of, names)) else []
+
+
 def _roots(path):
     """{part: its folder}, or the folder itself as that of the training part where it has none for parts."""
     folders = [entry for entry in _inside(path) if entry.is_dir()]
@@ -167,6 +173,9 @@ def _by_table(path, roots, table, file_column, label_column, task):
     """{part: (file, label) of every row of a table}, for the parts that have rows."""
     found = only_pictures([file for file in files_below(path) if file != table], path)
     by_name = _by_name(found, {path, *roots.values()})
+    for name in next(read_rows(table)):
+        if "." in name and name.removeprefix("./") in by_name:
+            raise DataError(f"{table}: its first line should name the columns, and names a picture, {name}")
     pairs, missing = {}, []
     for line, name, label in _rows(table, file_column, label_column, task):
         same = by_name.get(name.removeprefix("./"), [])

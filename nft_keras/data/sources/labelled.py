@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nft_keras._checks import suggest
+from nft_keras._checks import listed, suggest
+from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import Columns, present, whole_number
 from nft_keras.data.features.images import Images, readable
 from nft_keras.data.features.inputs import Inputs, cells_of, of_arrays, read_inputs
 from nft_keras.data.io.table import Form, read_table
-from nft_keras.data.sources.folders import labelled_pictures
+from nft_keras.data.sources.folders import labelled_pictures, parts_alone
 from nft_keras.data.sources.labels import FLAGS, columns_of, flag_in, labels_in, number_in
 from nft_keras.data.targets import Target
 
@@ -61,6 +62,9 @@ def read_labelled(
             raise DataError(f"{path}: the folders of images are classes, and the classifier is one for {target.task}")
         if not path.is_dir():
             raise DataError(f"{path} is no folder: the images of a class should be in a folder of its name")
+        if parts := parts_alone(path):
+            every = f"all images of its parts, {listed(parts)}, are tested, those of the training too"
+            say(f"{path}: {every}; one part alone is {path / parts[0]} or the like")
         return inputs, _classes(path, inputs.names, [Path(path, name).parent.name for name in inputs.names], target)
     return _of_table(how, path, target, label, separator)
 

@@ -62,7 +62,7 @@ def run_trial(trial, dataset, out, progress, loggers=()):
         what `nft_keras.experiments.tasks.TASKS` keeps of the evaluation (of classes test_balanced_accuracy in percent,
         test_calibration_error in points), task, where it is no classification,
         last_test_error and last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint
-        (of the user's own files), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
+        (of the data), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
         setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
 
     Raises:

@@ -291,6 +291,7 @@ TABLES = {
     "without a label": (lambda rows: [*rows, ("a.png", " ")], "labels.csv:32: column 'label' is empty"),
     "one class": (lambda rows: [(name, "sky") for name, _ in rows], "at least two classes"),
     "of one column": (None, "labels.csv has one column, 'file'"),
+    "without a header": ("", r"labels.csv: its first line should name the columns, and names a picture, .*\.\w+"),
 }
 
 
@@ -299,6 +300,8 @@ def test_a_bad_table_of_labels_is_refused(flat, kind):
     folder, rows = flat
     change, message = TABLES[kind]
     listed(folder / "labels.csv", change(rows) if change else [("a.png",)], "file,label" if change else "file")
+    if change == "":
+        listed(folder / "labels.csv", rows[1:], ",".join(rows[0]))
     with pytest.raises(DataError, match=message):
         load("image-folder", folder.parent, path="flat", labels="labels.csv")
 

@@ -357,7 +357,7 @@ def test_rows_have_weights_in_units_of_their_mean(tmp_path):
     np.testing.assert_allclose(dataset.train.weights, weights / weights.mean(), rtol=1e-6)
     assert dataset.valid.weights is None and dataset.test.weights is None and list(dataset.preprocessing.of) == ["a"]
     few = load("csv", tmp_path, path="t.csv", weight="w", train_size=20).train
-    assert len(few.weights) == len(few) == 20
+    assert len(few.weights) == len(few) == 20 and few.weights.mean() == pytest.approx(1, rel=1e-6)
 
 
 @pytest.mark.parametrize(

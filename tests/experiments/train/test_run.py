@@ -98,7 +98,7 @@ def test_results_are_a_list_with_the_promised_keys(images):
     keys = (
         "dataset classifier method seed test_error valid_error valid_loss best_epoch "
         "test_balanced_accuracy test_calibration_error last_test_error last_valid_error epochs drop seconds "
-        "provenance environment"
+        "provenance fingerprint environment"
     ).split()
     assert [list(r) for r in results] == [[key for key in keys if key != "drop"], keys]
     assert set(results[1]["drop"]) == {"relative_perturbation", "harder_epochs", "simplified_epochs"}
@@ -374,5 +374,6 @@ def test_from_python_a_recipe_of_a_mapping_is_run_and_reported_on(tmp_path, caps
     assert [(result["method"], result["seed"], result["epochs"]) for result in results] == [("ct", 1, 2)]
     assert experiments.report(results) in capsys.readouterr().out
     assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().count("name: mine") == 1
+    assert len(experiments.run(recipe, out=tmp_path / "both", reference=False, seeds=np.arange(2))) == 2
     with pytest.raises(RecipeError, match="mine.yaml:2: dataset.name: unknown data set 'three-moons'"):
         experiments.run({**recipe, "dataset": "three-moons"}, out=tmp_path / "out")
