@@ -265,7 +265,10 @@ def write_result(folder: Path, result: dict[str, Any]) -> None:
 
 
 def check_free(
-    trial: Trial, out: str | os.PathLike, advice: str = "choose another --out, or discard it with --fresh"
+    trial: Trial,
+    out: str | os.PathLike,
+    advice: str = "choose another --out, or discard it with --fresh",
+    data_alone: bool = False,
 ) -> None:
     """Refuses a trial whose folder holds one with other settings: those of its checkpoint, if there is one.
 
@@ -275,6 +278,7 @@ def check_free(
         trial: `nft_keras.experiments.recipe.trial.Trial`.
         out: the output folder.
         advice: what the error says to do.
+        data_alone: whether only one with the same settings, on other data, is refused.
 
     Raises:
         RecipeError: naming the first setting that differs, or saying that the user's data have changed.
@@ -283,10 +287,15 @@ def check_free(
     try:
         there = _settings_in(folder, trial.config())
     except RecipeError as error:
+        if data_alone:
+            return
         raise RecipeError(f"{error}; {advice}") from None
     except (DamagedError, OSError):
         return
-    for key, before, now in _differences(there, trial.config()) if there is not None else ():
+    differences = [] if there is None else [*_differences(there, trial.config())]
+    if data_alone and [key for key, _, _ in differences] != ["fingerprint"]:
+        return
+    for key, before, now in differences:
         differs = f"{key}: {before} there, {now} now"
         if key == "fingerprint":
             raise RecipeError(f"{folder} holds a trial on other data, which have changed ({differs}); {advice}")

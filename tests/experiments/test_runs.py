@@ -178,6 +178,8 @@ def test_other_data_of_the_same_name_are_refused_before_anything_is_trained_on_t
     known = yaml.safe_load(config.read_text())["fingerprint"]
     assert runs.read(config.parent).result["fingerprint"] == known and known.startswith("examples:")
     assert run.main([*command, "--seeds", "1"]) == 0  # on the same data
+    longer = ["--seeds", "1", "--set", "training.epochs=2", "--fresh"]
+    assert run.main([*command, *longer]) == 0  # beside one of other settings, which does not count
     assert run.main([str(config), "--out", str(tmp_path / "again")]) == 0
     load = data.load
 

@@ -316,7 +316,7 @@ def _on(dataset, trials, in_report, session):
     settings = trials[0].dataset
     for trial in in_report:
         if trial.dataset == settings:
-            check_free(of_loaded(trial, dataset), session.options.out)
+            check_free(of_loaded(trial, dataset), session.options.out, data_alone=True)
     return [of_loaded(trial, dataset) for trial in trials]
 
 
