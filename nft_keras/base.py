@@ -213,7 +213,7 @@ class SimplifyingModel(keras_internals.Model):
     ) -> Any:
         """The compiled loss, as `keras.Model.compute_loss`; its gradient is that of the mean over all replicas."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
-        return backend.weighted(loss, any_tensor(x)) if training else loss
+        return backend.weighted(loss, any_tensor(x)) if training and x is not None else loss
 
     def unlogged_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = False) -> Any:
         """`compute_loss` beside a training step: it does not count in the logs of the outputs' losses."""
@@ -230,8 +230,16 @@ class SimplifyingModel(keras_internals.Model):
         return (logs, *state) if state else logs
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configures training as `keras.Model.compile` does."""
+        """Configures training as `keras.Model.compile` does.
+
+        Raises:
+            ValueError: for an output or a metric that would be logged by the name of one of the model's own logs.
+        """
         super().compile(*args, **kwargs)
+        outputs = [f"{name}_loss" for name in getattr(self.classifier, "output_names", None) or ()]
+        metrics = [getattr(metric, "name", metric) for metric in keras.tree.flatten(kwargs.get("metrics"))]
+        if taken := [name for name in (*outputs, *metrics) if name in self.training_logs]:
+            raise ValueError(f"{taken[0]} is a log of the model's own: give the output or the metric another name")
         self._aside.train_functions, self._aside.optimized = {}, {}
         self._build_optimizers()
 
@@ -244,10 +252,10 @@ class SimplifyingModel(keras_internals.Model):
         for optimizer, network in self.optimizers():
             if network.built:
                 variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
-                steps = int(ops.convert_to_numpy(optimizer.iterations)) if optimizer.built else 0
+                changed = known != list(map(id, variables)) or keras_internals.keeps_a_copy(optimizer)
                 if known is None and not optimizer.built:
                     optimizer.build(variables)
-                elif known not in (None, list(map(id, variables))) and not steps:
+                elif known is not None and changed and not keras_internals.steps_taken(optimizer):
                     keras_internals.build_anew(optimizer, variables)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
@@ -257,7 +265,7 @@ class SimplifyingModel(keras_internals.Model):
         What is not updated by the classifier's optimizer keeps its state.
         """
         self._aside.train_functions = {}
-        keras_internals.innermost(self.optimizer).iterations.assign(0)
+        keras_internals.begin_counting(self.optimizer)
         with backend.scope(self):
             self._build_optimizers()
         if self.train_function is not None:

@@ -58,6 +58,7 @@ class EasyExamplesFirst(SimplifyingModel):
             raise ValueError(f"the plan shuffles examples: shuffle must be True or False, got {given['shuffle']!r}")
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
+            _check_steps(given["x"], given["steps_per_epoch"])
             return
         arrays = [each for each in keras.tree.flatten((given["x"], given["y"])) if each is not None]
         other = next((each for each in arrays if not hasattr(each, "shape") or hasattr(each, "row_splits")), None)
@@ -70,7 +71,10 @@ class EasyExamplesFirst(SimplifyingModel):
             keras_internals.split_for_validation(given)
         plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
         minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=shuffle)
+        _check_steps(minibatches, given["steps_per_epoch"])
+        validation_batch_size = given["validation_batch_size"] or given["batch_size"]
         given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
+        given["validation_batch_size"] = validation_batch_size
 
 
 class EasyExamplesPlan(Plan):
@@ -79,7 +83,8 @@ class EasyExamplesPlan(Plan):
     In epoch gamma these are the fraction 1 - (1 - first_fraction) (1 - law(progress)) of the training examples; with
     the quadratic law the temporal dynamics are those of Friendly Training. Section 3.1 of Marullo et al. (2022) says no
     more of this method than that it sorts the data with the temporal dynamics of FT: the formula, and first_fraction,
-    are our reading. The loss of an example is the compiled one, of a minibatch of it alone, times its weight.
+    are our reading. The loss of an example is the compiled one, of a minibatch of it alone, times its weight, without
+    what layers add to it (activity regularizers).
 
     Args:
         examples: all training examples: arrays (x, y[, sample_weight]), or a `tf.data.Dataset` of them, one by one, in
@@ -111,7 +116,7 @@ class EasyExamplesPlan(Plan):
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         if n is not None:
             n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
-        self.n, self.class_weight = n, None
+        self.n, self._told, self.class_weight = n, n, None
         self.examples = self._made = None
         if is_dataset(examples):
             if n is None:
@@ -129,8 +134,8 @@ class EasyExamplesPlan(Plan):
             raise ValueError(
                 f"x, y and weights must have as many examples each, got {', '.join(map(str, (n, *others)))}"
             )
-        if self.n not in (None, n):
-            raise ValueError(f"EasyExamplesPlan was told of n={self.n} examples, there are {n}")
+        if self._told not in (None, n):
+            raise ValueError(f"EasyExamplesPlan was told of n={self._told} examples, there are {n}")
         # A list of inputs would be a minibatch of several things.
         arrays = tuple(tuple(each) if isinstance(each, list) else each for each in arrays)
         self.examples, self.n, self.kept = arrays, n, np.ones(n, bool)
@@ -227,7 +232,7 @@ class EasyExamplesPlan(Plan):
 
 
 def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: Any = None) -> Any:
-    """The compiled loss of each example: that of a minibatch of it alone.
+    """The compiled loss of each example: that of a minibatch of it alone, without what layers add to it.
 
     Args:
         model: compiled `SimplifyingModel`.
@@ -237,6 +242,7 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
         A float tensor (batch,).
     """
     y_pred = model(x, training=False)
+    keras_internals.forget_added_losses(model)  # of all these examples together
     masks = [keras_internals.mask_of(output) for output in keras.tree.flatten(y_pred)]
 
     def of_one(example):
@@ -248,6 +254,15 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
 
     data = (y, y_pred, [mask for mask in masks if mask is not None])
     return backend.of_each(of_one, (data,) if sample_weight is None else (data, sample_weight))
+
+
+def _check_steps(minibatches, steps):
+    """Refuses epochs that are a part of a pass: the examples that are kept come first in each."""
+    if isinstance(minibatches, _Minibatches) and steps not in (None, len(minibatches)):
+        raise ValueError(
+            f"with an EasyExamplesPlan an epoch is a pass over all of its {len(minibatches)} minibatches: leave "
+            f"steps_per_epoch out, got {steps}"
+        )
 
 
 class _Minibatches(keras.utils.PyDataset):

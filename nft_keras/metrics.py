@@ -36,7 +36,7 @@ class RelativePerturbation(keras.metrics.Metric):
             self.add_variable((), "zeros", name=of) for of in ("squared_change", "elements", "squares", "number")
         ]
         # Far from the mean, squares in float32 have no digits left for the variance.
-        self.center = self.add_variable((), "zeros", name="center")
+        self.center = keras.Variable(0.0, trainable=False, dtype="float32", name="center")  # no sum over replicas
 
     def around(self, x: Any) -> None:
         """Says where elements lie, by some of them: x (batch, ...), or a list of several tensors."""

@@ -272,7 +272,7 @@ class FriendlyModel(TwoNetworks):
             elements = sum(math.prod(ops.shape(each)[1:]) for each in keras.tree.flatten(original))
             penalty = penalty / ops.cast(elements, "float32")
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
-        on_theta = (self.eta * penalty + sum(self.auxiliary.losses)) / backend.num_replicas()
+        on_theta = (self.eta * penalty + sum(map(ops.sum, self.auxiliary.losses))) / backend.num_replicas()
         on_theta = ops.cast(backend.weighted(on_theta, any_tensor(x)), loss.dtype)
         return loss + on_theta, (original, simplified, y_pred, loss)
 
@@ -285,8 +285,11 @@ class FriendlyModel(TwoNetworks):
             return self.optimizer.scale_loss(eq_4), (eq_4, *results)
 
         (eq_4, original, simplified, y_pred, loss), gradients = backend.gradients(loss, [*w, *theta])
-        rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
-        of_theta = [None if gradient is None else gradient * rescale for gradient in gradients[len(w) :]]
+        of_theta = gradients[len(w) :]
+        if isinstance(self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer):
+            rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
+            # What is gathered in a table has a gradient of a few rows, which is no tensor.
+            of_theta = [None if each is None else ops.convert_to_tensor(each) * rescale for each in of_theta]
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
         backend.apply(self.optimizer, gradients[: len(w)], w)
         self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), number_of_examples(x))

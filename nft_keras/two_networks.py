@@ -45,10 +45,16 @@ class TwoNetworks(SimplifyingModel):
     def drop_auxiliary(self) -> None:
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         super().drop()
-        self._aside.auxiliary = self._aside.first_phase = self.auxiliary_optimizer = None
+        self._aside.auxiliary = self._aside.first_phase = None
+        self._forget_auxiliary_optimizer()
         keras_internals.renew_functions(self)
 
     drop = drop_auxiliary
+
+    def _forget_auxiliary_optimizer(self):
+        if getattr(self, "auxiliary_optimizer", None) is not None:
+            del self.auxiliary_optimizer  # else TensorFlow tracks it, and its variables, as long as the model lives
+        self.auxiliary_optimizer = None
 
     def renew_training(self) -> None:
         """Goes on with what is trainable now, in both phases."""
@@ -76,17 +82,20 @@ class TwoNetworks(SimplifyingModel):
             **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, or is the same object
-                as optimizer.
+            ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, is no optimizer, or is
+                the same object as optimizer.
         """
         if auxiliary_optimizer is None and self.auxiliary is not None:
             raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")
         if auxiliary_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError("optimizer and auxiliary_optimizer must be two objects, each with its own network's state")
-        self.auxiliary_optimizer = self._aside.first_phase = None
+        if auxiliary_optimizer is not None:
+            auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
+        self._aside.first_phase = None
+        self._forget_auxiliary_optimizer()
         super().compile(optimizer=optimizer, **kwargs)
         if self.auxiliary is not None:
-            self.auxiliary_optimizer = keras.optimizers.get(auxiliary_optimizer)
+            self.auxiliary_optimizer = auxiliary_optimizer
             if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
                 self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer
             ):

@@ -96,3 +96,41 @@ def test_forgetting_the_plan_is_an_error_that_says_so(easy):
     x, y = examples()
     with pytest.raises(ValueError, match="EasyExamplesPlan"):
         easy_examples_first().fit(easy(x, y, first_fraction=1.0, simplification_epochs=0).minibatches(16))
+
+
+def test_what_layers_add_to_the_loss_has_no_say_in_which_examples_are_easy(easy):
+    x, y = examples(300)  # two minibatches
+    kept = []
+    for added in (None, keras.regularizers.L2(5.0)):
+        keras.utils.set_random_seed(0)
+        hidden = keras.layers.Dense(8, "tanh", activity_regularizer=added)
+        model = EasyExamplesFirst(keras.Sequential([keras.Input((6,)), hidden, keras.layers.Dense(CLASSES)]))
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        plan = easy(x, y, first_fraction=0.2, simplification_epochs=4)
+        plan.set_model(model)
+        plan.on_train_begin()
+        plan.on_epoch_begin(0)
+        kept.append(np.flatnonzero(np.asarray(plan.kept)))
+    np.testing.assert_array_equal(*kept)
+
+
+def test_an_epoch_is_a_pass_over_all_minibatches():
+    x, y = examples()
+    plan = EasyExamplesPlan(first_fraction=0.25, simplification_epochs=3)
+    with pytest.raises(ValueError, match="all of its 5 minibatches: leave steps_per_epoch out, got 2"):
+        easy_examples_first().fit(x, y, batch_size=8, steps_per_epoch=2, verbose=0, callbacks=[plan])
+    plan = EasyExamplesPlan((x, y), first_fraction=0.25, simplification_epochs=3)
+    with pytest.raises(ValueError, match="all of its 5 minibatches"):
+        easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=2, verbose=0, callbacks=[plan])
+    easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=5, verbose=0, callbacks=[plan])
+
+
+def test_a_plan_chooses_among_other_examples_and_validates_in_minibatches_of_the_same_size():
+    plan, steps = EasyExamplesPlan(first_fraction=0.25, simplification_epochs=2), []
+    count = keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: steps.append(batch))
+    for n in (40, 24):
+        easy_examples_first().fit(
+            *examples(n), batch_size=4, epochs=2, verbose=0, validation_data=examples(n), callbacks=[plan, count]
+        )
+        assert len(steps) == 2 * n // 4 and plan.n == n
+        steps.clear()

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -600,3 +603,60 @@ def test_after_the_plan_no_loss_reduction_is_logged_of_it():
     x, y = examples()
     model.fit(x, y, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
     assert model.fit(x, y, epochs=2, verbose=0).history["loss_reduction"] == [0, 0]
+
+
+def test_the_drop_frees_theta_and_its_optimizer():
+    model = friendly()
+    there = [model.auxiliary, model.auxiliary_optimizer, *(v.value for v in model.auxiliary_optimizer.variables[2:])]
+    there = [weakref.ref(each) for each in there]
+    fit(model, *examples())
+    gc.collect()
+    assert [each() for each in there] == [None] * len(there)
+
+
+def test_an_output_or_a_metric_called_like_a_log_of_the_model_is_refused():
+    x = keras.Input((FEATURES,))
+    outputs = {name: layers.Dense(CLASSES, name=name)(x) for name in ("main", "auxiliary")}
+    model = FriendlyModel(keras.Model(x, outputs), dense(FEATURES))
+    losses = dict.fromkeys(outputs, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="auxiliary_loss is a log of the model's own: give the output or the me"):
+        model.compile("sgd", "sgd", loss=losses)
+    with pytest.raises(ValueError, match="eta is a log of the model's own"):
+        friendly(metrics=[keras.metrics.Mean("eta")])
+
+
+def test_a_loss_in_the_place_of_the_auxiliary_optimizer_is_refused():
+    with pytest.raises(ValueError, match="optimizer identifier: mse"):
+        FriendlyModel(dense(CLASSES), None).compile("adam", "mse")
+
+
+def test_the_compiled_loss_can_be_computed_without_x():
+    x, y = examples()
+    model = friendly()
+    assert float(model.compute_loss(y=y, y_pred=model(x))) == pytest.approx(float(model.compute_loss(x, y, model(x))))
+
+
+def test_a_table_of_labels_in_the_auxiliary_network_is_updated_with_w_too():
+    x, y = keras.Input((FEATURES,)), keras.Input((), dtype="int32")
+    of_label = layers.Embedding(CLASSES, 4)
+    auxiliary = keras.Model([x, y], layers.Dense(FEATURES)(layers.Concatenate()([x, of_label(y)])))
+    for scaled in (False, True):
+        before = of_label.get_weights()[0]
+        model = FriendlyModel(dense(CLASSES), auxiliary, phases="joint")
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)) if scaled else "sgd"
+        model.compile(optimizer, "sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        fit(model, *examples(), epochs=3)
+        assert np.abs(of_label.get_weights()[0] - before).max() > 0
+
+
+def test_losses_that_the_auxiliary_network_adds_are_summed_as_keras_does():
+    class Adds(layers.Layer):
+        def call(self, x):
+            self.add_loss(keras.ops.mean(keras.ops.square(x), axis=1))  # one for each example
+            return x
+
+    x = keras.Input((FEATURES,))
+    model = friendly(auxiliary=keras.Model(x, Adds()(x)))
+    data = examples()
+    eq_4, (_, _, _, loss) = model.eq_4(*data)
+    assert float(eq_4 - loss) == pytest.approx(float(np.square(data[0]).mean(1).sum()), rel=1e-5)

@@ -123,7 +123,7 @@ def gradient_at(function, x):
     constant = [(v, v.value) for v in _STATE.get()]
 
     def pure(x):
-        with keras.StatelessScope(constant):
+        with keras.StatelessScope(constant, collect_losses=True):
             return function(x)
 
     (_, result), gradient = jax.value_and_grad(pure, has_aux=True)(x)

@@ -129,21 +129,32 @@ def swap_train_function(model, functions, before, after):
 @contextlib.contextmanager
 def without_logs_of_outputs(model):
     """Keeps what is computed of the compiled loss out of the means that Keras logs for each of several outputs."""
-    means = [] if model._compile_loss is None else model._compile_loss._metrics
-    for mean in means:
-        mean.update_state = _nothing
+    there = _silent_in_between(model)
+    token = _UNLOGGED.set(True)
     try:
         yield
     finally:
-        for mean in means:
-            if "update_state" in vars(mean):
-                del mean.update_state
-            else:  # the first loss that is computed makes them
-                mean.reset_state()
+        _UNLOGGED.reset(token)
+        for mean in _silent_in_between(model)[len(there) :]:  # the first loss that is computed makes them
+            mean.reset_state()
 
 
-def _nothing(*arguments, **keywords):
-    pass
+# Of a thread, as each replica's step has one of its own.
+_UNLOGGED = contextvars.ContextVar("unlogged", default=False)
+
+
+def _silent_in_between(model):
+    """The means of the outputs' losses, each of which passes over what it is given in `without_logs_of_outputs`."""
+    means = [] if model._compile_loss is None else model._compile_loss._metrics
+    for mean in means:
+        if "update_state" not in vars(mean):
+            mean.update_state = functools.partial(_unless_unlogged, mean.update_state)
+    return list(means)
+
+
+def _unless_unlogged(update_state, *arguments, **keywords):
+    if not _UNLOGGED.get():
+        update_state(*arguments, **keywords)
 
 
 # {id of a layer: function of its output}, of a thread, as each replica's step has one of its own.
@@ -212,12 +223,35 @@ def with_mask(tensor, mask):
 
 def build_anew(optimizer, variables):
     """Gives an optimizer that has taken no step the state for other variables: Keras builds one only once."""
-    optimizer = innermost(optimizer)
-    own = [optimizer.iterations, getattr(optimizer, "_learning_rate", None)]
+    outer, optimizer = optimizer, innermost(optimizer)
+    own = [optimizer._iterations, getattr(optimizer, "_learning_rate", None)]
     optimizer._variables[:] = [v for v in optimizer._variables if any(v is each for each in own)]
     optimizer._trainable_variables_indices = {}
     optimizer.built = False
     optimizer.build(variables)
+    while outer is not optimizer:  # one that scales the loss knows them too
+        outer._trainable_variables = variables[:]
+        outer = outer.inner_optimizer
+
+
+def steps_taken(optimizer):
+    """How many gradients an optimizer was given, those that it accumulates too."""
+    return int(keras.ops.convert_to_numpy(innermost(optimizer)._iterations)) if optimizer.built else 0
+
+
+def begin_counting(optimizer):
+    """Makes an optimizer one that was given no gradient."""
+    innermost(optimizer)._iterations.assign(0)
+
+
+def keeps_a_copy(optimizer):
+    """Whether an optimizer's state has the weights that there were when it was built, to which its steps lead."""
+    return isinstance(innermost(optimizer), getattr(keras.optimizers, "ScheduleFreeAdamW", ()))
+
+
+def forget_added_losses(model):
+    """Takes away what layers have added to the loss; regularization of weights stays."""
+    model._clear_losses()
 
 
 def layer_with_seed(layer, data, seed):

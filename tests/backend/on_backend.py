@@ -114,11 +114,16 @@ def train_with_added_losses(phases):
     return history, (network, auxiliary)
 
 
-def train_ft():
-    model = FriendlyTraining(classifier(), step=2.0, confidence=0.6)
+def train_ft(network=None):
+    model = FriendlyTraining(network or classifier(), step=2.0, confidence=0.6)
     model.compile(optimizers.Adam(1e-2), LOSS)
     same_everywhere(model.classifier)
     return fit(model, PerturbationPlan(6, 3), *examples((FEATURES,), UNEVEN)), (model.classifier,)
+
+
+def train_ft_with_added_losses():
+    x = keras.Input((FEATURES,))
+    return train_ft(keras.Model(x, layers.Dense(CLASSES)(AddsLoss()(layers.Dense(8, activation="tanh")(x)))))
 
 
 def train_eef():
@@ -152,6 +157,7 @@ TRAININGS = {
     "epoch-on-a-sample": lambda: train_friendly("epoch", "sum", n=UNEVEN, fraction=0.7),
     "images": train_images,
     "ft": train_ft,
+    "ft-added-losses": train_ft_with_added_losses,
     "eef": train_eef,
 }
 

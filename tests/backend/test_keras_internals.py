@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import threading
 import weakref
 
 import keras
@@ -10,10 +11,11 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from nft_keras import optimizers
+from nft_keras import FriendlyModel, optimizers
 from nft_keras.backend import keras_internals
 from nft_keras.backend.tensorflow import product
 from nft_keras.layers import FusedBatchNormalization
+from nft_keras.metrics import Number, RelativePerturbation
 
 USE = "see its use in nft_keras/backend/keras_internals.py"
 
@@ -410,3 +412,62 @@ def test_an_optimizer_is_not_made_anew_whenever_one_is_saved(monkeypatch):
     for _ in range(3):
         keras_internals.saved(model.save_weights, "a.weights.h5")
     assert len(made) == 1  # Keras alone makes one each time; where it makes none, keep_skipsets can go
+
+
+def test_of_two_threads_each_keeps_its_own_losses_out_of_the_means_of_the_outputs():
+    x = keras.Input((3,))
+    model = keras.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
+    model.compile("sgd", ["mse", "mse"])
+    data = np.ones((2, 3), "float32"), [np.zeros((2, 1), "float32")] * 2
+    model.train_on_batch(*data)
+    model.reset_metrics()
+    inside, outside = threading.Event(), threading.Event()
+
+    def other():
+        with keras_internals.without_logs_of_outputs(model):
+            inside.set()
+            outside.wait(10)
+            model.compute_loss(data[0], data[1], model(data[0]))
+
+    thread = threading.Thread(target=other)
+    with keras_internals.without_logs_of_outputs(model):
+        thread.start()
+        assert inside.wait(10)
+    outside.set()
+    thread.join(10)
+    assert [float(mean.result()) for mean in model._compile_loss.metrics] == [0, 0]
+    model.compute_loss(data[0], data[1], model(data[0]))
+    assert all(float(mean.result()) > 0 for mean in model._compile_loss.metrics)
+
+
+def test_an_optimizer_that_accumulates_counts_after_it_was_built_anew():
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
+    optimizer.build(layer.trainable_variables)
+    keras_internals.build_anew(optimizer, [layer.kernel])
+    inner = keras_internals.innermost(optimizer)
+    assert any(variable is inner._iterations for variable in inner.variables)
+    assert [id(v) for v in optimizer._trainable_variables] == [id(layer.kernel)]
+    inner.apply([np.ones((3, 2), "float32")], [layer.kernel])
+    assert keras_internals.steps_taken(optimizer) == 1 and int(inner.iterations) == 0
+    keras_internals.begin_counting(optimizer)
+    assert keras_internals.steps_taken(optimizer) == 0
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "ScheduleFreeAdamW"), reason="an earlier Keras has it not")
+def test_an_optimizer_that_keeps_a_copy_of_the_weights_has_those_of_the_beginning_of_fit():
+    classifier = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model = FriendlyModel(classifier, None)
+    model.compile(keras.optimizers.ScheduleFreeAdamW(0.01), loss="mse")
+    loaded = [np.full(weight.shape, 3.0, "float32") for weight in classifier.get_weights()]
+    classifier.set_weights(loaded)
+    model._build_optimizers()
+    copies = [v.numpy() for v in model.optimizer.variables if v.numpy().shape == (3, 2) and (v.numpy() == 3).all()]
+    assert copies
+
+
+def test_where_elements_lie_is_not_summed_over_replicas():
+    metric = RelativePerturbation("r")
+    assert metric.center.aggregation == Number("n").variable.aggregation != metric.sums[0].aggregation
+    assert any(variable is metric.center for variable in metric.variables)
