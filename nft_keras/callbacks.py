@@ -76,7 +76,8 @@ class Picture(keras.callbacks.Callback):
 class SimplificationPicture(Picture):
     """Shows a few images x, the change delta and what the classifier sees, x + delta, after some epochs of the plan.
 
-    It is for `FriendlyModel` and `FriendlyTraining`; of a training that alters nothing there is no picture.
+    It is for `FriendlyModel` and `FriendlyTraining`; of a training that alters nothing there is no picture. Friendly
+    Training alters an example the less, the more there are in its minibatch: what is shown is of a minibatch of x.
 
     Args:
         x: array (n, height, width) or (n, height, width, channels) of a few images, with 1 or 3 channels.
