@@ -212,6 +212,16 @@ def test_the_answers_have_the_numbers_of_the_results():
         pairs = list(zip(images[method], images["ct"], strict=True))
         said = f"{mean_std([a - b for a, b in pairs], '+')} {p.format(p_value(pairs))}"
         assert said in answers.replace(" points beside CT", " "), said
+    rectangles = kept("evening-rectangles-image")
+    rectangles = {method: [of[seed]["test_error"] for seed in range(5)] for method, of in rectangles.items()}
+    for method, other, said in (
+        ("nft", "ct", "as printed {} points beside CT"),
+        ("nft-as-coded", "ct", "as coded {} (p {}, of four"),
+        ("nft-as-coded", "ct-smooth", "{} beside smoothed labels (p {})"),
+    ):
+        pairs = list(zip(rectangles[method], rectangles[other], strict=True))
+        said = said.format(mean_std([a - b for a, b in pairs], "+"), p_value(pairs))
+        assert said in answers, said
     moons = kept("two-moons-96")
     stuck = {method: sum(result["test_error"] > 5 for result in of.values()) for method, of in moons.items()}
     assert f"of 96 seeds CT leaves {stuck['ct']} in" in answers and f"from the same weights {stuck['nft']} (" in answers
