@@ -1,9 +1,12 @@
-"""Finished trials: one written without training anything, and what of one is the same in every run."""
+"""Finished trials: one written without training anything, what of one is the same in every run, and other data."""
 
+import dataclasses
+import functools
 import json
 
 import yaml
 
+from nft_keras import data
 from nft_keras.experiments.recipe.trial import is_a
 
 
@@ -29,6 +32,18 @@ def finish(out, trial, test_error, **result):
     }
     (folder / "result.json").write_text(json.dumps(whole))
     return folder
+
+
+def lose_an_example(monkeypatch):
+    """From now on every data set that is loaded has one test example less than before."""
+    load = data.load
+
+    @functools.wraps(load)
+    def other(*args, **kwargs):
+        loaded = load(*args, **kwargs)
+        return dataclasses.replace(loaded, test=loaded.test[:-1])
+
+    monkeypatch.setattr(data, "load", other)
 
 
 def repeatable(result):

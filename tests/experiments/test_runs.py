@@ -1,17 +1,13 @@
-import dataclasses
-import functools
-
 import pytest
 import yaml
 
-from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.sweep.search import first_point, point_trial
-from tests.experiments.finished import finish
+from tests.experiments.finished import finish, lose_an_example
 
 RECIPE = """\
 name: before
@@ -181,14 +177,7 @@ def test_other_data_of_the_same_name_are_refused_before_anything_is_trained_on_t
     longer = ["--seeds", "1", "--set", "training.epochs=2", "--fresh"]
     assert run.main([*command, *longer]) == 0  # beside one of other settings, which does not count
     assert run.main([str(config), "--out", str(tmp_path / "again")]) == 0
-    load = data.load
-
-    @functools.wraps(load)
-    def other(*args, **kwargs):
-        loaded = load(*args, **kwargs)
-        return dataclasses.replace(loaded, test=loaded.test[:-1])
-
-    monkeypatch.setattr(data, "load", other)
+    lose_an_example(monkeypatch)
     capsys.readouterr()
     assert run.main([*command, "--seeds", "2"]) == 2
     error = capsys.readouterr().err

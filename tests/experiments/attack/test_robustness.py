@@ -1,6 +1,4 @@
 import csv
-import dataclasses
-import functools
 import json
 import math
 
@@ -10,7 +8,6 @@ import pytest
 from keras import ops
 from scipy.optimize import minimize
 
-from nft_keras import data
 from nft_keras.cli import attack as robustness
 from nft_keras.cli import run
 from nft_keras.experiments import runs
@@ -19,6 +16,7 @@ from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, fgsm,
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import CHECKS, Examples, Settings, examples, measure, warnings
 from tests.backend.features import able, last_line
+from tests.experiments.finished import lose_an_example
 
 RECIPE = """\
 dataset: {name: two-moons, noise: 0.2, train_size: 100, valid_size: 50, test_size: 60}
@@ -325,14 +323,7 @@ def test_runs_that_cannot_be_attacked_are_refused_in_one_line(moons, tmp_path, c
 
 @pytest.mark.xdist_group("robustness")
 def test_a_trial_on_data_that_have_changed_is_not_attacked(moons, capsys, monkeypatch):
-    load = data.load
-
-    @functools.wraps(load)
-    def other(*args, **kwargs):
-        loaded = load(*args, **kwargs)
-        return dataclasses.replace(loaded, test=loaded.test[:-1])
-
-    monkeypatch.setattr(data, "load", other)
+    lose_an_example(monkeypatch)
     assert robustness.main([str(moons)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "holds a trial on other data, which have changed (fingerprint: examples:" in error
