@@ -37,18 +37,18 @@ class Fingerprints:
         return dataclasses.replace(trial, fingerprint=now) if now else trial
 
 
-def of_loaded(trial: Trial, dataset: data.Dataset) -> Trial:
-    """The trial with the `fingerprint` of the data that were loaded for it, unless it has that of the user's files.
+def of_loaded(trials: list[Trial], dataset: data.Dataset) -> list[Trial]:
+    """Trials with the `fingerprint` of the data that were loaded for them, unless they have that of the user's files.
 
     Raises:
         RecipeError: if the recipe is for other data.
     """
     now = of_examples((dataset.train, dataset.valid, dataset.test))
-    if trial.fingerprint is None:
-        return dataclasses.replace(trial, fingerprint=now)
-    if trial.fingerprint.partition(":")[0] == now.partition(":")[0] and trial.fingerprint != now:
-        were = f"{now} now, {trial.fingerprint} in the recipe"
-        raise RecipeError(
-            f"{trial.dataset['name']} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
-        )
-    return trial
+    for trial in trials:
+        there = trial.fingerprint or now
+        if there.partition(":")[0] == now.partition(":")[0] and there != now:
+            were = f"{now} now, {there} in the recipe"
+            raise RecipeError(
+                f"{trial.dataset['name']} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
+            )
+    return [dataclasses.replace(trial, fingerprint=trial.fingerprint or now) for trial in trials]

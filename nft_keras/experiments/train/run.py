@@ -313,11 +313,9 @@ def _on(dataset, trials, in_report, session):
     """
     if dataset is None:
         return trials
-    settings = trials[0].dataset
-    for trial in in_report:
-        if trial.dataset == settings:
-            check_free(of_loaded(trial, dataset), session.options.out, data_alone=True)
-    return [of_loaded(trial, dataset) for trial in trials]
+    for trial in of_loaded([each for each in in_report if each.dataset == trials[0].dataset], dataset):
+        check_free(trial, session.options.out, data_alone=True)
+    return of_loaded(trials, dataset)
 
 
 def _load_again(trial, screen, session):
