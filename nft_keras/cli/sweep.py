@@ -83,6 +83,7 @@ def _sweep(options, arguments):
     with _in_use(options.out / spaces[0].recipe):
         searches = _searches(spaces, options)
         for search in searches:
+            search.check_data()
             for begun in filter(None, (search.points, search.seeds())):
                 begun.retry()
         code = _watch(options.workers, arguments)

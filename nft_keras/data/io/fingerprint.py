@@ -37,19 +37,19 @@ def fingerprint(paths: Iterable[Path]) -> str | None:
     return f"{'content' if whole else 'size-and-time'}:{digest.hexdigest()[:16]}"
 
 
-def of_examples(parts: Iterable[Any]) -> str:
+def of_examples(dataset: Any) -> str:
     """A digest of how many examples there are, of what shape, with which classes, and, of bytes, of all their pixels.
 
     Features with a point are left out: their last digit may be another one on another machine.
 
     Args:
-        parts: iterable of `nft_keras.data.Part`.
+        dataset: `nft_keras.data.Dataset`.
 
     Returns:
         "examples:...".
     """
     digest = hashlib.sha256()
-    for part in parts:
+    for part in (dataset.train, dataset.valid, dataset.test):
         digest.update(f"{part.x.shape} {part.x.dtype} {part.y.shape}\n".encode())
         for array in (part.x, part.y):
             if array.dtype.kind in "iu":

@@ -12,10 +12,10 @@ import scipy.sparse
 
 from nft_keras import data
 from nft_keras.data import DataError
-from nft_keras.data.io.fingerprint import fingerprint, of_examples
 from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, differences, fgsm, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import compute_in_float32, load_classifier
+from nft_keras.experiments.recipe.fingerprints import of_data
 
 ATTACKS = ("noise", "fgsm", "pgd")
 # For images in [0, 1]; for vectors, in units of their standard deviation (times the root of their length for l2).
@@ -139,12 +139,10 @@ def examples(dataset, settings):
     if settings.examples < len(test):
         rows = np.random.default_rng(settings.seed).choice(len(test), settings.examples, replace=False)
         test = test[np.sort(rows)]
-    files = data.own_files(**dataset)
-    whole = fingerprint(files) if files else of_examples((loaded.train, loaded.valid, loaded.test))
     x = test.x.toarray() if scipy.sparse.issparse(test.x) else test.x
     x = x.astype("float32") / 255 if x.dtype == np.uint8 else x.astype("float32")
     is_image = x.ndim == 4 and x.min() >= 0 and x.max() <= 1
-    return Examples(x, test.y, (0.0, 1.0) if is_image else None, whole)
+    return Examples(x, test.y, (0.0, 1.0) if is_image else None, of_data(dataset, loaded))
 
 
 def attack_trial(run, examples, settings):

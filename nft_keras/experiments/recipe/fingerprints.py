@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 from nft_keras import data
 from nft_keras.data.io.fingerprint import fingerprint, of_examples
@@ -37,13 +38,27 @@ class Fingerprints:
         return dataclasses.replace(trial, fingerprint=now) if now else trial
 
 
+def of_data(settings: dict[str, Any], dataset: data.Dataset) -> str | None:
+    """The fingerprint that a trial on a data set has: that of the user's files, or of the examples that were loaded.
+
+    Args:
+        settings: what the data set was loaded with, with `data_dir`.
+        dataset: `nft_keras.data.Dataset`.
+
+    Returns:
+        See `nft_keras.data.io.fingerprint`; None where a file cannot be read any more.
+    """
+    files = data.own_files(**settings)
+    return fingerprint(files) if files else of_examples(dataset)
+
+
 def of_loaded(trials: list[Trial], dataset: data.Dataset) -> list[Trial]:
     """Trials with the `fingerprint` of the data that were loaded for them, unless they have that of the user's files.
 
     Raises:
         RecipeError: if the recipe is for other data.
     """
-    now = of_examples((dataset.train, dataset.valid, dataset.test))
+    now = of_examples(dataset)
     for trial in trials:
         there = trial.fingerprint or now
         if there.partition(":")[0] == now.partition(":")[0] and there != now:

@@ -16,6 +16,7 @@ from nft_keras.backend import out_of_memory
 from nft_keras.data import DataError
 from nft_keras.experiments.files import discard, write_csv, write_text, write_yaml
 from nft_keras.experiments.methods import method_title
+from nft_keras.experiments.recipe.fingerprints import of_loaded
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import markdown, write_report
@@ -93,6 +94,24 @@ class Search:
         reasons = ((trial.user_attrs["point"], trial.user_attrs.get("failed")) for trial in latest)
         return [f"{short(point)}: {failed['reason']}" for point, failed in reasons if failed]
 
+    def check_data(self):
+        """Refuses a sweep in whose folders there are trials on other data of the same name.
+
+        Raises:
+            RecipeError: naming the folder of one of them.
+            DataError: if the data cannot be loaded.
+        """
+        known = (t.user_attrs["point"] for t in self.points.latest() if t.state != self.points.states.FAIL)
+        tried = [(point_trial(self.space, point), self.folder) for point in known]
+        by_data = {}
+        for trial, out in (*tried, *((trial, self.out) for trial in self.chosen())):
+            if (out / trial.folder).exists():
+                by_data.setdefault(str(trial.dataset), []).append((trial, out))
+        for of_data in by_data.values():
+            trials, outs = zip(*of_data, strict=True)
+            for trial, out in zip(of_loaded(trials, self._load(trials[0].dataset)), outs, strict=True):
+                check_free(trial, out, ADVICE, data_alone=True)
+
     def _try_point(self, attempt):
         try:
             trial = point_trial(self.space, attempt.user_attrs["point"])
@@ -130,8 +149,11 @@ class Search:
                 raise _Pruned
 
         try:
+            dataset = self._load(trial.dataset)
+            [trial] = of_loaded([trial], dataset)
+            check_free(trial, out, ADVICE, data_alone=True)
             there = finished([trial], out)
-            result = there[0] if there else self._run(trial, out, progress)
+            result = there[0] if there else self._run(trial, dataset, out, progress)
         except _Pruned:
             queue.study.tell(attempt, state=queue.states.PRUNED)
             shutil.rmtree(out / trial.folder / "backup", ignore_errors=True)
@@ -151,12 +173,11 @@ class Search:
             epochs = f"best epoch {result['best_epoch']}/{result['epochs']}"
             self._say(queue, attempt, f"valid {result['valid_error']:.2f} %  {epochs}  {result['seconds']:.0f} s")
 
-    def _run(self, trial, out, progress):
+    def _run(self, trial, dataset, out, progress):
         """Runs a trial, unless its networks do not take the data: then it cannot be trained."""
         from nft_keras.experiments.train.callbacks import TrainingError
         from nft_keras.experiments.train.trial import check_fits, run_trial
 
-        dataset = self._load(trial.dataset)
         try:
             check_fits(trial, dataset)
         except DataError as error:
@@ -313,8 +334,10 @@ def _copy(source, target, trial):
     temporary = target.with_name(f".{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary)
-    write_yaml(temporary / "config.yaml", trial.config())
-    write_result(temporary, read(source).result)
+    run = read(source)
+    known = dataclasses.replace(trial, fingerprint=run.config.get("fingerprint"))
+    write_yaml(temporary / "config.yaml", known.config())
+    write_result(temporary, run.result)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
 

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from nft_keras.data import Part
+from nft_keras.data import Dataset, Part
 from nft_keras.data.io import fingerprint as module
 from nft_keras.data.io.fingerprint import fingerprint, of_examples
 
@@ -61,8 +61,14 @@ def test_examples_of_other_pixels_classes_shapes_or_order_are_others_and_roundin
     def part(x=0, y=0, n=3, dtype="uint8"):
         return Part(np.full((n, 2, 2, 1), x, dtype), np.array([y, 1, 0, 1][:n], "int32"))
 
-    known = of_examples([part(), part()])
-    assert known == of_examples([part(), part()]) and known.startswith("examples:")
-    others = [[part(x=1), part()], [part(), part(y=1)], [part(n=4), part()], [part(dtype="float32"), part()], [part()]]
-    assert len({known, *map(of_examples, others)}) == 6
-    assert of_examples([part(0.1, dtype="float32")]) == of_examples([part(0.1 + 1e-8, dtype="float32")])
+    def of(*parts):
+        return of_examples(Dataset(*parts, num_classes=2, provenance="", class_names=("a", "b")))
+
+    usual = part(), part(), part()
+    known = of(*usual)
+    assert known == of(*usual) and known.startswith("examples:")
+    changed = part(x=1), part(y=1), part(n=4), part(dtype="float32")
+    others = [of(*usual[:place], other, *usual[place + 1 :]) for other in changed for place in range(3)]
+    assert len({known, *others}) == 13
+    tenth = part(0.1, dtype="float32")
+    assert of(tenth, *usual[1:]) == of(part(0.1 + 1e-8, dtype="float32"), *usual[1:])

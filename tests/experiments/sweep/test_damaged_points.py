@@ -30,7 +30,7 @@ def test_a_damaged_history_of_a_finished_point_stops_no_sweep(tmp_path, content)
 
 
 def test_a_point_that_is_damaged_is_said_and_begins_anew(tmp_path, monkeypatch, capsys):
-    trial, folder = types.SimpleNamespace(dataset={}, folder="point"), tmp_path / "point"
+    trial, folder = types.SimpleNamespace(folder="point"), tmp_path / "point"
     folder.mkdir()
 
     def run_trial(*_):
@@ -40,6 +40,5 @@ def test_a_point_that_is_damaged_is_said_and_begins_anew(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(training, "run_trial", run_trial)
     monkeypatch.setattr(training, "check_fits", lambda *_: None)
-    one = types.SimpleNamespace(_load=lambda dataset: None)
-    assert search.Search._run(one, trial, tmp_path, None) == "the result"
+    assert search.Search._run(None, trial, None, tmp_path, None) == "the result"
     assert capsys.readouterr().err == f"{folder / 'state.json'} is damaged; begins anew\n"

@@ -15,17 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 import warnings
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nft_keras.cli import run, sweep
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.sweep import queue
+from tests.experiments.finished import lose_an_example
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweep")
 
@@ -269,9 +270,8 @@ def test_a_point_whose_networks_do_not_take_the_data_cannot_be_trained(recipe, t
     from nft_keras.experiments.train.callbacks import TrainingError
 
     (trial, _) = load_recipe(recipe, ["methods.nft.auxiliary.depth=5"], methods=["nft"])
-    search = types.SimpleNamespace(_load=lambda dataset: data.load(**dataset))
     with pytest.raises(TrainingError, match="^fc-a with nft: examples of .* do not fit: unet of depth 5"):
-        Search._run(search, trial, tmp_path / "out", None)
+        Search._run(None, trial, data.load(**trial.dataset), tmp_path / "out", None)
     assert not (tmp_path / "out").exists()
 
 
@@ -334,6 +334,21 @@ def test_real_trainings_go_on_where_a_killed_worker_left_them(recipe):
     (best, *_) = table(recipe)
     seeds = [json.loads((points.parent / f"fc-a/nft/seed-{s}/result.json").read_text()) for s in (0, 1)]
     assert seeds[0]["valid_error"] == float(best["validation error (%)"])
+
+
+@pytest.mark.slow
+def test_a_sweep_of_which_points_were_tried_on_other_data_is_refused(recipe, capsys, monkeypatch):
+    out = recipe.parent / "out"
+    lists = "sweep={methods.nft.plan.eta_max: [100, 500]}"
+    command = [str(recipe), "--out", str(out), "--set", "training.epochs=3", lists]
+    assert sweep.main(command) == 0
+    configs = [yaml.safe_load(path.read_text()) for path in out.rglob("config.yaml")]
+    assert len(configs) == 4 and len({config["fingerprint"] for config in configs}) == 1
+    assert sweep.main(command) == 0
+    lose_an_example(monkeypatch)
+    capsys.readouterr()
+    assert sweep.main(command) == 2
+    assert "point-" in (error := capsys.readouterr().err) and "on other data, which have changed" in error, error
 
 
 @pytest.mark.parametrize(
