@@ -15,7 +15,8 @@ from nft_keras import data  # noqa: E402
 from nft_keras.costs import forward  # noqa: E402
 from nft_keras.experiments.methods import METHODS  # noqa: E402
 from nft_keras.experiments.methods.nft import build_auxiliary  # noqa: E402
-from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes  # noqa: E402
+from nft_keras.experiments.recipe.reading import load_recipe  # noqa: E402
+from nft_keras.experiments.recipe.shipped import shipped_recipes  # noqa: E402
 from nft_keras.experiments.reports.tables import markdown  # noqa: E402
 from nft_keras.experiments.train import trial as trials  # noqa: E402
 

@@ -12,7 +12,7 @@ from nft_keras._text import say, visible
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.files import OutputError
 from nft_keras.experiments.methods import METHODS
-from nft_keras.experiments.recipe.reading import shipped_names
+from nft_keras.experiments.recipe.shipped import shipped_names
 
 # Bytes of a name and of a path, on Linux and others.
 _LONGEST_PART, _LONGEST_PATH = 255, 4096

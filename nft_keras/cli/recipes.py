@@ -4,7 +4,7 @@ import argparse
 import re
 
 from nft_keras.cli.options import Parser
-from nft_keras.experiments.recipe.reading import shipped_names
+from nft_keras.experiments.recipe.shipped import shipped_names
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import paper_cost
-from nft_keras.experiments.recipe.reading import shipped_recipes
+from nft_keras.experiments.recipe.shipped import shipped_recipes
 
 
 def test_a_recipe_s_controls_are_counted_beside_the_paper_s_methods(capsys):

@@ -10,7 +10,7 @@ import pytest
 
 from nft_keras import cli
 from nft_keras.cli import recipes
-from nft_keras.experiments.recipe.reading import shipped_recipes
+from nft_keras.experiments.recipe.shipped import shipped_recipes
 
 
 def test_help_lists_every_verb_with_what_it_does(capsys):

@@ -1,11 +1,9 @@
 """What a recipe may say, and the trials that it stands for; without Keras, so that a wrong one is reported at once."""
 
-import copy
 import inspect
 import itertools
 import math
 import os
-import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,8 +12,17 @@ from nft_keras import data
 from nft_keras._checks import shown, suggest
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.recipe.lists import (
+    concerns,
+    folds,
+    give_way,
+    lists_of_values,
+    one_classifier,
+    with_settings,
+)
 from nft_keras.experiments.recipe.schema import LONGEST_NAME, Document, RecipeError, names_folder
 from nft_keras.experiments.recipe.settings import NetworkSettings, OptimizerSettings, TrainingSettings
+from nft_keras.experiments.recipe.shipped import find_recipe
 from nft_keras.experiments.recipe.tasks import check_task
 from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.recipe.variants import ancestries, layers, merged
@@ -71,8 +78,8 @@ def load_recipe(
         nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
     """
     document, name, by_hand = _open(path, overrides, allow_code)
-    _lists(document, "sweep")
-    lists = _folds(document) or _lists(document, "vary")
+    lists_of_values(document, "sweep")
+    lists = folds(document) or lists_of_values(document, "vary")
     for key in by_hand:
         if ".".join(key) in lists:
             raise document.error(key, "the recipe varies it; with --set vary= it has one value")
@@ -82,9 +89,9 @@ def load_recipe(
     trials = []
     for varied in (None, *variations):
         keys = [key for key, _ in variations] if varied is None else [varied[0]]
-        varying = _with(document, [varied], "vary") if varied else document
+        varying = with_settings(document, [varied], "vary") if varied else document
         of_all = _trials(varying, name, varied, seeds)
-        trials += [t for t in of_all if _touched(t.method, keys) == (varied is not None)]
+        trials += [t for t in of_all if concerns(t.method, keys) == (varied is not None)]
     return _chosen(trials, methods, classifiers)
 
 
@@ -109,7 +116,7 @@ def load_sweep(
         nft_keras.experiments.recipe.schema.RecipeError: for whatever is wrong, before anything is written.
     """
     document, name, by_hand = _open(path, overrides, allow_code)
-    lists = _lists(document, "sweep")
+    lists = lists_of_values(document, "sweep")
     if not lists:
         raise document.error(("sweep",), "nothing to sweep; give lists, e.g. methods.nft.plan.eta_max: [500, 1000]")
     for key, what in (("vary", "settings"), ("folds", "folds")):
@@ -124,9 +131,9 @@ def load_sweep(
     cells = {(t.classifier, t.method): None for t in _chosen(trials, methods, classifiers)}
     spaces = []
     for classifier, method in cells:
-        own = {key: values for key, values in lists.items() if _touched(method, [key])}
+        own = {key: values for key, values in lists.items() if concerns(method, [key])}
         if own:
-            spaces.append(Space(_one_classifier(document, classifier), name, classifier, method, own, complete))
+            spaces.append(Space(one_classifier(document, classifier), name, classifier, method, own, complete))
     if not spaces:
         raise RecipeError(f"--methods {' '.join(methods)}: the recipe's sweep has no key for them")
     return spaces
@@ -171,7 +178,7 @@ class Space:
         Raises:
             nft_keras.experiments.recipe.schema.RecipeError: if a value is not allowed.
         """
-        trials = _trials(_with(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
+        trials = _trials(with_settings(self._document, point.items(), "sweep"), self.recipe, None, None, self.method)
         return list(map(self._complete, trials))
 
 
@@ -180,7 +187,7 @@ def _open(path, overrides, allow_code):
     document = Document(find_recipe(path), allow_code)
     by_hand = [document.override(assignment) for assignment in overrides]
     for key in by_hand:
-        _yield(document, key)
+        give_way(document, key)
     for assignment in overrides:  # once more: one by hand does not yield to another
         document.override(assignment)
     document.check_keys(document.values, KEYS, ())
@@ -211,7 +218,7 @@ def _trials(document, name, varied, seeds, only=None):
             raise document.error((), f"{key} is missing")
     dataset = _dataset(document, values["dataset"])
     settings = _classifiers(document, values["classifiers"], dataset)
-    by_method = _by_name(document, values["methods"], ("methods",))
+    by_method = document.read_names(values["methods"], ("methods",))
     if not by_method:
         raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
     ancestry = ancestries(document, by_method)
@@ -240,16 +247,8 @@ def _trials(document, name, varied, seeds, only=None):
                 raise document.error(
                     ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
                 )
-            if distribute != "none" and (training.jit_compile or training.steps_per_execution > 1):
-                raise document.error(
-                    ("distribute",), "not with jit_compile: true, nor with steps_per_execution above 1; allowed: none"
-                )
-            if distribute != "none" and training.class_weight is not None:
-                raise document.error(("distribute",), "not with training.class_weight; allowed: none")
-            if distribute != "none" and dataset.get("weight"):
-                raise document.error(("distribute",), "not with dataset.weight; allowed: none")
-            if distribute != "none" and getattr(method_settings, "auxiliary_fraction", 1.0) < 1:
-                raise document.error(("distribute",), "not with an auxiliary_fraction below 1; allowed: none")
+            if distribute != "none":
+                _check_distributed(document, dataset, method_settings, training)
             length = method_settings.plan.epochs(training.epochs)
             if selection == "after-drop" and length >= training.epochs and length > 1:
                 raise document.error(
@@ -280,107 +279,6 @@ def _trials(document, name, varied, seeds, only=None):
     return trials
 
 
-def _lists(document, name):
-    """{key: list of values} of everything that the recipe's `vary` or `sweep` lists."""
-    lists = document.read_mapping(document.values.get(name), (name,), "keys to lists of values")
-    methods = _by_name(document, document.values.get("methods") or {}, ("methods",))
-    for key, values in lists.items():
-        where = (name, str(key))
-        if not re.fullmatch(r"(dataset|methods\.[^.]+|training)(\.[^.]+)+", str(key)):
-            raise document.error(where, "should be a key below dataset, methods or training, e.g. dataset.label_noise")
-        if key.startswith("methods.") and (method := key.split(".")[1]) not in methods:
-            there = f"{', '.join(map(str, methods))}{suggest(method, methods)}"
-            raise document.error(where, f"unknown method {shown(method)}; the recipe has {there}")
-        if not isinstance(values, list) or not values or not all(names_folder(r"[\w.+-]+", str(v)) for v in values):
-            wanted = f"a list of numbers or words of at most {LONGEST_NAME} characters (they name folders)"
-            raise document.error(where, f"should be {wanted}, got {shown(values)}")
-        if len(set(values)) < len(values):
-            raise document.error(where, f"has a value twice, got {shown(values)}")
-    return lists
-
-
-def _folds(document):
-    """What `folds` stands for, as a list of `vary`; {} without."""
-    values = document.values
-    number = document.read(Annotated[int | None, ">= 2"], values.get("folds"), ("folds",))
-    if number is None:
-        return {}
-    if values.get("vary"):
-        raise document.error(("folds",), "a recipe varies either folds or what vary says, one at a time; remove one")
-    if isinstance(values.get("dataset"), str):
-        values["dataset"] = {"name": values["dataset"]}
-    name = (values.get("dataset") or {}).get("name")
-    if (spec := data.find(str(name))) and "fold" not in spec.options:
-        able = [each for each in data.SPECS.own if "fold" in data.SPECS[each].options]
-        raise document.error(("folds",), f"{name} has a split of its own; folds are for {', '.join(able)}")
-    return {"dataset.fold": [f"{i}-of-{number}" for i in range(1, number + 1)]}
-
-
-def _touched(method, keys):
-    """Whether a key has to do with a method: one below methods.NAME is for NAME alone, all else for all."""
-    parts = [key.split(".") for key in keys]
-    return any(key[0] != "methods" or key[1] == method for key in parts)
-
-
-def _with(document, settings, source):
-    """The document with other settings, (key, value) pairs that stand in its list `source`."""
-    changed, settings = copy.deepcopy(document), list(settings)
-    for key, _ in settings:
-        _yield(changed, tuple(key.split(".")))
-    for key, value in settings:
-        changed.put(tuple(key.split(".")), value, (source, key))
-    return changed
-
-
-def _one_classifier(document, classifier):
-    """The document without all other classifiers."""
-    alone = copy.deepcopy(document)
-    values = alone.values
-    values["classifiers"] = {classifier: _by_name(document, values["classifiers"], ("classifiers",))[classifier]}
-    cell = (values.get("cells") or {}).get(classifier)
-    values["cells"] = {classifier: cell} if cell else {}
-    return alone
-
-
-def shipped_recipes() -> Path:
-    """The folder of the recipes that come with the package: inside it once installed, beside it in a checkout."""
-    package = Path(__file__).parents[2]
-    inside = package / "recipes"
-    return inside if inside.is_dir() else package.parent / "recipes"
-
-
-def shipped_names() -> dict[str, Path]:
-    """{name: file} of the shipped recipes: "imdb", and "small/imdb" of those in folders, after them."""
-    folder = shipped_recipes()
-    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
-    return {name: files[name] for name in sorted(files, key=lambda name: (name.count("/"), name))}
-
-
-def find_recipe(path: str | os.PathLike) -> str | os.PathLike:
-    """The file that a recipe is read from.
-
-    Args:
-        path: a file, or, where there is none, a shipped recipe: "imdb", "small/imdb" or, as in a checkout,
-            "recipes/imdb.yaml".
-
-    Returns:
-        The path.
-
-    Raises:
-        nft_keras.experiments.recipe.schema.RecipeError: if there is neither, naming the nearest shipped recipe, or all.
-    """
-    if os.path.isfile(path):
-        return path
-    shipped, asked = shipped_names(), str(path)
-    name = asked[len("recipes/") : -len(".yaml")] if re.fullmatch(r"recipes/.+\.yaml", asked) else asked
-    if name in shipped:
-        return shipped[name]
-    if not os.path.lexists(path):
-        help = suggest(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
-        raise RecipeError(f"{path}: cannot be read: No such file or directory, nor a shipped recipe{help}")
-    return path
-
-
 def _dataset(document, value):
     key = ("dataset",)
     value = {"name": value} if isinstance(value, str) else value
@@ -401,7 +299,7 @@ def _dataset(document, value):
 
 def _classifiers(document, value, dataset):
     key = ("classifiers",)
-    value = _by_name(document, value, key)
+    value = document.read_names(value, key)
     document.check_keys(value, CLASSIFIERS, key)
     if not value:
         raise document.error(key, f"should name at least one of {', '.join(CLASSIFIERS)}")
@@ -451,6 +349,20 @@ def _cell(document, classifier, ancestry, dataset):
     return settings, training
 
 
+def _check_distributed(document, dataset, settings, training):
+    """Refuses what is not computed on several devices."""
+    refused = {
+        "jit_compile: true, nor with steps_per_execution above 1": training.jit_compile
+        or training.steps_per_execution > 1,
+        "training.class_weight": training.class_weight is not None,
+        "dataset.weight": dataset.get("weight"),
+        "an auxiliary_fraction below 1": getattr(settings, "auxiliary_fraction", 1.0) < 1,
+    }
+    for what, there in refused.items():
+        if there:
+            raise document.error(("distribute",), f"not with {what}; allowed: none")
+
+
 def _check_mixing(document, ancestry, settings, name, key):
     able = [method for method, record in METHODS.items() if record.takes_mixed_labels]
     if ancestry[0] not in able:
@@ -467,36 +379,7 @@ def _check_shape(document, what, takes, dataset, key):
         raise document.error(key, f"{what} takes {takes}, an example of {dataset['name']} has the shape {shape}")
 
 
-def _by_name(document, value, key):
-    """A mapping of names to settings; a list of names is one without settings."""
-    if isinstance(value, dict):
-        return value
-    names = document.read(tuple[str, ...], [value] if isinstance(value, str) else value, key)
-    return dict.fromkeys(names)
-
-
 def _check_choice(flag, chosen, allowed):
     for name in chosen or ():
         if name not in allowed:
             raise RecipeError(f"{flag} {name}: not in this recipe; it has {', '.join(allowed)}{suggest(name, allowed)}")
-
-
-def _yield(document, key):
-    """Removes what is set for all of them, a key in parts, from cells and methods; errors are not about these."""
-    cells, methods = document.values.get("cells"), document.values.get("methods")
-    for classifier, cell in cells.items() if isinstance(cells, dict) else ():
-        for method, settings in (cell or {}).items() if isinstance(cell, dict) else ():
-            below = key if key[0] == "training" else key[2:] if key[:2] == ("methods", method) else ()
-            if below:
-                _remove(settings, below)
-                document.forget(("cells", classifier, method, *below))
-    for method, settings in methods.items() if isinstance(methods, dict) and key[0] == "training" else ():
-        _remove(settings, key)
-        document.forget(("methods", method, *key))
-
-
-def _remove(mapping, key):
-    for part in key[:-1]:
-        mapping = mapping.get(part) if isinstance(mapping, dict) else None
-    if isinstance(mapping, dict) and key:
-        mapping.pop(key[-1], None)

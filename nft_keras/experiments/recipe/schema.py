@@ -209,6 +209,13 @@ class Document:
             raise self.error(key, f"should be a mapping of {of}, got {shown(value)}")
         return value or {}
 
+    def read_names(self, value, key):
+        """A mapping of names to settings; a list of names is one without settings."""
+        if isinstance(value, dict):
+            return value
+        names = self.read(tuple[str, ...], [value] if isinstance(value, str) else value, key)
+        return dict.fromkeys(names)
+
     def check_keys(self, value, allowed, key):
         """Refuses a value that is no mapping, or has a key that is not allowed."""
         if not isinstance(value, dict):

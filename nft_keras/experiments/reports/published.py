@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.recipe.reading import load_recipe, shipped_recipes
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.recipe.shipped import shipped_recipes
 from nft_keras.experiments.reports.tables import mean_std
 from nft_keras.experiments.runs import experiments, noise_of, settings
 

@@ -16,9 +16,10 @@ from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.fingerprints import Fingerprints, of_loaded
-from nft_keras.experiments.recipe.reading import find_recipe, load_recipe
+from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.settings import plain
+from nft_keras.experiments.recipe.shipped import find_recipe
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import FOLD, write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, outcome
