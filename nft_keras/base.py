@@ -123,7 +123,7 @@ class SimplifyingModel(keras_internals.Model):
         where = place(alters, classifier)
         self.alters = getattr(alters, "name", list(alters) if isinstance(alters, tuple) else alters)
         self._aside = keras_internals.Untracked(
-            simplifying=False, train_functions={}, optimized={}, plan=None, place=where
+            simplifying=False, train_functions={}, optimized={}, names_checked=False, plan=None, place=where
         )
         self.built = classifier.built
 
@@ -226,21 +226,32 @@ class SimplifyingModel(keras_internals.Model):
         """Keras' own step of evaluation, of the classifier on unaltered data, without the logs of training."""
         result = super().test_step(*arguments)
         logs, *state = result if isinstance(result, tuple) else (result,)
-        logs = {name: value for name, value in logs.items() if name not in self.training_logs}
+        own = self._own_logs()
+        logs = {name: value for name, value in logs.items() if name not in own}
         return (logs, *state) if state else logs
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configures training as `keras.Model.compile` does.
+    def _own_logs(self):
+        """Those of `training_logs` that there are now."""
+        return {metric.name for metric in self.metrics}.intersection(self.training_logs)
+
+    def get_metrics_result(self) -> dict:
+        """The logs, as `keras.Model.get_metrics_result` has them.
 
         Raises:
-            ValueError: for an output or a metric that would be logged by the name of one of the model's own logs.
+            ValueError: if an output or a metric of `compile` is logged by the name of one of the model's own logs.
         """
+        if not self._aside.names_checked:  # of the first minibatch: before, nobody knows what Keras calls its metrics
+            results = ((metric.name, metric.result()) for metric in self.metrics)
+            names = [name for one, result in results for name in (result if isinstance(result, dict) else [one])]
+            if taken := [name for name in self._own_logs() if names.count(name) > 1]:
+                raise ValueError(f"{taken[0]} is a log of the model's own: give the output or the metric another name")
+            self._aside.names_checked = True
+        return super().get_metrics_result()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configures training as `keras.Model.compile` does."""
         super().compile(*args, **kwargs)
-        outputs = [f"{name}_loss" for name in getattr(self.classifier, "output_names", None) or ()]
-        metrics = [getattr(metric, "name", metric) for metric in keras.tree.flatten(kwargs.get("metrics"))]
-        if taken := [name for name in (*outputs, *metrics) if name in self.training_logs]:
-            raise ValueError(f"{taken[0]} is a log of the model's own: give the output or the metric another name")
-        self._aside.train_functions, self._aside.optimized = {}, {}
+        vars(self._aside).update(train_functions={}, optimized={}, names_checked=False)
         self._build_optimizers()
 
     def optimizers(self) -> list[tuple[keras.optimizers.Optimizer, keras.Model]]:
@@ -253,10 +264,11 @@ class SimplifyingModel(keras_internals.Model):
             if network.built:
                 variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
                 changed = known != list(map(id, variables)) or keras_internals.keeps_a_copy(optimizer)
-                if known is None and not optimizer.built:
-                    optimizer.build(variables)
-                elif known is not None and changed and not keras_internals.steps_taken(optimizer):
-                    keras_internals.build_anew(optimizer, variables)
+                with backend.scope(self):
+                    if known is None and not optimizer.built:
+                        optimizer.build(variables)
+                    elif known is not None and changed and not keras_internals.steps_taken(optimizer):
+                        keras_internals.build_anew(optimizer, variables)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
     def renew_training(self) -> None:
@@ -266,8 +278,7 @@ class SimplifyingModel(keras_internals.Model):
         """
         self._aside.train_functions = {}
         keras_internals.begin_counting(self.optimizer)
-        with backend.scope(self):
-            self._build_optimizers()
+        self._build_optimizers()
         if self.train_function is not None:
             self.make_train_function(force=True)
 
@@ -290,6 +301,13 @@ class SimplifyingModel(keras_internals.Model):
         return super().fit(**arguments)
 
     fit.__signature__ = _FIT
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one minibatch, as `keras.Model.train_on_batch` does."""
+        self._build_optimizers()
+        return super().train_on_batch(*args, **kwargs)
+
+    train_on_batch.__signature__ = inspect.signature(keras.Model.train_on_batch)
 
     def _prepare_fit(self, given):
         """Changes the arguments of `fit`, all of them by name, to what Keras shall have."""

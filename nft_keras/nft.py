@@ -284,8 +284,8 @@ class FriendlyModel(TwoNetworks):
 
         (eq_4, original, simplified, y_pred, loss), gradients = backend.gradients(loss, [*w, *theta])
         of_theta = gradients[len(w) :]
-        if isinstance(self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer):
-            rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
+        rescale = self.auxiliary_optimizer.scale_loss(1.0) / self.optimizer.scale_loss(1.0)
+        if not isinstance(rescale, float) or rescale != 1:
             # What is gathered in a table has a gradient of a few rows, which is no tensor.
             of_theta = [None if each is None else ops.convert_to_tensor(each) * rescale for each in of_theta]
         backend.apply(self.auxiliary_optimizer, of_theta, theta)
@@ -370,7 +370,7 @@ class FriendlyModel(TwoNetworks):
             with backend.scope(self):
                 if not all(network.built for network in self.networks()):
                     self._build_networks(x, y)
-                    self._build_optimizers()
+                self._build_optimizers()
                 keras_internals.build_metrics(self, (x, y, sample_weight))
         if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
             return super().train_on_batch(**batch, return_dict=return_dict)
@@ -475,19 +475,18 @@ class DevelopmentalPlan(Plan):
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
         self._reductions = []
-        if self.simplification_epochs > 1 and not self.active(self.simplification_epochs):
-            warn(
-                "no data are altered: first_simplified_epoch=%d comes after simplification_epochs=%d",
-                self.first_simplified_epoch,
-                self.simplification_epochs,
-            )
-        elif self._last() < self.simplification_epochs and self.model.auxiliary is not None:
+        last = self._last()
+        if self.simplification_epochs > 1 and not self.active(last):
+            ends = "simplification_epochs" if last == self.simplification_epochs else "epochs"
+            first = self.first_simplified_epoch
+            warn("no data are altered: first_simplified_epoch=%d comes after %s=%d", first, ends, last)
+        elif last < self.simplification_epochs and self.model.auxiliary is not None:
             # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
             warn(
                 "the plan's simplification_epochs=%d are more than epochs=%d: training ends on altered data, before "
                 "the auxiliary network is dropped",
                 self.simplification_epochs,
-                self._last(),
+                last,
             )
 
     def _last(self):

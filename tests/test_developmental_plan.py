@@ -139,6 +139,11 @@ def test_a_plan_that_begins_after_its_end_is_logged(caplog):
     model = friendly()
     history = fit(model, *examples(), epochs=3, plan=DevelopmentalPlan(1.0, 2, first_simplified_epoch=3))
     assert "no data are altered: first_simplified_epoch=3 comes after simplification_epochs=2" in caplog.text
+    caplog.clear()
+    late = DevelopmentalPlan(1.0, 9, first_simplified_epoch=5)
+    assert fit(friendly(), *examples(), epochs=3, plan=late)["perturbation"] == [0, 0, 0]
+    assert "no data are altered: first_simplified_epoch=5 comes after epochs=3" in caplog.text
+    assert "training ends on altered data" not in caplog.text
     assert history["relative_perturbation"] == [0, 0, 0]
 
 

@@ -123,6 +123,10 @@ def test_an_epoch_is_a_pass_over_all_minibatches():
     with pytest.raises(ValueError, match="all of its 5 minibatches"):
         easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=2, verbose=0, callbacks=[plan])
     easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=5, verbose=0, callbacks=[plan])
+    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices((x, y)), 40, 0.25, simplification_epochs=3)
+    with pytest.raises(ValueError, match="all of its 5 minibatches"):
+        easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=2, verbose=0, callbacks=[plan])
+    easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=5, verbose=0, callbacks=[plan])
 
 
 def test_a_plan_chooses_among_other_examples_and_validates_in_minibatches_of_the_same_size():

@@ -144,6 +144,15 @@ def check(optimizer=sgd, callback=None, folder=None, metrics=("accuracy",), clas
             close(got, want, "weights")
 
 
+AFRESH = {
+    "Adam": adam,
+    **{name: OPTIMIZERS[name] for name in ("LossScaleOptimizer", "gradient_accumulation_steps", "use_ema")},
+    "MultiOptimizer": lambda: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(adam())),
+}
+if hasattr(keras.optimizers, "ScheduleFreeAdamW"):  # not in every Keras
+    AFRESH["ScheduleFreeAdamW"] = lambda: keras.optimizers.ScheduleFreeAdamW(0.01)
+
+
 def close(got, want, what):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=what)
 
@@ -363,6 +372,53 @@ def test_a_variable_without_a_gradient_stays(phases):
     model.fit(X, Y, batch_size=18, epochs=3, verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
     for got, want in zip(network.unused.get_weights(), before, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("by", ["fit", "train_on_batch"])
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("name", AFRESH)
+def test_what_changes_between_compile_and_the_first_step_is_trained_as_by_keras(name, frozen, by):
+    network = classifier()
+    start = network.get_weights()
+
+    def train(model):
+        network.layers[0].trainable = not frozen
+        network.set_weights(start)
+        model.compile(AFRESH[name](), loss=CROSS_ENTROPY, run_eagerly=True)
+        network.layers[0].trainable = frozen
+        network.set_weights([weight + 0.5 for weight in start])
+        for _ in range(2):
+            if by == "fit":
+                model.fit(X, Y, batch_size=N, shuffle=False, verbose=0)
+            else:
+                model.train_on_batch(X, Y)
+        return network.get_weights()
+
+    moved = train(network)
+    assert any((a != b + 0.5).any() for a, b in zip(moved, start, strict=True))
+    for got, want in zip(train(FriendlyModel(network, None)), moved, strict=True):
+        close(got, want, "weights")
+
+
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_a_scaled_loss_moves_w_and_theta_no_further(phases):
+    network, auxiliary = classifier(), mlp(FEATURES)
+    start = network.get_weights(), auxiliary.get_weights()
+
+    def train(*factors):
+        network.set_weights(start[0])
+        auxiliary.set_weights(start[1])
+        model = FriendlyModel(network, auxiliary, phases=phases)
+        of_w, of_theta = (keras.optimizers.SGD(0.1, loss_scale_factor=factor) for factor in factors)
+        model.compile(of_w, of_theta, loss=CROSS_ENTROPY, run_eagerly=True)
+        model.simplifying = True
+        model.train_on_batch(X, Y)
+        return [*network.get_weights(), *auxiliary.get_weights()]
+
+    plain = train(None, None)
+    for factors in ((1024.0, None), (None, 1024.0), (1024.0, 1024.0)):
+        for got, want in zip(train(*factors), plain, strict=True):
+            close(got, want, f"loss_scale_factor of w and theta: {factors}")
 
 
 def test_layers_that_are_unfrozen_between_compile_and_fit_are_trained():

@@ -615,14 +615,35 @@ def test_the_drop_frees_theta_and_its_optimizer():
 
 
 def test_an_output_or_a_metric_called_like_a_log_of_the_model_is_refused():
-    x = keras.Input((FEATURES,))
-    outputs = {name: layers.Dense(CLASSES, name=name)(x) for name in ("main", "auxiliary")}
-    model = FriendlyModel(keras.Model(x, outputs), dense(FEATURES))
+    inputs = keras.Input((FEATURES,))
+    outputs = {name: layers.Dense(CLASSES, name=name)(inputs) for name in ("main", "auxiliary")}
+    model = FriendlyModel(keras.Model(inputs, outputs), dense(FEATURES))
     losses = dict.fromkeys(outputs, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = examples()
+    model.compile("sgd", "sgd", loss=losses)
     with pytest.raises(ValueError, match="auxiliary_loss is a log of the model's own: give the output or the me"):
-        model.compile("sgd", "sgd", loss=losses)
+        model.fit(x, dict.fromkeys(outputs, y), verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+    for metrics in ({"metrics": [eta]}, {"metrics": (), "weighted_metrics": [eta]}):
+        with pytest.raises(ValueError, match="eta is a log of the model's own"):
+            fit(friendly(**metrics), x, y)
     with pytest.raises(ValueError, match="eta is a log of the model's own"):
-        friendly(metrics=[keras.metrics.Mean("eta")])
+        friendly(metrics=[eta]).evaluate(x, y, verbose=0)
+
+
+def test_names_of_logs_that_there_are_not_are_free():
+    x, y = examples()
+    network = keras.Sequential([keras.Input((FEATURES,)), layers.Dense(CLASSES, name="auxiliary")])
+    model = friendly(network, metrics=())
+    fit(model, x, y, epochs=5)
+    model = FriendlyModel(network, None)
+    model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=[eta])
+    history = model.fit(x, y, verbose=0, validation_data=(x, y)).history
+    assert history["eta"] == history["val_eta"] == [7.0]
+
+
+def eta(y, y_pred):
+    """A metric."""
+    return keras.ops.zeros_like(y_pred[:, 0]) + 7.0
 
 
 def test_a_loss_in_the_place_of_the_auxiliary_optimizer_is_refused():

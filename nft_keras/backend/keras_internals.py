@@ -223,15 +223,22 @@ def with_mask(tensor, mask):
 
 def build_anew(optimizer, variables):
     """Gives an optimizer that has taken no step the state for other variables: Keras builds one only once."""
-    outer, optimizer = optimizer, innermost(optimizer)
-    own = [optimizer._iterations, getattr(optimizer, "_learning_rate", None)]
-    optimizer._variables[:] = [v for v in optimizer._variables if any(v is each for each in own)]
-    optimizer._trainable_variables_indices = {}
-    optimizer.built = False
+    if optimizer is not innermost(optimizer):
+        build_anew(optimizer.inner_optimizer, variables)
+        optimizer._trainable_variables_indices = {}
+        super(keras.optimizers.LossScaleOptimizer, optimizer).build(variables)  # it keeps its scale
+        return
+    for each in (optimizer, *_parts(optimizer)):
+        own = [each._iterations, getattr(each, "_learning_rate", None)]
+        each._variables[:] = [v for v in each._variables if any(v is known for known in own)]
+        each._trainable_variables_indices = {}
+        each.built = False
     optimizer.build(variables)
-    while outer is not optimizer:  # one that scales the loss knows them too
-        outer._trainable_variables = variables[:]
-        outer = outer.inner_optimizer
+
+
+def _parts(optimizer):
+    """The optimizers that a `MultiOptimizer` shares the variables out to."""
+    return getattr(optimizer, "_inner_optimizers", ())
 
 
 def steps_taken(optimizer):
@@ -241,12 +248,14 @@ def steps_taken(optimizer):
 
 def begin_counting(optimizer):
     """Makes an optimizer one that was given no gradient."""
-    innermost(optimizer)._iterations.assign(0)
+    for each in (innermost(optimizer), *_parts(innermost(optimizer))):
+        each._iterations.assign(0)
 
 
 def keeps_a_copy(optimizer):
     """Whether an optimizer's state has the weights that there were when it was built, to which its steps lead."""
-    return isinstance(innermost(optimizer), getattr(keras.optimizers, "ScheduleFreeAdamW", ()))
+    those = getattr(keras.optimizers, "ScheduleFreeAdamW", ())
+    return any(isinstance(each, those) for each in (innermost(optimizer), *_parts(innermost(optimizer))))
 
 
 def forget_added_losses(model):

@@ -9,6 +9,7 @@ Example:
 """
 
 import numbers
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -64,7 +65,7 @@ def run(
         overrides=_several(overrides),
         methods=_several(methods),
         classifiers=_several(classifiers),
-        seeds=None if seeds is None else tuple(map(int, _several(seeds))),
+        seeds=None if seeds is None else tuple(map(operator.index, _several(seeds))),
         vectorize=vectorize,
         reference=reference,
         fresh=fresh,

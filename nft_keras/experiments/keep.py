@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from nft_keras.data.io.fingerprint import differ
 from nft_keras.experiments.files import as_csv, atomic_write, write_json
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
@@ -81,9 +82,12 @@ def _together(runs, out):
         if _without_comments(recipe) != _without_comments(recipes[0]):
             what = f"{run / 'recipe.yaml'} is not {runs[0] / 'recipe.yaml'}"
             raise RecipeError(f"{what}: --keep takes runs of one recipe")
-    results, entries = {}, {}
+    results, entries, data = {}, {}, {}
     for run in runs:
         for key, result in _results(run):
+            if differ(data.setdefault(key[0], result.get("fingerprint")), result.get("fingerprint")):
+                raise RecipeError(f"{run} has trials on other data than a folder before it; leave one of them out")
+            data[key[0]] = data[key[0]] or result.get("fingerprint")
             if results.setdefault(key, result) != result:
                 trial = Path(*key[:-1], f"seed-{key[-1]}")
                 raise RecipeError(f"{run} has another result of {trial} than a folder before it; leave one of them out")

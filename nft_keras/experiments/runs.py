@@ -15,6 +15,7 @@ import yaml
 from nft_keras import _manifest
 from nft_keras._manifest import DamagedError
 from nft_keras.data import noise_in_name
+from nft_keras.data.io.fingerprint import differ
 from nft_keras.experiments.files import as_json, write_whole
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import Document, RecipeError
@@ -199,11 +200,16 @@ def experiments(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
         runs: iterable of `Run`.
 
     Returns:
-        {what `settings` returns: {seed: `Run`}}.
+        {what `settings` returns: {seed: `Run`}}; of the same settings on other data, as fingerprints say, the
+        fingerprint is behind what `settings` returns.
     """
-    found = {}
+    found, known = {}, {}
     for run in runs:
-        found.setdefault(settings(run.config), {}).setdefault(run.result["seed"], run)
+        key, mine = settings(run.config), run.config.get("fingerprint")
+        while differ(known.setdefault(key, mine), mine):
+            key = f"{settings(run.config)} {mine}"
+        known[key] = known[key] or mine
+        found.setdefault(key, {}).setdefault(run.result["seed"], run)
     return found
 
 
@@ -324,11 +330,11 @@ def _settings_in(folder, expected):
 
 
 def _differences(there, now):
-    """(key, there, now) of the settings that are not the same; a fingerprint that one of two lacks is unknown."""
+    """(key, there, now) of the settings that are not the same, fingerprints as far as they can be compared."""
     there, now = dict(flatten(there)), dict(flatten(now))
     for key in dict.fromkeys((*now, *there)):
         one, other = there.get(key), now.get(key)
-        if one != other and not (key == "fingerprint" and None in (one, other)):
+        if differ(one, other) if key == "fingerprint" else one != other:
             yield key, one, other
 
 

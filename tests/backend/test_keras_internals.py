@@ -304,15 +304,22 @@ def test_the_losses_of_outputs_are_logged_where_the_loss_is_computed_and_not_whe
     assert model.get_metrics_result()["a_loss"] != before["a_loss"], f"compute_loss no longer logs them; {USE}"
 
 
-@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion"])
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion", "LossScaleOptimizer", "MultiOptimizer"])
 def test_an_optimizer_built_anew_is_that_of_the_other_variables(name):
-    optimizer, fresh = getattr(keras.optimizers, name)(0.1), getattr(keras.optimizers, name)(0.1)
+    def make():
+        make = getattr(keras.optimizers, name)
+        if name == "LossScaleOptimizer":
+            return make(keras.optimizers.Adam(0.1))
+        return make(keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.1))) if name[:5] == "Multi" else make(0.1)
+
+    optimizer, fresh = make(), make()
     few, all_of_them = [keras.Variable([1.0])], [keras.Variable([1.0]), keras.Variable([[2.0, 3.0]])]
     optimizer.build(few)
     keras_internals.build_anew(optimizer, all_of_them)
     fresh.build(all_of_them)
     shapes = [tuple(variable.shape) for variable in optimizer.variables]
     assert shapes == [tuple(variable.shape) for variable in fresh.variables], f"the state has other parts; {USE}"
+    assert len(optimizer._variables) == len(fresh._variables), f"weights count as the optimizer's own; {USE}"
     gradients = [tf.constant([1.0]), tf.constant([[1.0, 1.0]])]
     optimizer.apply(gradients, all_of_them)
     assert all_of_them[1].numpy()[0, 0] < 2, USE

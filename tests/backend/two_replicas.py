@@ -52,6 +52,8 @@ def train(strategy, method, phases, penalty, fraction, examples):
         else:
             model = EasyExamplesFirst(classifier)
             model.compile(**compiled)
+    if phases == "batch":  # the optimizer is built anew in fit
+        classifier.layers[-1].trainable = False
     data = tf.data.Dataset.from_tensor_slices((x, y))
     train = data = data.batch(BATCH)
     if method == "eef":

@@ -141,6 +141,12 @@ def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run
     write_recipe(RECIPE, ["training.learning_rate=0.1"], tmp_path / "other", "small")
     assert report.main([str(run), str(other), "--keep", str(tmp_path / "kept")]) == 2
     assert capsys.readouterr().err == expected
+    for folder, known in ((run, 1), (same, 2)):
+        results = json.loads((folder / "results.json").read_text())
+        found = json.dumps([result | {"fingerprint": f"content:{known}"} for result in results])
+        (folder / "results.json").write_text(found)
+    assert report.main([str(run), str(same), "--keep", str(tmp_path / "kept")]) == 2
+    assert "has trials on other data than a folder before it" in capsys.readouterr().err
     assert not (tmp_path / "kept").exists()
 
 

@@ -1,6 +1,11 @@
+import dataclasses
+import functools
+import json
+
 import pytest
 import yaml
 
+from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.fingerprints import Fingerprints
@@ -165,6 +170,39 @@ def test_the_same_command_after_a_change_of_the_data_is_refused_in_one_line_and_
     assert runs.read(tmp_path / "out" / trial.folder).result["fingerprint"] == own()[0].fingerprint
 
 
+def test_trials_on_other_data_are_another_experiment(tmp_path):
+    (tmp_path / "before.yaml").write_text(RECIPE)
+    found = []
+    for folder, seed, known in (("a", 0, "examples:1"), ("b", 0, "examples:2"), ("c", 1, "examples:2"), ("d", 2, None)):
+        (trial,) = load_recipe(tmp_path / "before.yaml", ["vary=", "dataset.label_noise=0.1"], seeds=[seed])
+        trial = dataclasses.replace(trial, fingerprint=known)
+        found.append(runs.read(finish(tmp_path / folder, trial, 1.0)))
+    assert [list(of) for of in runs.experiments(found).values()] == [[0, 2], [0, 1]]
+    assert list(runs.experiments(found))[0] == runs.settings(found[0].config)
+
+
+def test_data_that_have_changed_stop_no_other_trials(tmp_path, capsys, monkeypatch):
+    recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
+    (tmp_path / "r.yaml").write_text(f"{recipe}seeds: [0, 1]\nvary: {{dataset.split_seed: [0, 1]}}\n")
+    command = [str(tmp_path / "r.yaml"), "--out", str(tmp_path / "out"), "--no-reference"]
+    assert run.main(command) == 0
+    load = data.load
+    monkeypatch.setattr(data, "load", functools.wraps(load)(lambda **of: other_than(load(**of), of["split_seed"])))
+    for seed, advice in (("2", "discard it with --fresh"), ("0", "let --fresh discard all")):
+        assert run.main([*command, "--seeds", seed, *(["--fresh"] if seed == "0" else [])]) == 1
+        assert "which have changed (fingerprint: examples:" in (error := capsys.readouterr().err)
+        assert error.startswith("two-moons: ") and error.count("which have changed") == 1 and advice in error
+    results = json.loads((tmp_path / "out" / "r" / "results.json").read_text())
+    there = [(int(r["varied"][-1]), r["seed"]) for r in results]
+    assert sorted(there) == [(0, 0), (0, 1), (1, 0), (1, 1)]  # nothing was lost
+    assert (tmp_path / "out" / "r" / "dataset.split_seed=0" / "fc-a" / "ct" / "seed-2" / "result.json").exists()
+
+
+def other_than(dataset, split_seed):
+    """A data set that lacks an example, if it was split by seed 1."""
+    return dataclasses.replace(dataset, test=dataset.test[:-1]) if split_seed == 1 else dataset
+
+
 def test_other_data_of_the_same_name_are_refused_before_anything_is_trained_on_them(tmp_path, capsys, monkeypatch):
     recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
     (tmp_path / "r.yaml").write_text(f"{recipe}seeds: [0]\n")
@@ -177,6 +215,8 @@ def test_other_data_of_the_same_name_are_refused_before_anything_is_trained_on_t
     longer = ["--seeds", "1", "--set", "training.epochs=2", "--fresh"]
     assert run.main([*command, *longer]) == 0  # beside one of other settings, which does not count
     assert run.main([str(config), "--out", str(tmp_path / "again")]) == 0
+    for settings in ("dataset.label_noise=0.1", "dataset.split_seed=1", "vary={dataset.label_noise: [0.0, 0.1]}"):
+        assert run.main([str(config), "--out", str(tmp_path / settings[:14]), "--set", settings]) == 0
     lose_an_example(monkeypatch)
     capsys.readouterr()
     assert run.main([*command, "--seeds", "2"]) == 2

@@ -27,7 +27,7 @@ class Texts:
         """
         if not is_table(path, self.column):
             return lines_of(path)
-        table = read_table(path, text=(self.column,), skipped=skipped)
+        table = read_table(path, text=(self.column,), skipped=skipped, numbers=())
         column(path, table.frame.columns, self.column)
         return list(table.lines), table.frame[self.column].tolist()
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 # What is read whole: so many bytes in so many files take a second or less. Of more the size and the time of the last
 # change stand for the content.
 _MOST_BYTES, _MOST_FILES = 1 << 26, 2000
@@ -53,8 +55,20 @@ def of_examples(dataset: Any) -> str:
         digest.update(f"{part.x.shape} {part.x.dtype} {part.y.shape}\n".encode())
         for array in (part.x, part.y):
             if array.dtype.kind in "iu":
-                digest.update(array.tobytes())
+                digest.update(np.ascontiguousarray(array))
     return f"examples:{digest.hexdigest()[:16]}"
+
+
+def differ(one: str | None, other: str | None) -> bool:
+    """Whether fingerprints say that data are not the same; an unknown one, or two of different kinds, say nothing."""
+    if one is None or other is None:
+        return False
+    return one != other and kind(one) == kind(other)
+
+
+def kind(of: str) -> str:
+    """What a fingerprint is of: "content", "size-and-time" or "examples"."""
+    return of.partition(":")[0]
 
 
 def _files(path):

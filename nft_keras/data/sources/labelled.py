@@ -95,7 +95,7 @@ def _of_table(how, path, target, label, separator):
     if target.task == "multi-label":
         return inputs, _several(path, inputs.names, [labels_in(cell, separator) for cell in inputs.beside], target)
     of_columns = isinstance(how, Columns)
-    numbers = (*how.names("number"), label) if of_columns else None
+    numbers = (*how.names("number"), label) if of_columns else (label,)
     table = read_table(path, how.form_of(path) if of_columns else Form(), numbers=numbers)
     values = dict(zip(table.lines, present(table, label), strict=True))
     return inputs, target.in_deviations(np.array([values[line] for line in inputs.names])[:, None])

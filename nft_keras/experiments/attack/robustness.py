@@ -11,7 +11,9 @@ import numpy as np
 import scipy.sparse
 
 from nft_keras import data
+from nft_keras._text import say
 from nft_keras.data import DataError
+from nft_keras.data.io.fingerprint import differ, kind
 from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, differences, fgsm, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.classifier_file import compute_in_float32, load_classifier
@@ -161,10 +163,12 @@ def attack_trial(run, examples, settings):
         ExportError: if there is no classifier, or it is damaged.
         DataError: if the examples do not fit it, or are not those of its data set as it was trained.
     """
-    there = run.config.get("fingerprint")
-    if None not in (there, examples.fingerprint) and there != examples.fingerprint:
-        was = f"fingerprint: {there} there, {examples.fingerprint} now"
-        raise DataError(f"{run.folder} holds a trial on other data, which have changed ({was}); train it again")
+    there, now = run.config.get("fingerprint"), examples.fingerprint
+    if differ(there, now):
+        was = f"{run.folder} holds a trial on other data, which have changed (fingerprint: {there} there, {now} now)"
+        if kind(now) != "size-and-time":
+            raise DataError(f"{was}; train it again")
+        say(f"{was}, or were copied: so large ones are known by the sizes and times of files alone")
     classifier = load_classifier(run.folder)
     if classifier.input_shape[1:] != examples.x.shape[1:]:
         shapes = f"takes {classifier.input_shape[1:]}, its test examples are {examples.x.shape[1:]}"

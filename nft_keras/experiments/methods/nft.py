@@ -15,9 +15,9 @@ class DevelopmentalPlanSettings(PlanSettings):
     first_simplified_epoch: Annotated[int, ">= 1"] = 2
 
     def epochs(self, of):
-        """gamma_max_simp, see `PlanSettings`; at most 1 where the first simplified epoch comes after it."""
+        """gamma_max_simp, see `PlanSettings`; at most 1 where the first simplified epoch comes too late."""
         last = super().epochs(of)
-        return last if self.first_simplified_epoch <= last else min(last, 1)
+        return last if self.first_simplified_epoch <= min(last, of) else min(last, 1)
 
 
 @dataclasses.dataclass(frozen=True)

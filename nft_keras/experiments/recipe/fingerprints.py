@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from nft_keras import data
-from nft_keras.data.io.fingerprint import fingerprint, of_examples
+from nft_keras.data.io.fingerprint import differ, fingerprint, kind, of_examples
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.trial import Trial
 
@@ -30,7 +30,7 @@ class Fingerprints:
         if files not in self._known:
             self._known[files] = fingerprint(files) if files else None
         now = self._known[files]
-        if None not in (trial.fingerprint, now) and trial.fingerprint != now:
+        if differ(trial.fingerprint, now):
             were = f"{now} now, {trial.fingerprint} in the recipe"
             raise RecipeError(
                 f"{files[0]} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
@@ -58,11 +58,12 @@ def of_loaded(trials: list[Trial], dataset: data.Dataset) -> list[Trial]:
     Raises:
         RecipeError: if the recipe is for other data.
     """
+    if all(kind(trial.fingerprint or "examples:") != "examples" for trial in trials):
+        return trials
     now = of_examples(dataset)
     for trial in trials:
-        there = trial.fingerprint or now
-        if there.partition(":")[0] == now.partition(":")[0] and there != now:
-            were = f"{now} now, {there} in the recipe"
+        if differ(trial.fingerprint, now):
+            were = f"{now} now, {trial.fingerprint} in the recipe"
             raise RecipeError(
                 f"{trial.dataset['name']} has changed (fingerprint: {were}); remove fingerprint to train on it as it is"
             )

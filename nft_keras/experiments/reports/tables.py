@@ -8,6 +8,7 @@ from pathlib import Path
 from nft_keras import data
 from nft_keras._registry import RegistrationError
 from nft_keras._text import in_markdown, visible
+from nft_keras.data.io.fingerprint import differ
 from nft_keras.experiments.files import write_json, write_text
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
@@ -198,20 +199,16 @@ def _pairs(results, name=None):
     CT is the `baseline`, or the method of the name. Two trained on data of different fingerprints are no pair.
     """
     name = name or baseline(results)
-    classic = {(r.get("varied", ""), r["classifier"], r["seed"]): r for r in results if r["method"] == name}
-    pairs = {}
+    classic, pairs = {}, {}
+    for r in (r for r in results if r["method"] == name):
+        classic.setdefault((r.get("varied", ""), r["classifier"], r["seed"]), []).append(r)
     for r in (r for r in results if r["method"] != name):
         own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
-        ct = classic.get(own, classic.get(of_recipe))
-        if ct is not None and _on_the_same_data(r, ct):
+        there = classic.get(own, classic.get(of_recipe, ()))
+        ct = next((each for each in there if not differ(r.get("fingerprint"), each.get("fingerprint"))), None)
+        if ct is not None:
             pairs.setdefault((_varied(r), r["classifier"], r["method"]), []).append((r, ct))
     return pairs
-
-
-def _on_the_same_data(result, other):
-    """Whether two were trained on the same data, as far as is known."""
-    fingerprints = result.get("fingerprint"), other.get("fingerprint")
-    return None in fingerprints or fingerprints[0] == fingerprints[1]
 
 
 def _differences_to_classic(results):

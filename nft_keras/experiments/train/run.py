@@ -207,15 +207,19 @@ def _run(trials, of_recipe, session):
         if session.options.vectorize is not None:
             failed += _run_together(to_run, in_report, screen, session, references)
         for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
-            dataset = _load(trials_on_it, screen, session, alone=len(trials_on_it) == len(trials))
-            trials_on_it = _on(dataset, trials_on_it, in_report, session)
-            _refer(references, trials_on_it[0], dataset, screen, session)
-            if dataset is not None and session.writes:
+            alone = len(trials_on_it) == len(trials)
+            dataset = _load(trials_on_it, screen, session, alone)
+            ready = _ready(trials_on_it, dataset, in_report, screen, session, alone)
+            if not ready:
+                failed += len(trials_on_it)
+                continue
+            _refer(references, ready[0], dataset, screen, session)
+            if session.writes:
                 screen.note("measuring a few steps")
-                for line in expected.lines(trials_on_it, dataset):
+                for line in expected.lines(ready, dataset):
                     screen.say(line)
-            for trial in trials_on_it:
-                failed += dataset is None or not _run_one(trial, dataset, screen, session)
+            for trial in ready:
+                failed += not _run_one(trial, dataset, screen, session)
         for trial in references.missing(done_before) if session.options.reference and session.writes else ():
             _refer(references, trial, _load_again(trial, screen, session), screen, session)
     if not session.writes:
@@ -270,7 +274,8 @@ def _tidy(trial, session, done):
         for each in (out / trial.recipe, folder):
             clear_temporaries(each)
         if session.options.fresh:
-            discard(folder)
+            if session.cluster:  # before the other workers look for what to go on with
+                discard(folder)
         elif done:
             remove(folder / "backup")
         elif os.path.lexists(folder / _manifest.FILE) and not os.path.lexists(folder / "backup"):
@@ -306,17 +311,32 @@ def _load(trials, screen, session, alone):
     return dataset
 
 
-def _on(dataset, trials, in_report, session):
-    """The trials with the fingerprint of the data that were loaded for them.
+def _ready(trials, dataset, in_report, screen, session, alone):
+    """The trials with the fingerprint of the data that were loaded for them; what --fresh discards of them is gone.
 
-    Raises:
-        RecipeError: if one of the report, finished or broken off, was trained on other data.
+    None where there are no data, or where a trial that stays in the report, finished or broken off, was trained on
+    others, and other trials are to be tried.
     """
     if dataset is None:
-        return trials
-    for trial in of_loaded([each for each in in_report if each.dataset == trials[0].dataset], dataset):
-        check_free(trial, session.options.out, data_alone=True)
-    return of_loaded(trials, dataset)
+        return []
+    out, fresh = session.options.out, session.options.fresh
+    own = {trial.folder for trial in trials}
+    stay = [each for each in in_report if each.dataset == trials[0].dataset and not (fresh and each.folder in own)]
+    all_of_them = "let --fresh discard all: leave --seeds, --methods and --classifiers out"
+    advice = all_of_them if fresh else "discard it with --fresh"
+    try:
+        for trial in of_loaded(stay, dataset):
+            check_free(trial, out, f"choose another --out, or {advice}", data_alone=True)
+        trials = of_loaded(trials, dataset)
+    except RecipeError as error:
+        if alone:
+            raise
+        screen.say(f"{trials[0].dataset['name']}: {error}", stderr=True)
+        return []
+    for trial in trials if fresh and session.writes else ():
+        with writing_to(out / trial.recipe):
+            discard(out / trial.folder)
+    return trials
 
 
 def _load_again(trial, screen, session):
@@ -360,17 +380,17 @@ def _run_together(trials, in_report, screen, session, references):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
     failed, loaded = 0, {}
     for group in groups(trials, session.options.vectorize or None):
-        own = {str(trial.dataset): trial for trial in group}
-        loaded = {
-            key: loaded.get(key) or _load([trial], screen, session, alone=len(group) == len(trials))
-            for key, trial in own.items()
-        }
+        alone, by_data, ready = len(group) == len(trials), {}, {}
+        for trial in group:
+            by_data.setdefault(str(trial.dataset), []).append(trial)
+        loaded = {key: loaded.get(key) or _load(own, screen, session, alone) for key, own in by_data.items()}
+        for key, own in by_data.items():
+            those = _ready(own, loaded[key], in_report, screen, session, alone)
+            ready |= {trial.folder: trial for trial in those}
+            _refer(references, own[0], loaded[key], screen, session)
         results = [None] * len(group)
-        for key, trial in own.items():
-            _refer(references, trial, loaded[key], screen, session)
-        if None not in loaded.values():
-            known = {key: _on(loaded[key], [trial], in_report, session)[0].fingerprint for key, trial in own.items()}
-            group = [dataclasses.replace(trial, fingerprint=known[str(trial.dataset)]) for trial in group]
+        if len(ready) == len(group):
+            group = [ready[trial.folder] for trial in group]
             results = _run_group(group, [loaded[str(trial.dataset)] for trial in group], screen, session)
         failed += sum(not isinstance(result, dict) for result in results)
     return failed

@@ -5,7 +5,7 @@ import pytest
 
 from nft_keras.data import Dataset, Part
 from nft_keras.data.io import fingerprint as module
-from nft_keras.data.io.fingerprint import fingerprint, of_examples
+from nft_keras.data.io.fingerprint import differ, fingerprint, of_examples
 
 
 @pytest.fixture
@@ -55,6 +55,12 @@ def test_a_file_is_known_wherever_it_lies_and_one_that_is_not_there_is_unknown(t
 def test_a_link_that_leads_back_up_ends(folder):
     (folder / "a" / "up").symlink_to(folder)
     assert fingerprint([folder])
+
+
+def test_what_is_unknown_or_of_another_kind_says_nothing_of_whether_data_differ():
+    assert differ("examples:1", "examples:2") and differ("content:1", "content:2")
+    for other in (None, "examples:1", "content:1", "content:2", "size-and-time:1"):
+        assert not differ("examples:1", other) and not differ(other, "examples:1")
 
 
 def test_examples_of_other_pixels_classes_shapes_or_order_are_others_and_rounding_is_none():

@@ -14,7 +14,16 @@ from nft_keras.experiments import runs
 from nft_keras.experiments.attack import report as robustness_report
 from nft_keras.experiments.attack.attacks import AttackedClassifier, Ball, fgsm, log_odds, noise, pgd, random_search
 from nft_keras.experiments.attack.norms import NORMS
-from nft_keras.experiments.attack.robustness import CHECKS, Examples, Settings, examples, measure, warnings
+from nft_keras.experiments.attack.robustness import (
+    CHECKS,
+    Examples,
+    Settings,
+    attack_trial,
+    examples,
+    measure,
+    warnings,
+)
+from nft_keras.experiments.classifier_file import ExportError
 from tests.backend.features import able, last_line
 from tests.experiments.finished import lose_an_example
 
@@ -327,6 +336,10 @@ def test_a_trial_on_data_that_have_changed_is_not_attacked(moons, capsys, monkey
     assert robustness.main([str(moons)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "holds a trial on other data, which have changed (fingerprint: examples:" in error
+    large = Examples(np.zeros((0, 2)), np.zeros(0), None, "size-and-time:2")
+    with pytest.raises(ExportError, match="no .*classifier.keras: wanted is"):  # it goes on, and finds none
+        attack_trial(runs.Run(moons / "none", {"fingerprint": "size-and-time:1"}, {}), large, None)
+    assert "or were copied: so large ones are known by the sizes and times" in capsys.readouterr().err
 
 
 def test_inside_a_trial_s_folder_it_has_a_group_too(tmp_path, monkeypatch):

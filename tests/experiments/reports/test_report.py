@@ -51,6 +51,9 @@ def test_what_was_trained_on_other_data_is_not_compared():
     nft = [{**result("nft", seed, 9.0 - seed), "fingerprint": f"examples:{1 + (seed > 0)}"} for seed in range(3)]
     assert rows(against_classic([*known, *nft])) == [["fc-a", "NFT", "-1.00", "1 of 1", "-"]]
     assert rows(against_classic([*classic, *nft]))[0][3] == "3 of 3"  # of an earlier version nothing is known
+    there_too = [{**r, "fingerprint": "examples:2"} for r in classic]
+    assert rows(against_classic([*known, *there_too, *nft]))[0][3] == "3 of 3"
+    assert rows(against_classic([*there_too, *known, *nft]))[0][3] == "3 of 3"
 
 
 def test_methods_are_compared_with_controls_of_the_same_seed_and_variation():
