@@ -33,9 +33,10 @@ def one_of(name, value, allowed):
 
 
 def suggest(word, words):
-    """'; did you mean ...?' where one of the words is close to the word, else ''."""
-    by_letters = {str(each).casefold(): each for each in reversed(list(words))}
-    close = difflib.get_close_matches(str(word).casefold(), list(by_letters), 1, 0.5)
+    """'; did you mean ...?' where one of the words begins with the word, or is close to it, else ''."""
+    by_letters, word = {str(each).casefold(): each for each in reversed(list(words))}, str(word).casefold()
+    close = [each for each in by_letters if len(word) > 1 and each.startswith(word)]
+    close = difflib.get_close_matches(word, close or list(by_letters), 1, 0.0 if close else 0.6)
     return f"; did you mean {by_letters[close[0]]}?" if close else ""
 
 

@@ -5,6 +5,7 @@ two inputs [x, y], y the class indices (batch,). Weights and biases start unifor
 momentum 0.9 and epsilon 1e-5: PyTorch's defaults, which the published settings depend on.
 """
 
+import re
 from typing import Any
 
 import keras
@@ -103,7 +104,16 @@ def mlp(input_dim: int, hidden: int = 256, num_classes: int | None = None, resid
 
     Returns:
         A `keras.Model` (batch, input_dim) -> (batch, input_dim), or with labels [x, y] -> (batch, input_dim).
+
+    Raises:
+        ValueError: if input_dim or hidden is no whole number >= 1.
+
+    Example:
+
+        mlp(30, hidden=64)
     """
+    for name, value in (("input_dim", input_dim), ("hidden", hidden)):
+        number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
     inputs, features, x = _inputs((input_dim,), num_classes)
     x = dense(x, hidden, "relu")
     if residual:
@@ -158,7 +168,7 @@ def altered_by(auxiliary: keras.Model, x: Any, y: Any = None, training: bool = F
     except ValueError as error:
         shapes = " and ".join(str(tuple(each.shape)) for each in keras.tree.flatten(given))
         said = [line for line in str(error).splitlines() if "expect" in line or "ncompatible" in line]
-        what = said[-1] if said else error
+        what = re.sub(r"\x1b\[[0-9;]*m", "", said[-1] if said else str(error))
         raise ValueError(f"the auxiliary network does not take {shapes}: {what}") from error
     if len(outputs) != len(tensors):
         raise ValueError(

@@ -356,6 +356,9 @@ def some_examples(given: dict, classifier: keras.Model) -> tuple | None:
     Returns:
         x and y, cut to the first `COMPARED` examples, or as many as the classifier takes; None where they cannot be had
         beside the training, or a pass over them would change the classifier's state.
+
+    Raises:
+        ValueError: for examples that are in no minibatches.
     """
     if any(getattr(layer, "stateful", False) for layer in layers_of(classifier)):
         return None
@@ -371,6 +374,8 @@ def some_examples(given: dict, classifier: keras.Model) -> tuple | None:
     arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None
+    if not all(array.shape for array in arrays):
+        raise ValueError(f"fit needs minibatches, {type(given['x']).__name__} has single examples: call .batch(32)")
     taken = [each.shape[0] for each in getattr(classifier, "inputs", None) or () if each.shape[0]]
     return rows_of((x, y), slice(min([COMPARED, *taken])))
 

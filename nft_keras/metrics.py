@@ -63,4 +63,4 @@ class RelativePerturbation(keras.metrics.Metric):
         change, elements, squares, number = (ops.convert_to_tensor(total) for total in self.sums)
         number = ops.maximum(number, 1.0)
         variance = squares / number - ops.square(elements / number)
-        return ops.where(change > 0, change / number / ops.maximum(variance, 1e-12), 0.0)
+        return ops.where(change == 0, 0.0, change / number / ops.maximum(variance, 1e-12))

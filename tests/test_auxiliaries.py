@@ -75,6 +75,12 @@ def test_mlp_is_one_hidden_layer():
     assert mlp(20, hidden=7).count_params() == 20 * 7 + 7 + 7 * 20 + 20
 
 
+@pytest.mark.parametrize("given, name", [(((20,),), "input_dim"), ((20, [64, 32]), "hidden"), ((0,), "input_dim")])
+def test_mlp_says_what_it_wants(given, name):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1, got"):
+        mlp(*given)
+
+
 @pytest.mark.parametrize("build", [lambda: unet((8, 8, 1), 4, 1, num_classes=3), lambda: mlp(8, 4, num_classes=3)])
 def test_the_output_is_linear_and_depends_on_the_label_where_there_is_one(build):
     model = build()

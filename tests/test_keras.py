@@ -400,6 +400,13 @@ def test_what_changes_between_compile_and_the_first_step_is_trained_as_by_keras(
         close(got, want, "weights")
 
 
+def test_examples_that_are_in_no_minibatches_are_refused():
+    model = FriendlyModel(classifier(), mlp(FEATURES))
+    model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
+    with pytest.raises(ValueError, match="fit needs minibatches, .* has single examples: call .batch"):
+        model.fit(tf.data.Dataset.from_tensor_slices((X, Y)), verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
+
+
 @pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
 def test_a_scaled_loss_moves_w_and_theta_no_further(phases):
     network, auxiliary = classifier(), mlp(FEATURES)

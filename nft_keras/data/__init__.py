@@ -283,13 +283,15 @@ def located(data_dir: str | os.PathLike, path: str) -> Path:
     Raises:
         DataError: if it is not there.
     """
-    path = Path(data_dir) / os.path.expanduser(path)
+    relative = os.path.expanduser(path)
+    path = Path(data_dir) / relative
     try:
         exists = path.exists()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if not exists:
-        raise DataError(f"no {path}; a relative path starts from the data directory (--data-dir)")
+        here = "; it is in this folder: give --data-dir ." if path.name and Path(relative).exists() else ""
+        raise DataError(f"no {path}; a relative path starts from the data directory (--data-dir){here}")
     return path
 
 

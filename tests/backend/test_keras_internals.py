@@ -474,6 +474,14 @@ def test_an_optimizer_that_keeps_a_copy_of_the_weights_has_those_of_the_beginnin
     assert copies
 
 
+def test_what_is_no_number_is_no_unaltered_data():
+    metric, x = RelativePerturbation("r"), np.ones((2, 3), "float32")
+    metric.update_state(x, x)
+    assert float(metric.result()) == 0
+    metric.update_state(x * np.nan, x)
+    assert np.isnan(metric.result())
+
+
 def test_where_elements_lie_is_not_summed_over_replicas():
     metric = RelativePerturbation("r")
     assert metric.center.aggregation == Number("n").variable.aggregation != metric.sums[0].aggregation

@@ -34,6 +34,7 @@ def test_a_misspelt_verb_is_one_line_that_says_which_was_meant(capsys):
     assert cli.main(["atack", "runs"]) == 2
     error = capsys.readouterr().err
     assert error == "'atack' is no verb of nft-keras; did you mean attack?; see nft-keras --help\n"
+    assert cli.main(["train", "runs"]) == 2 and "did you mean" not in capsys.readouterr().err
     assert cli.main([]) == 2 and "usage: nft-keras VERB" in capsys.readouterr().err
 
 

@@ -78,6 +78,8 @@ def test_texts_are_classified_as_in_training_from_a_table_or_one_per_line(trials
     assert everything.std() > 1e-3
     np.testing.assert_allclose(np.sort(probabilities(rows)[:, 0]), np.sort(everything[:, 0]), rtol=0, atol=1e-6)
     (tmp_path / "texts.txt").write_text("\ufeff" + "\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "priced.csv").write_text("who;review;price\nme;good;1.234\nyou;bad;5\n", encoding="utf-8")
+    assert [row["id"] for row in predict(trial, tmp_path / "priced.csv", id="who")] == ["me", "you"]
     lines = predict(trial, tmp_path / "texts.txt")
     assert [row.pop("input") for row in lines] == list(range(1, 80, 2))
     assert lines == [{key: row[key] for key in row if key != "input"} for row in rows]

@@ -86,7 +86,9 @@ class Number:
 
     def describe(self):
         """What it is to a reader."""
-        marked = f", a missing one {self.median:.4g} and marked" if "missing" in self.parts else ""
+        marked = f", missing ones counted as {self.median:.4g} and marked" if "missing" in self.parts else ""
+        if "value" not in self.parts:
+            return f"{self.median:.4g} wherever it is there{marked}"
         return f"mean {self.mean:.4g}, deviation {self.scale:.4g}{marked}"
 
     def _all(self, values):

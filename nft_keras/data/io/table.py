@@ -263,7 +263,7 @@ def missing_value(cell):
     """What is wrong with a cell that may not be missing, for a message; None if nothing is."""
     if not cell:
         return "is empty"
-    return f"holds {cell!r}, which stands for a missing value" if cell in MISSING else None
+    return f"holds {cell!r}, which stands for a missing value: rename it" if cell in MISSING else None
 
 
 def column(path, header, name):

@@ -56,7 +56,7 @@ def classes(where, labels):
     """
     names, y = np.unique(np.concatenate(labels), return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"{where}: at least two classes are needed, {len(y)} examples are of {len(names)}")
+        raise DataError(f"{where}: at least two classes are needed, all of {len(y)} examples are of class {names[0]}")
     ends = np.cumsum([len(some) for some in labels])[:-1]
     return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
 
@@ -131,7 +131,10 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
     absent = [which for which in PARTS[:0:-1] if which not in parts]
     counts = np.bincount(strata(train), minlength=len(names))
     if absent and (single := [name for name, count in zip(names, counts, strict=True) if name and count == 1]):
-        raise DataError(f"{where}: one example of class {listed(single)}; at least two are needed, or none")
+        what = f"one example of class {listed(single)}; at least two are needed: leave it out, or join classes"
+        if len(single) > n / 4:
+            what = f"{len(names)} classes in {n} examples, {len(single)} of them with one: are these the labels?"
+        raise DataError(f"{where}: {what}")
     for which in absent:
         fraction = valid_fraction if which == "valid" else test_fraction
         size = round(fraction * n) if 0 < fraction < 1 else 0

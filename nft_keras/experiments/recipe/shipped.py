@@ -1,5 +1,6 @@
 """The recipes that come with the package."""
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -43,5 +44,7 @@ def find_recipe(path: str | os.PathLike) -> str | os.PathLike:
         return shipped[name]
     if not os.path.lexists(path):
         help = suggest(name.removesuffix(".yaml"), shipped) or f"; there are {', '.join(shipped)}"
+        for beside in Path(path).parent.glob(f"{glob.escape(Path(path).stem)}.y*ml"):
+            help = f"; did you mean {beside}?"
         raise RecipeError(f"{path}: cannot be read: No such file or directory, nor a shipped recipe{help}")
     return path

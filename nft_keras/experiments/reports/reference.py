@@ -180,7 +180,8 @@ def line(entry):
         return f"{where}: skipped, {entry['skipped']}."
     errors = f"test error {entry['test_error']:.2f} %, validation error {entry['valid_error']:.2f} %"
     how = "" if entry["converged"] else " (not converged)"
-    return f"{where} on the same features: {errors}, C = {entry['C']:g}{how}, {entry['seconds']:.1f} s."
+    strength = f"alpha = {1 / entry['C']:g}" if model == "ridge regression" else f"C = {entry['C']:g}"
+    return f"{where} on the same features: {errors}, {strength}{how}, {entry['seconds']:.1f} s."
 
 
 def _features(x):

@@ -393,7 +393,7 @@ def aligned(rows):
 
 def mean_std(values, sign="", how=".2f"):
     """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
-    mean = f"{statistics.mean(values):{sign}{how}}"
+    mean = f"{statistics.mean(values):{sign}z{how}}"  # z: no minus before zero
     return f"{mean} ± {statistics.stdev(values):{how}}" if len(values) > 1 else mean
 
 

@@ -314,7 +314,7 @@ def _load(trials, screen, session, alone):
 def _ready(trials, dataset, in_report, screen, session, alone):
     """The trials with the fingerprint of the data that were loaded for them; what --fresh discards of them is gone.
 
-    None where there are no data, or where a trial that stays in the report, finished or broken off, was trained on
+    [] where there are no data, or where a trial that stays in the report, finished or broken off, was trained on
     others, and other trials are to be tried.
     """
     if dataset is None:

@@ -62,18 +62,16 @@ class Screen:
         title = self._title(trial)
         self.note(f"{title}  starting")
         before = said = time.monotonic()
-        latest = {}  # seconds of the last epoch with and without altered data here: they cost differently
+        took = {True: [], False: []}  # seconds of the epochs here with and without altered data: they cost differently
 
         def show(logs):
             nonlocal before, said
             epoch, now = logs["epoch"], time.monotonic()
-            if epoch > 1 and not latest:  # a trial may go on where another process left it
+            if epoch > 1 and not any(took.values()):  # a trial may go on where another process left it
                 self.say(f"{title}  goes on after epoch {epoch - 1}/{epochs}")
-            latest[logs["simplifying"]] = now - before
-            altered = max(0, min(trial.simplification_epochs, epochs) - epoch)
-            left = {True: altered, False: epochs - epoch - altered}
-            left = sum(count * latest.get(phase, now - before) for phase, count in left.items())
-            before = now
+            took[logs["simplifying"]].append(now - before)
+            before, altered = now, max(0, min(trial.simplification_epochs, epochs) - epoch)
+            left = altered * _of_one(took, True) + (epochs - epoch - altered) * _of_one(took, False)
             weight = f", \u03b7 {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{weight}" if logs["simplifying"] else "classic"
             train = f"train {logs['error']:.2f} %  "
@@ -116,6 +114,14 @@ class Screen:
     def _title(self, trial):
         varied = f" {trial.variation}" if trial.varied else ""
         return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
+
+
+def _of_one(took, altered):
+    """Seconds of an epoch to come, by those of `took`; of a single classic one, which compiled too, an altered's."""
+    own, others = took[altered], took[not altered]
+    if not altered and others and len(own) == 1:
+        return min(own[-1], others[-1])
+    return (own or others)[-1]
 
 
 def _narrower(table, width):

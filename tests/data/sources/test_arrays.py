@@ -81,7 +81,7 @@ BAD_ARRAYS = {
     "complex": ({"x": X + 1j, "y": Y}, "x should be numbers .*complex128"),
     "no axis": ({"x": X[:, 0], "y": Y}, r"x should be numbers .*\(50,\)"),
     "one-hot": ({"x": X, "y": np.eye(5)[Y]}, r"y should be \(n,\) integers or text, .*float64 \(50, 5\)"),
-    "one class": ({"x": X, "y": np.ones(50, int)}, "at least two classes are needed, 50 examples are of 1"),
+    "one class": ({"x": X, "y": np.ones(50, int)}, "two classes are needed, all of 50 examples are of class 1"),
     "objects": ({"x": X, "y": Y.astype(object)}, "y.npy cannot be read: it holds pickled Python objects"),
     "shapes": ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, r"x_train is float32 \(4,\), of x_test"),
     "no training part": ({"x": X, "y": Y, "x_test": X, "y_test": Y}, "has x_test but no x_train"),

@@ -10,10 +10,15 @@ from tests.data.sources.own import parts
 
 
 @pytest.mark.parametrize("name", ["csv", "npz", "image-folder"])
-def test_a_path_is_needed_and_must_exist(tmp_path, name):
+def test_a_path_is_needed_and_must_exist(tmp_path, name, monkeypatch):
     with pytest.raises(DataError, match=f"data set {name} needs the option 'path'"):
         load(name, tmp_path)
     with pytest.raises(DataError, match=f"no {tmp_path / 'nothing'}; a relative path starts from the data directory"):
+        load(name, tmp_path, path="nothing")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("nothing").touch()
+    with pytest.raises(DataError, match="it is in this folder: give --data-dir .$"):
         load(name, tmp_path, path="nothing")
 
 

@@ -342,11 +342,13 @@ def test_a_file_of_the_user_s_goes_before_a_shipped_recipe_and_a_folder_does_not
         ("imdb.yaml", "did you mean imdb?"),
         ("recipes/imbd.yaml", "did you mean imdb?"),
         ("small-imdb", "did you mean small/imdb?"),
+        ("mine.yml", "did you mean mine.yaml?"),
         ("zzz", "there are cifar10, cifar10-n10, "),
     ],
 )
 def test_a_recipe_that_is_not_there_is_told_with_what_is(name, help, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
     with pytest.raises(RecipeError, match=r"^[\w/.-]+: cannot be read: No such file or directory, nor .*; ") as error:
         load_recipe(name)
     assert help in str(error.value)
@@ -416,7 +418,7 @@ def _defaults(function, *without):
         ("plan: {eta_max: 500, simplification_ratio: 0.5}", "penalty: sum", ":5: methods.nft: plan is missing"),
         ("simplification_ratio: 0.5", "law: cosine", "give either simplification_epochs or simplification_ratio"),
         ("simplification_ratio: 0.5", "simplification_epochs: 10", "no epoch is left to select the best from"),
-        ("simplification_ratio: 0.5}\n", "simplification_epochs: 2}\n    training: {epochs: 1}\n", "no epoch is left"),
+        ("simplification_ratio: 0.5}\n", "simplification_epochs: 3}\n    training: {epochs: 2}\n", "no epoch is left"),
         ("ratio: 0.5}", "ratio: 0.5, law: cosin}", ":6: methods.nft.plan.law: unknown law 'cosin'; .*mean cosine?"),
         ("ratio: 0.5}", "ratio: 0.5, law: math.sin}", ":6: methods.nft.plan.law: 'math.sin' .* without --allow-code"),
         ("dataset: {name: digits-back-image, label_noise: 0.1}", "{}: 1", ":1: a key should be a word"),

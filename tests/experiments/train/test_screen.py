@@ -36,6 +36,17 @@ def test_the_time_that_is_left_counts_altered_and_other_epochs_by_what_each_take
     assert left == ["4:50:30 left", "10:19:20 left", "1:21:40 left", "1:04:00 left"]
 
 
+def test_the_first_epoch_which_compiles_is_no_measure_of_those_to_come(capsys, monkeypatch):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Screen([trial]) as screen:
+        show = screen.trial(trial)
+        for epoch, now in ((1, 60.0), (2, 70.0), (62, 72.0)):  # noqa: B007
+            show({"epoch": epoch, "simplifying": epoch > 1, "error": 1.0, "val_error": 2.0})
+    assert capsys.readouterr().out.endswith("6:16 left\n")  # 138 and 50 epochs of 2 s
+
+
 def test_the_time_of_all_trials_is_known_once_one_of_each_kind_is_done(capsys, monkeypatch):
     trials = load_recipe("two-moons", methods=["ct"], seeds=[0, 1, 2])
     now = 0.0
