@@ -1,5 +1,6 @@
 """What a person sees while trials run: one live line per trial on a terminal, a line now and then elsewhere."""
 
+import math
 import re
 import statistics
 import time
@@ -92,13 +93,21 @@ class Screen:
         if not announced:
             self._begin(trial)
         self.took.setdefault(_kind(trial), []).append(result["seconds"])
-        self.say(f"{self._title(trial)}  {_outcome(result)}  {_clock(result['seconds'])}")
+        self._outcome(trial, result, _clock(result["seconds"]))
 
     def finished_before(self, trial, result):
         """Prints the line of a trial that is not run again."""
         self._begin(trial)
         self.took.setdefault(_kind(trial), []).append(result["seconds"])
-        self.say(f"{self._title(trial)}  {_outcome(result)}  finished before")
+        self._outcome(trial, result, "finished before")
+
+    def _outcome(self, trial, result, end):
+        """Prints what a trial gave; on a narrow terminal without what the table has too."""
+        test, valid = f"test error {result['test_error']:.2f} %", f"valid {result['valid_error']:.2f} %"
+        best = f"best epoch {result['best_epoch']}/{result['epochs']}"
+        lines = ["  ".join((self._title(trial), *of, end)) for of in ((test, valid, best), (test, best), (test,))]
+        width = self.console.width if self.live else math.inf
+        self.say(next((line for line in lines if len(line) <= width), lines[-1]))
 
     def _begin(self, trial):
         self.number += 1
@@ -151,13 +160,6 @@ def _fitting(title, texts, width):
     text = next((text for text in texts if least + 2 + len(text) <= width), texts[-1])
     room = max(width - len(text) - 2, 1)
     return f"{title if len(title) <= room else f'{title[: room - 1]}…'}  {text}"
-
-
-def _outcome(result):
-    return (
-        f"test error {result['test_error']:.2f} %  valid {result['valid_error']:.2f} %  "
-        f"best epoch {result['best_epoch']}/{result['epochs']}"
-    )
 
 
 def _clock(seconds):

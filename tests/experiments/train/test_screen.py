@@ -78,6 +78,20 @@ def test_the_live_line_fits_and_keeps_what_matters(width, monkeypatch):
     assert (width < 120) or "train 11.11 %" in shown[-1]
 
 
+@pytest.mark.parametrize(
+    "width, kept", [(60, "test error 50.00 %  "), (80, "best epoch 12/12"), (120, "valid 50.00 %  best epoch 12/12")]
+)
+def test_the_line_of_a_finished_trial_fits(width, kept, monkeypatch, capsys):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(Console, "width", width)
+    result = {"test_error": 50.0, "valid_error": 50.0, "best_epoch": 12, "epochs": 12, "seconds": 19.0}
+    screen = Screen([trial] * 12)
+    screen.finished_before(trial, result)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert len(line) <= width and kept in line and line.endswith("finished before")
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_tables_keep_on_a_narrow_terminal_what_matters_and_say_what_they_leave_out(width, monkeypatch, capsys):
     text = """\
