@@ -173,8 +173,10 @@ def _by_table(path, roots, table, file_column, label_column, task):
     """{part: (file, label) of every row of a table}, for the parts that have rows."""
     found = only_pictures([file for file in files_below(path) if file != table], path)
     by_name = _by_name(found, {path, *roots.values()})
-    for name in next(read_rows(table)):
-        if "." in name and name.removeprefix("./") in by_name:
+    header = next(read_rows(table))
+    for name in header:
+        unnamed = name == header[0] and file_column is None and "file" not in header
+        if ("." in name or unnamed) and name.removeprefix("./") in by_name:
             raise DataError(f"{table}: its first line should name the columns, and names a picture, {name}")
     pairs, missing = {}, []
     for line, name, label in _rows(table, file_column, label_column, task):

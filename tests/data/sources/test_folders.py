@@ -306,6 +306,16 @@ def test_a_bad_table_of_labels_is_refused(flat, kind):
         load("image-folder", folder.parent, path="flat", labels="labels.csv")
 
 
+def test_a_table_of_names_without_endings_that_has_no_header_is_refused(flat):
+    folder, rows = flat
+    for (name, _), i in zip(rows, range(len(rows)), strict=True):
+        (folder / name).rename(folder / f"{i}.png")
+    first, *others = [(str(i), label) for i, (_, label) in enumerate(rows)]
+    listed(folder / "labels.csv", others, ",".join(first))
+    with pytest.raises(DataError, match="labels.csv: its first line should name the columns, and names a picture, 0"):
+        load("image-folder", folder.parent, path="flat", labels="labels.csv")
+
+
 def test_labels_in_a_table_are_whole_numbers_with_a_point_and_without_and_no_spreadsheet(flat):
     folder, rows = flat
     numbered = [(file, ("1", "1.0")[i % 2] if label == "sky" else "2") for i, (file, label) in enumerate(rows)]
