@@ -112,8 +112,10 @@ def mlp(input_dim: int, hidden: int = 256, num_classes: int | None = None, resid
 
         mlp(30, hidden=64)
     """
-    for name, value in (("input_dim", input_dim), ("hidden", hidden)):
+    input_dim, hidden = (
         number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+        for name, value in (("input_dim", input_dim), ("hidden", hidden))
+    )
     inputs, features, x = _inputs((input_dim,), num_classes)
     x = dense(x, hidden, "relu")
     if residual:

@@ -260,7 +260,7 @@ class SimplifyingModel(keras_internals.Model):
 
     def _build_optimizers(self):
         """Gives the optimizers their state, so that it can be restored; anew if what is trainable has changed since."""
-        for optimizer, network in self.optimizers():
+        for optimizer, network in self.optimizers() if self.compiled else ():
             if network.built:
                 variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
                 changed = known != list(map(id, variables)) or keras_internals.keeps_a_copy(optimizer)

@@ -374,8 +374,8 @@ def some_examples(given: dict, classifier: keras.Model) -> tuple | None:
     arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None
-    if not all(array.shape for array in arrays):
-        raise ValueError(f"fit needs minibatches, {type(given['x']).__name__} has single examples: call .batch(32)")
+    if not all(len(array.shape) for array in arrays):  # TensorFlow's shape () counts as true
+        raise ValueError(f"fit needs minibatches, {type(given['x']).__name__} has single examples, not in .batch(32)")
     taken = [each.shape[0] for each in getattr(classifier, "inputs", None) or () if each.shape[0]]
     return rows_of((x, y), slice(min([COMPARED, *taken])))
 

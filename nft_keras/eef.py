@@ -58,7 +58,7 @@ class EasyExamplesFirst(SimplifyingModel):
             raise ValueError(f"the plan shuffles examples: shuffle must be True or False, got {given['shuffle']!r}")
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
-            _check_steps(plan, given["steps_per_epoch"])
+            _check_steps(given["x"], given["steps_per_epoch"])
             return
         arrays = [each for each in keras.tree.flatten((given["x"], given["y"])) if each is not None]
         other = next((each for each in arrays if not hasattr(each, "shape") or hasattr(each, "row_splits")), None)
@@ -71,7 +71,7 @@ class EasyExamplesFirst(SimplifyingModel):
             keras_internals.split_for_validation(given)
         plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
         minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=shuffle)
-        _check_steps(plan, given["steps_per_epoch"])
+        _check_steps(minibatches, given["steps_per_epoch"])
         validation_batch_size = given["validation_batch_size"] or given["batch_size"]
         given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
         given["validation_batch_size"] = validation_batch_size
@@ -96,7 +96,6 @@ class EasyExamplesPlan(Plan):
 
     Attributes:
         kept: bool array (n,), the examples that are seen in this epoch; of a `tf.data.Dataset` a `tf.Variable`.
-        steps: int, the minibatches of a pass; None before there are some, or if somebody else makes them.
 
     Raises:
         ValueError: for arguments outside these ranges, when training begins with another model, and in the first epoch
@@ -118,7 +117,7 @@ class EasyExamplesPlan(Plan):
         if n is not None:
             n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
         self.n, self._told, self.class_weight = n, n, None
-        self.examples = self._made = self.steps = None
+        self.examples = self._made = None
         if is_dataset(examples):
             if n is None:
                 raise ValueError("EasyExamplesPlan needs n, the number of examples of a dataset")
@@ -165,7 +164,6 @@ class EasyExamplesPlan(Plan):
         """
         if not is_dataset(self.examples):
             self._made = _Minibatches(self, batch_size, seed, shuffle)
-            self.steps = len(self._made)
             return self._made
         tf = tensorflow_for_data()
 
@@ -180,14 +178,14 @@ class EasyExamplesPlan(Plan):
 
         kept = self.examples.enumerate().filter(is_kept).map(without_number)
         empty = self.examples.batch(1).take(1).map(emptied)
-        self.steps = steps = math.ceil(self.n / batch_size)
+        steps = math.ceil(self.n / batch_size)
         kept = kept.shuffle(self.n, seed) if shuffle else kept
         self._made = kept.batch(batch_size).concatenate(empty.repeat()).take(steps)
         return untuned(self._made.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
     def takes(self, minibatches: Any) -> None:
         """Lets `fit` have minibatches that somebody else makes of the examples that are `kept`."""
-        self._made, self.steps = minibatches, None
+        self._made = minibatches
 
     def made(self, x: Any) -> bool:
         """Whether what `fit` is given are the plan's minibatches, or made of them."""
@@ -258,11 +256,15 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
     return backend.of_each(of_one, (data,) if sample_weight is None else (data, sample_weight))
 
 
-def _check_steps(plan, steps):
+def _check_steps(minibatches, steps):
     """Refuses epochs that are a part of a pass: the examples that are kept come first in each."""
-    if None not in (steps, plan.steps) and steps != plan.steps:
+    try:
+        number = len(minibatches)
+    except TypeError:  # of what was made of the plan's it may not be known
+        return
+    if steps not in (None, number):
         raise ValueError(
-            f"with an EasyExamplesPlan an epoch is a pass over all of its {plan.steps} minibatches: leave "
+            f"with an EasyExamplesPlan an epoch is a pass over all of its {number} minibatches: leave "
             f"steps_per_epoch out, got {steps}"
         )
 

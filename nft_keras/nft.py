@@ -366,13 +366,13 @@ class FriendlyModel(TwoNetworks):
         auxiliary_fraction is of an epoch's minibatches, and has no say here.
         """
         batch = dict(x=x, y=y, sample_weight=sample_weight, class_weight=class_weight)
-        if self.auxiliary is not None:
+        if self.auxiliary is not None and self.compiled:
             with backend.scope(self):
                 if not all(network.built for network in self.networks()):
                     self._build_networks(x, y)
                 self._build_optimizers()
                 keras_internals.build_metrics(self, (x, y, sample_weight))
-        if not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
+        if not self.compiled or not self.simplifying or self.phases != "epoch" or not self.updates_auxiliary:
             return super().train_on_batch(**batch, return_dict=return_dict)
         of_theta = self._auxiliary_training().train_on_batch(**batch, return_dict=True)
         logs = {**super().train_on_batch(**batch, return_dict=True), "auxiliary_loss": of_theta["auxiliary_loss"]}

@@ -76,7 +76,8 @@ def test_mlp_is_one_hidden_layer():
 
 
 @pytest.mark.parametrize("given, name", [(((20,),), "input_dim"), ((20, [64, 32]), "hidden"), ((0,), "input_dim")])
-def test_mlp_says_what_it_wants(given, name):
+def test_mlp_takes_whole_numbers_of_any_kind_and_says_what_it_wants(given, name):
+    assert mlp(np.int64(3), np.float32(8)).input_shape == mlp(3.0, 8).input_shape == (None, 3)
     with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1, got"):
         mlp(*given)
 

@@ -129,6 +129,12 @@ def test_an_epoch_is_a_pass_over_all_minibatches():
     easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=5, verbose=0, callbacks=[plan])
 
 
+def test_what_is_made_of_the_minibatches_has_steps_of_its_own():
+    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), 40, 1.0, simplification_epochs=2)
+    minibatches = plan.minibatches(8).unbatch().batch(20)
+    easy_examples_first().fit(minibatches, steps_per_epoch=2, verbose=0, callbacks=[plan])
+
+
 def test_a_plan_chooses_among_other_examples_and_validates_in_minibatches_of_the_same_size():
     plan, steps = EasyExamplesPlan(first_fraction=0.25, simplification_epochs=2), []
     count = keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: steps.append(batch))

@@ -400,10 +400,16 @@ def test_what_changes_between_compile_and_the_first_step_is_trained_as_by_keras(
         close(got, want, "weights")
 
 
+@pytest.mark.parametrize("make", [EasyExamplesFirst, lambda network: FriendlyModel(network, mlp(FEATURES))])
+def test_a_minibatch_before_compile_is_refused_as_by_keras(make):
+    with pytest.raises(ValueError, match="must call `?compile"):
+        make(classifier()).train_on_batch(X, Y)
+
+
 def test_examples_that_are_in_no_minibatches_are_refused():
     model = FriendlyModel(classifier(), mlp(FEATURES))
     model.compile("sgd", "sgd", loss=CROSS_ENTROPY)
-    with pytest.raises(ValueError, match="fit needs minibatches, .* has single examples: call .batch"):
+    with pytest.raises(ValueError, match="fit needs minibatches, .* has single examples, not in .batch"):
         model.fit(tf.data.Dataset.from_tensor_slices((X, Y)), verbose=0, callbacks=[DevelopmentalPlan(1.0, 3)])
 
 

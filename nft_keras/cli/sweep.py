@@ -83,9 +83,11 @@ def _sweep(options, arguments):
     with _in_use(options.out / spaces[0].recipe):
         searches = _searches(spaces, options)
         for search in searches:
-            search.check_data()
+            if not search.over():
+                search.check_data()
             for begun in filter(None, (search.points, search.seeds())):
                 begun.retry()
+        _loaded.cache_clear()  # the workers load for themselves
         code = _watch(options.workers, arguments)
         if code == 2:
             return 2
@@ -160,17 +162,20 @@ def _searches(spaces, options):
     from nft_keras.experiments.sweep.queue import open_storage
     from nft_keras.experiments.sweep.search import Search, folder_of
 
-    @functools.lru_cache(maxsize=1)
-    def loaded(settings):
-        from nft_keras import data
-
-        return data.load(**dict(settings), data_dir=options.data_dir)
+    def load(dataset):
+        return _loaded(tuple(dataset.items()), options.data_dir)
 
     storage = open_storage(options.storage, folder_of(spaces[0], options.out))
     how = options.sampler, options.pruner, options.trials or 0
-    return [
-        Search(space, storage, options.out, lambda dataset: loaded(tuple(dataset.items())), *how) for space in spaces
-    ]
+    return [Search(space, storage, options.out, load, *how) for space in spaces]
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(settings, data_dir):
+    """A data set, by its settings as (key, value) pairs."""
+    from nft_keras import data
+
+    return data.load(**dict(settings), data_dir=data_dir)
 
 
 def _watch(number, arguments):

@@ -85,9 +85,10 @@ def _together(runs, out):
     results, entries, data = {}, {}, {}
     for run in runs:
         for key, result in _results(run):
-            if differ(data.setdefault(key[0], result.get("fingerprint")), result.get("fingerprint")):
+            known = data.setdefault(key[0] if key[0].startswith("dataset.") else "", [])
+            if any(differ(one, result.get("fingerprint")) for one in known):
                 raise RecipeError(f"{run} has trials on other data than a folder before it; leave one of them out")
-            data[key[0]] = data[key[0]] or result.get("fingerprint")
+            known.append(result.get("fingerprint"))
             if results.setdefault(key, result) != result:
                 trial = Path(*key[:-1], f"seed-{key[-1]}")
                 raise RecipeError(f"{run} has another result of {trial} than a folder before it; leave one of them out")

@@ -206,9 +206,9 @@ def experiments(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
     found, known = {}, {}
     for run in runs:
         key, mine = settings(run.config), run.config.get("fingerprint")
-        while differ(known.setdefault(key, mine), mine):
-            key = f"{settings(run.config)} {mine}"
-        known[key] = known[key] or mine
+        if any(differ(one, mine) for one in known.setdefault(key, [])):
+            key = f"{key} {mine}"
+        known.setdefault(key, []).append(mine)
         found.setdefault(key, {}).setdefault(run.result["seed"], run)
     return found
 

@@ -178,6 +178,10 @@ def test_trials_on_other_data_are_another_experiment(tmp_path):
         trial = dataclasses.replace(trial, fingerprint=known)
         found.append(runs.read(finish(tmp_path / folder, trial, 1.0)))
     assert [list(of) for of in runs.experiments(found).values()] == [[0, 2], [0, 1]]
+    kinds = ["content:1", "size-and-time:2", "size-and-time:3"]
+    mixed = zip(found[1:], kinds, strict=True)
+    mixed = [runs.Run(one.folder, one.config | {"fingerprint": known}, one.result) for one, known in mixed]
+    assert [list(of) for of in runs.experiments(mixed).values()] == [[0, 1], [2]]
     assert list(runs.experiments(found))[0] == runs.settings(found[0].config)
 
 
@@ -194,8 +198,53 @@ def test_data_that_have_changed_stop_no_other_trials(tmp_path, capsys, monkeypat
         assert error.startswith("two-moons: ") and error.count("which have changed") == 1 and advice in error
     results = json.loads((tmp_path / "out" / "r" / "results.json").read_text())
     there = [(int(r["varied"][-1]), r["seed"]) for r in results]
-    assert sorted(there) == [(0, 0), (0, 1), (1, 0), (1, 1)]  # nothing was lost
+    assert sorted(there) == [(0, 0), (0, 1), (1, 1)]  # what --fresh was to discard is gone, and nothing else
     assert (tmp_path / "out" / "r" / "dataset.split_seed=0" / "fc-a" / "ct" / "seed-2" / "result.json").exists()
+
+
+def test_what_is_to_be_trained_afresh_is_discarded_whole_once_the_first_data_are_there(tmp_path, monkeypatch):
+    recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
+    # The first data come twice.
+    varied = "vary: {training.batch_size: [16], dataset.split_seed: [1], training.epochs: [2]}"
+    (tmp_path / "r.yaml").write_text(f"{recipe}seeds: [0]\n{varied}\n")
+    command = [str(tmp_path / "r.yaml"), "--out", str(tmp_path / "out"), "--no-reference"]
+    assert run.main(command) == 0
+    lose_an_example(monkeypatch)
+    assert run.main([*command, "--fresh"]) == 0
+    of = sorted(path.parts[-5] for path in (tmp_path / "out" / "r").rglob("result.json"))
+    load = data.load
+
+    def fail(**of):
+        if of["split_seed"] == 1:
+            raise data.DataError("no network")
+        return load(**of)
+
+    monkeypatch.setattr(data, "load", functools.wraps(load)(fail))
+    assert len(of) == 3 and run.main([*command, "--fresh"]) == 1
+    assert len([*(tmp_path / "out" / "r").rglob("result.json")]) == 2  # no old one beside new ones
+
+
+@pytest.mark.parametrize(
+    "known, overrides, kept",
+    [
+        ("examples:1", [], True),
+        ("examples:1", ["training.epochs=7"], True),
+        ("examples:1", ["dataset.label_noise=0.2"], False),
+        ("examples:1", ["dataset.label_noise=0.2", "fingerprint=examples:1"], True),
+        ("examples:1", ["vary={training.batch_size: [16]}"], True),
+        ("examples:1", ["vary={dataset.label_noise: [0.1]}"], True),  # as it is
+        ("examples:1", ["vary={dataset.label_noise: [0.2]}"], False),
+        ("content:1", ["vary={dataset.label_noise: [0.2]}"], True),
+    ],
+)
+def test_a_fingerprint_counts_as_long_as_the_data_are_to_be_the_same(tmp_path, known, overrides, kept):
+    text = RECIPE.replace("vary: {dataset.label_noise: [0.1, 0.2]}", f"fingerprint: {known}")
+    (tmp_path / "r.yaml").write_text(text)
+    assert [t.fingerprint for t in load_recipe(tmp_path / "r.yaml", overrides)][-1] == (known if kept else None)
+    (tmp_path / "r.yaml").write_text(f"{text}sweep: {{dataset.label_noise: [0.1, 0.2]}}\n")
+    (space,) = load_sweep(tmp_path / "r.yaml")
+    both = [trial.fingerprint for point in space.points() for trial in space.trials(point)]
+    assert both == [known, known if known == "content:1" else None]
 
 
 def other_than(dataset, split_seed):

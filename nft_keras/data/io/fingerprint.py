@@ -54,7 +54,7 @@ def of_examples(dataset: Any) -> str:
     for part in (dataset.train, dataset.valid, dataset.test):
         digest.update(f"{part.x.shape} {part.x.dtype} {part.y.shape}\n".encode())
         for array in (part.x, part.y):
-            if array.dtype.kind in "iu":
+            if isinstance(array, np.ndarray) and array.dtype.kind in "iu":
                 digest.update(np.ascontiguousarray(array))
     return f"examples:{digest.hexdigest()[:16]}"
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from nft_keras import data
 from nft_keras._checks import shown, suggest
+from nft_keras.data.io.fingerprint import kind
 from nft_keras.experiments.recipe.schema import LONGEST_NAME, names_folder
 
 
@@ -54,11 +55,30 @@ def concerns(method, keys):
 def with_settings(document, settings, source):
     """The document with other settings, (key, value) pairs that stand in its list `source`."""
     changed, settings = copy.deepcopy(document), list(settings)
-    for key, _ in settings:
-        give_way(changed, tuple(key.split(".")))
+    for key, value in settings:
+        parts = tuple(key.split("."))
+        # A trial's config.yaml has the fingerprint of its data, and the one value that was varied in both places.
+        if changes_data(changed.values, *parts) and _there(changed.values, parts) != value:
+            changed.values.pop("fingerprint", None)
+        give_way(changed, parts)
     for key, value in settings:
         changed.put(tuple(key.split(".")), value, (source, key))
     return changed
+
+
+def changes_data(values, key, below="", *_):
+    """Whether another value of a key, in parts, means other data than those of the fingerprint that a recipe has."""
+    if kind(str(values.get("fingerprint"))) == "examples":  # of which every option of a data set makes others
+        return key == "dataset"
+    dataset = values.get("dataset")
+    spec = data.find(str(dataset.get("name"))) if isinstance(dataset, dict) else None
+    return key == "dataset" and (below in ("", "name") or (spec is not None and below in spec.files))
+
+
+def _there(values, key):
+    for part in key:
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def one_classifier(document, classifier):

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from nft_keras import data
 from nft_keras._checks import shown, suggest
-from nft_keras.data.io.fingerprint import kind
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.lists import (
+    changes_data,
     concerns,
     folds,
     give_way,
@@ -196,18 +196,9 @@ def _open(path, overrides, allow_code):
     if not names_folder(r"\w[\w.-]*", name):
         wanted = f"letters, digits, _, - and . (it names a folder), {LONGEST_NAME} at most"
         raise document.error(("name",), f"should be {wanted}, got {shown(name)}")
-    if any(_changes_data(document.values, *key) for key in by_hand):
+    if ("fingerprint",) not in by_hand and any(changes_data(document.values, *key) for key in by_hand):
         document.values.pop("fingerprint", None)
     return document, name, by_hand
-
-
-def _changes_data(values, key, below="", *_):
-    """Whether the data are meant to be others than those of the fingerprint, now that there is an override of a key."""
-    if kind(str(values.get("fingerprint"))) == "examples":  # of which every option of a data set makes others
-        return key in ("dataset", "folds", "vary")
-    dataset = values.get("dataset")
-    spec = data.find(str(dataset.get("name"))) if isinstance(dataset, dict) else None
-    return key == "dataset" and (below in ("", "name") or (spec is not None and below in spec.files))
 
 
 def _chosen(trials, methods, classifiers):

@@ -204,12 +204,14 @@ def _run(trials, of_recipe, session):
             if session.cluster:
                 session.cluster.watch()
             distribution.strategy(to_run[0].distribute)
+        stay = [trial for trial in in_report if not session.options.fresh or trial not in trials]
+        old = [*to_run] if session.options.fresh and session.writes else []
         if session.options.vectorize is not None:
-            failed += _run_together(to_run, in_report, screen, session, references)
+            failed += _run_together(to_run, stay, old, screen, session, references)
         for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
             alone = len(trials_on_it) == len(trials)
             dataset = _load(trials_on_it, screen, session, alone)
-            ready = _ready(trials_on_it, dataset, in_report, screen, session, alone)
+            ready = _ready(trials_on_it, dataset, stay, old, screen, session, alone)
             if not ready:
                 failed += len(trials_on_it)
                 continue
@@ -311,21 +313,24 @@ def _load(trials, screen, session, alone):
     return dataset
 
 
-def _ready(trials, dataset, in_report, screen, session, alone):
-    """The trials with the fingerprint of the data that were loaded for them; what --fresh discards of them is gone.
+def _ready(trials, dataset, stay, old, screen, session, alone):
+    """The trials with the fingerprint of the data that were loaded for them.
 
-    [] where there are no data, or where a trial that stays in the report, finished or broken off, was trained on
-    others, and other trials are to be tried.
+    Args:
+        stay: trials that stay in the report, whose results are to be of the same data where they are of the same name.
+        old: list of the trials that --fresh discards. That is done, of all, when the first data are there, so that
+            nothing is lost before; then the list is empty.
+
+    Returns:
+        list of trials; [] where there are no data, or where a trial that stays, finished or broken off, was trained on
+        others, and other trials are to be tried.
     """
     if dataset is None:
         return []
-    out, fresh = session.options.out, session.options.fresh
-    own = {trial.folder for trial in trials}
-    stay = [each for each in in_report if each.dataset == trials[0].dataset and not (fresh and each.folder in own)]
-    all_of_them = "let --fresh discard all: leave --seeds, --methods and --classifiers out"
-    advice = all_of_them if fresh else "discard it with --fresh"
+    out, all_of_them = session.options.out, "let --fresh discard all: leave --seeds, --methods and --classifiers out"
+    advice = all_of_them if session.options.fresh else "discard it with --fresh"
     try:
-        for trial in of_loaded(stay, dataset):
+        for trial in of_loaded([each for each in stay if each.dataset == trials[0].dataset], dataset):
             check_free(trial, out, f"choose another --out, or {advice}", data_alone=True)
         trials = of_loaded(trials, dataset)
     except RecipeError as error:
@@ -333,7 +338,8 @@ def _ready(trials, dataset, in_report, screen, session, alone):
             raise
         screen.say(f"{trials[0].dataset['name']}: {error}", stderr=True)
         return []
-    for trial in trials if fresh and session.writes else ():
+    while old:
+        trial = old.pop()
         with writing_to(out / trial.recipe):
             discard(out / trial.folder)
     return trials
@@ -376,7 +382,7 @@ def _networks(trial):
     return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, of_training))
 
 
-def _run_together(trials, in_report, screen, session, references):
+def _run_together(trials, stay, old, screen, session, references):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
     failed, loaded = 0, {}
     for group in groups(trials, session.options.vectorize or None):
@@ -385,9 +391,9 @@ def _run_together(trials, in_report, screen, session, references):
             by_data.setdefault(str(trial.dataset), []).append(trial)
         loaded = {key: loaded.get(key) or _load(own, screen, session, alone) for key, own in by_data.items()}
         for key, own in by_data.items():
-            those = _ready(own, loaded[key], in_report, screen, session, alone)
+            if those := _ready(own, loaded[key], stay, old, screen, session, alone):
+                _refer(references, own[0], loaded[key], screen, session)
             ready |= {trial.folder: trial for trial in those}
-            _refer(references, own[0], loaded[key], screen, session)
         results = [None] * len(group)
         if len(ready) == len(group):
             group = [ready[trial.folder] for trial in group]

@@ -1,7 +1,9 @@
+import dataclasses
 import os
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from nft_keras.data import Dataset, Part
 from nft_keras.data.io import fingerprint as module
@@ -76,5 +78,7 @@ def test_examples_of_other_pixels_classes_shapes_or_order_are_others_and_roundin
     changed = part(x=1), part(y=1), part(n=4), part(dtype="float32")
     others = [of(*usual[:place], other, *usual[place + 1 :]) for other in changed for place in range(3)]
     assert len({known, *others}) == 13
+    sparse = [dataclasses.replace(usual[0], x=scipy.sparse.csr_array(np.eye(3, dtype="int32"))) for _ in range(2)]
+    assert of(sparse[0], *usual[1:]) == of(sparse[1], *usual[1:])
     tenth = part(0.1, dtype="float32")
     assert of(tenth, *usual[1:]) == of(part(0.1 + 1e-8, dtype="float32"), *usual[1:])
