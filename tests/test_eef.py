@@ -132,7 +132,8 @@ def test_an_epoch_is_a_pass_over_all_minibatches():
 def test_what_is_made_of_the_minibatches_has_steps_of_its_own():
     plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), 40, 1.0, simplification_epochs=2)
     minibatches = plan.minibatches(8).unbatch().batch(20)
-    easy_examples_first().fit(minibatches, steps_per_epoch=2, verbose=0, callbacks=[plan])
+    seen = easy_examples_first().fit(minibatches, steps_per_epoch=2, epochs=3, verbose=0, callbacks=[plan])
+    assert len(seen.history["loss"]) == 3 and all(np.isfinite(seen.history["loss"]))
 
 
 def test_a_plan_chooses_among_other_examples_and_validates_in_minibatches_of_the_same_size():
