@@ -257,15 +257,16 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
 
 
 def _check_steps(minibatches, steps):
-    """Refuses epochs that are a part of a pass: the examples that are kept come first in each."""
+    """Refuses epochs that are a part of a pass: in each the plan keeps other examples."""
     try:
         number = len(minibatches)
-    except TypeError:  # of what was made of the plan's it may not be known
-        return
+    except TypeError:  # made of the plan's by unbatch or repeat
+        number = None
     if steps not in (None, number):
+        of_them = "all minibatches" if number is None else f"all of its {number} minibatches"
         raise ValueError(
-            f"with an EasyExamplesPlan an epoch is a pass over all of its {number} minibatches: leave "
-            f"steps_per_epoch out, got {steps}"
+            f"with an EasyExamplesPlan an epoch is a pass over {of_them}: leave repeat and steps_per_epoch out, got "
+            f"steps_per_epoch={steps}"
         )
 
 
