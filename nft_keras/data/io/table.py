@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ _SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".xlsm")
 # What reading a damaged file raises.
 _DAMAGED = (OSError, EOFError, zlib.error)
 _LOOKED_AT = 50  # rows, to see how a file is written
+_FOR_CODES = 1000  # rows, to see which numbers may be codes
+_CODE = re.compile(r"\s*0\d+\s*")
 _FORMATS = {
     b"PAR1": "parquet",
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
@@ -78,6 +81,7 @@ class Table:
         lines: ints, the line of the file where each row ends; of a file without lines the number of the row.
         unnamed: int, how many columns without a name were left out.
         decimal: "." or ",", the decimal mark.
+        codes: {column: a cell of it} where digits begin with a 0, which is lost where they are read as a number.
     """
 
     path: Path
@@ -85,6 +89,7 @@ class Table:
     lines: Sequence[int]
     unnamed: int = 0
     decimal: str = "."
+    codes: dict = dataclasses.field(default_factory=dict)
 
     def where(self, row):
         """`path:line` of a row."""
@@ -335,7 +340,11 @@ def _of_text(path, form, text, words, skipped, numbers):
     wrong = None if skipped is None else []
     rows = read_rows(path, form, wrong)
     header = next(rows)
-    lines = array.array("q", (line for line, _ in rows))
+    lines, codes = array.array("q"), {}
+    for line, cells in rows:
+        if len(lines) < _FOR_CODES:
+            codes = _codes(header, cells) | codes
+        lines.append(line)
     if not lines and not wrong:
         raise DataError(f"{path} has no rows, only a header")
     if wrong:
@@ -363,7 +372,7 @@ def _of_text(path, form, text, words, skipped, numbers):
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
     decimal = "," if comma or form.decimal == "," else "."
-    return dataclasses.replace(_tidy(path, frame, lines, header, text), decimal=decimal)
+    return dataclasses.replace(_tidy(path, frame, lines, header, text), decimal=decimal, codes=codes)
 
 
 def _rewritten(path, form):
@@ -409,7 +418,10 @@ def _whole(path, read, text, words, extra):
     for name in frame.columns:
         if name in (*text, *words):
             frame[name] = _as_words(frame[name]).fillna("" if name in text else float("nan"))
-    return _tidy(path, frame, range(first, first + len(frame)), header, text)
+    codes = {}
+    for cells in frame[:_FOR_CODES].itertuples(index=False):
+        codes = _codes(frame.columns, cells) | codes
+    return dataclasses.replace(_tidy(path, frame, range(first, first + len(frame)), header, text), codes=codes)
 
 
 def _parquet(path, text):
@@ -435,6 +447,12 @@ def _excel(path, text):
         missing = {i: list(MISSING) for i, name in enumerate(header) if name not in text}
         frame = pd.read_excel(file, header=None, skiprows=1, keep_default_na=False, na_values=missing)
     return header, frame.reindex(columns=range(len(header)))
+
+
+def _codes(header, cells):
+    """{column: cell} of the cells of a row whose digits begin with a 0."""
+    row = zip(header, cells, strict=True)
+    return {name: cell.strip() for name, cell in row if isinstance(cell, str) and _CODE.fullmatch(cell)}
 
 
 def _as_words(cells):

@@ -1,5 +1,6 @@
 """Data of the user's own: what tables, arrays and images have in common, that is where they are, classes and parts."""
 
+import collections
 import os
 import re
 import warnings
@@ -57,8 +58,11 @@ def classes(where, labels):
     names, y = np.unique(np.concatenate(labels), return_inverse=True)
     if len(names) < 2:
         raise DataError(f"{where}: at least two classes are needed, all of {len(y)} examples are of class {names[0]}")
-    ends = np.cumsum([len(some) for some in labels])[:-1]
-    return tuple(str(name) for name in names), np.split(y.astype("int32"), ends)
+    names, ends = tuple(str(name) for name in names), np.cumsum([len(some) for some in labels])[:-1]
+    folded = collections.Counter(name.casefold() for name in names)
+    if alike := [name for name in names if folded[name.casefold()] > 1]:
+        say(f"{where}: classes that differ only in capitals: {listed(alike)}")
+    return names, np.split(y.astype("int32"), ends)
 
 
 def cut_fold(where, part, names, fold, seed, groups=None):

@@ -171,7 +171,12 @@ def _kinds(table, known):
     counting = [name for name in others if numbers_rows(table, name)]
     if counting and len(counting) < len(others):
         say(f"{table.path}: left out, the number of the row: column {listed(counting)}")
-    return {name: kind_of(table, name) for name in others if name not in counting or counting == others}
+    kinds = {name: kind_of(table, name) for name in others if name not in counting or counting == others}
+    for name in kinds:
+        if kinds[name] == "number" and name in table.codes:
+            what = f"has numbers that begin with 0, as {table.codes[name]}"
+            say(f"{table.path}: column {name!r} {what}: if they are codes, say `columns: {{{name}: category}}`")
+    return kinds
 
 
 def _called(table, line, tables):

@@ -105,6 +105,20 @@ def test_columns_without_a_name_and_numbers_of_rows_are_left_out_and_said(tmp_pa
     assert list(load("csv", tmp_path, path="named.csv", columns={"id": "number"}).preprocessing.of) == ["id", "a"]
 
 
+def test_codes_that_are_read_as_numbers_are_said(tmp_path, capsys):
+    rows = "".join(f"{i:05},0.{i},{i % 7},{i % 2}\n" for i in range(900, 1020))
+    write(tmp_path / "t.csv", "zip,part,n,label\n" + rows)
+    frame = pd.read_csv(tmp_path / "t.csv", dtype={"zip": str})
+    frame.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        assert load("csv", tmp_path, path=name).preprocessing.of["zip"].kind == "number"
+        said = "column 'zip' has numbers that begin with 0, as 00900: if they are codes, say `columns: {zip: category}`"
+        assert capsys.readouterr().err == f"{tmp_path / name}: {said}\n"
+        for kind in ("number", "category"):
+            assert load("csv", tmp_path, path=name, columns={"zip": kind}).preprocessing.of["zip"].kind == kind
+            assert capsys.readouterr().err == ""
+
+
 @pytest.fixture
 def mixed(tmp_path):
     """A table with every kind of column and missing values, as pandas' frame, and its folder."""
