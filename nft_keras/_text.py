@@ -34,6 +34,13 @@ def without_formulas(rows):
     return [{key: without_formula(cell) for key, cell in row.items()} for row in rows]
 
 
+def in_yaml(value):
+    """A list or mapping as a recipe has it on one line; names are quoted where YAML would take them for more."""
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf")).strip()
+
+
 def say(text):
     """Prints a line on stderr, see `visible`."""
     print(visible(text), file=sys.stderr, flush=True)

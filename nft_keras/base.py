@@ -263,12 +263,16 @@ class SimplifyingModel(keras_internals.Model):
         for optimizer, network in self.optimizers() if self.compiled else ():
             if network.built:
                 variables, known = network.trainable_variables, self._aside.optimized.get(id(optimizer))
-                changed = known != list(map(id, variables)) or keras_internals.keeps_a_copy(optimizer)
+                copies = self.train_function is None and keras_internals.keeps_a_copy(optimizer)
+                changed = copies or known != list(map(id, variables))
                 with backend.scope(self):
                     if known is None and not optimizer.built:
                         optimizer.build(variables)
                     elif known is not None and changed and not keras_internals.steps_taken(optimizer):
                         keras_internals.build_anew(optimizer, variables)
+                        self._aside.train_functions = {}
+                        if self.train_function is not None:
+                            self.make_train_function(force=True)
                 self._aside.optimized[id(optimizer)] = list(map(id, variables))
 
     def renew_training(self) -> None:

@@ -59,6 +59,8 @@ class EasyExamplesFirst(SimplifyingModel):
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
             _check_steps(given["x"], given["steps_per_epoch"])
+            if keras_internals.is_cached(given["x"]):
+                raise ValueError("minibatches of an EasyExamplesPlan must not be cached: in each epoch they are others")
             return
         arrays = [each for each in keras.tree.flatten((given["x"], given["y"])) if each is not None]
         other = next((each for each in arrays if not hasattr(each, "shape") or hasattr(each, "row_splits")), None)
@@ -257,16 +259,18 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
 
 
 def _check_steps(minibatches, steps):
-    """Refuses epochs that are a part of a pass: in each the plan keeps other examples."""
+    """Refuses epochs that are a part of a pass, and minibatches of which Keras would take as many as in the first."""
     try:
         number = len(minibatches)
-    except TypeError:  # made of the plan's by unbatch or repeat
-        number = None
-    if steps not in (None, number):
-        of_them = "all minibatches" if number is None else f"all of its {number} minibatches"
+    except TypeError:
         raise ValueError(
-            f"with an EasyExamplesPlan an epoch is a pass over {of_them}: leave repeat and steps_per_epoch out, got "
-            f"steps_per_epoch={steps}"
+            "an EasyExamplesPlan needs minibatches whose number is known: make no other ones of its own, by unbatch, "
+            "rebatch, filter or repeat; minibatches(batch_size) makes them of any size"
+        ) from None
+    if steps not in (None, number):
+        raise ValueError(
+            f"with an EasyExamplesPlan an epoch is a pass over all of its {number} minibatches: leave "
+            f"steps_per_epoch out, got {steps}"
         )
 
 

@@ -117,7 +117,7 @@ def test_what_layers_add_to_the_loss_has_no_say_in_which_examples_are_easy(easy)
 def test_an_epoch_is_a_pass_over_all_minibatches():
     x, y = examples()
     plan = EasyExamplesPlan(first_fraction=0.25, simplification_epochs=3)
-    with pytest.raises(ValueError, match="its 5 minibatches: leave repeat and steps_per_epoch out, got steps"):
+    with pytest.raises(ValueError, match="all of its 5 minibatches: leave steps_per_epoch out, got 2"):
         easy_examples_first().fit(x, y, batch_size=8, steps_per_epoch=2, verbose=0, callbacks=[plan])
     plan = EasyExamplesPlan((x, y), first_fraction=0.25, simplification_epochs=3)
     with pytest.raises(ValueError, match="all of its 5 minibatches"):
@@ -129,17 +129,20 @@ def test_an_epoch_is_a_pass_over_all_minibatches():
     easy_examples_first().fit(plan.minibatches(8), steps_per_epoch=5, verbose=0, callbacks=[plan])
 
 
-def test_minibatches_made_of_the_plans_are_passed_over_as_a_whole():
-    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices(examples()), 40, 0.25, simplification_epochs=3)
-    minibatches, seen = plan.minibatches(8).unbatch().batch(20), []
-    for other in (minibatches, minibatches.repeat()):  # Keras would train on nothing in every other epoch; on old ones
-        with pytest.raises(ValueError, match="a pass over all minibatches: leave repeat and steps_per_epoch out, got"):
-            easy_examples_first().fit(other, steps_per_epoch=2, verbose=0, callbacks=[plan])
-    model = easy_examples_first()
-    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(int(model.optimizer.iterations)))
-    with pytest.warns(UserWarning, match="ran out of data"):  # Keras says so of any data whose number is not known
-        model.fit(minibatches, epochs=3, verbose=0, callbacks=[plan, count])
-    assert [plan.count(gamma) for gamma in (1, 2, 3)] == [10, 32, 40] and seen == [1, 3, 5]  # one, two, two minibatches
+def test_minibatches_made_of_the_plans_are_as_many_in_every_epoch_and_others():
+    x, y = examples(200)
+    plan = EasyExamplesPlan(tf.data.Dataset.from_tensor_slices((x, y)), 200, 0.1, simplification_epochs=3)
+    minibatches = plan.minibatches(20)
+    # Of minibatches whose number is not known Keras takes in all epochs as many as in the first, of easy examples.
+    for other in (minibatches.unbatch().batch(20), minibatches.rebatch(10), minibatches.repeat()):
+        with pytest.raises(ValueError, match="needs minibatches whose number is known: make no other ones of its own"):
+            easy_examples_first().fit(other, verbose=0, callbacks=[plan])
+    with pytest.raises(ValueError, match="must not be cached"):
+        easy_examples_first().fit(minibatches.cache().prefetch(1), verbose=0, callbacks=[plan])
+    model, steps = easy_examples_first(), []
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: steps.append(int(model.optimizer.iterations)))
+    model.fit(minibatches.map(lambda *each: each).prefetch(1), epochs=4, verbose=0, callbacks=[plan, count])
+    assert [plan.count(gamma) for gamma in (1, 2, 3)] == [20, 155, 200] and steps == [1, 9, 19, 29]
 
 
 def test_a_plan_chooses_among_other_examples_and_validates_in_minibatches_of_the_same_size():

@@ -12,6 +12,7 @@ import keras
 from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters, trainer
+from keras.src.utils.tracking import DotNotTrackScope
 
 from nft_keras.backend import backend_name
 
@@ -224,7 +225,8 @@ def with_mask(tensor, mask):
 def build_anew(optimizer, variables):
     """Gives an optimizer that has taken no step the state for other variables: Keras builds one only once."""
     if optimizer is not innermost(optimizer):
-        build_anew(optimizer.inner_optimizer, variables)
+        with DotNotTrackScope():  # as when Keras builds it: some would count variables twice
+            build_anew(optimizer.inner_optimizer, variables)
         optimizer._trainable_variables_indices = {}
         super(keras.optimizers.LossScaleOptimizer, optimizer).build(variables)  # it keeps its scale
         return
@@ -412,6 +414,12 @@ def saved(save, name):
 def is_made_of(dataset, source):
     """Whether a `tf.data.Dataset` is another one, or made of it by `map`, `prefetch` and the like."""
     return dataset is source or any(is_made_of(each, source) for each in dataset._inputs())
+
+
+def is_cached(dataset):
+    """Whether a `tf.data.Dataset` keeps what it has read, for the next epoch; False of what is none."""
+    inputs = dataset._inputs() if hasattr(dataset, "_inputs") else ()
+    return "Cache" in type(dataset).__name__ or any(map(is_cached, inputs))
 
 
 def renew_functions(model):

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import logging
 import os
 import subprocess
@@ -81,13 +80,14 @@ def _sweep(options, arguments):
     for space in spaces if options.sampler == "grid" else ():
         sweep.check_seeds_free(space, options.out)
     with _in_use(options.out / spaces[0].recipe):
-        searches = _searches(spaces, options)
+        loaded = {}
+        searches = _searches(spaces, options, loaded)
         for search in searches:
             if not search.over():
                 search.check_data()
             for begun in filter(None, (search.points, search.seeds())):
                 begun.retry()
-        _loaded.cache_clear()  # the workers load for themselves
+        loaded.clear()  # the workers load for themselves
         code = _watch(options.workers, arguments)
         if code == 2:
             return 2
@@ -147,7 +147,7 @@ def _work(options, arguments):
     # Each point is a graph of its own; TensorFlow takes that for a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        sweep.work(_searches(spaces, options))
+        sweep.work(_searches(spaces, options, {}))
     except OptunaError as error:
         say(f"the storage failed: {said_of_storage(error)}; the same command goes on")
         return 1
@@ -158,24 +158,21 @@ def _end_with_driver():
     os._exit(1)
 
 
-def _searches(spaces, options):
+def _searches(spaces, options, loaded):
+    """The searches of spaces; what they load, the last data set alone, is kept in a mapping."""
+    from nft_keras import data
     from nft_keras.experiments.sweep.queue import open_storage
     from nft_keras.experiments.sweep.search import Search, folder_of
 
     def load(dataset):
-        return _loaded(tuple(dataset.items()), options.data_dir)
+        if (key := repr(dataset)) not in loaded:
+            loaded.clear()
+            loaded[key] = data.load(**dataset, data_dir=options.data_dir)
+        return loaded[key]
 
     storage = open_storage(options.storage, folder_of(spaces[0], options.out))
     how = options.sampler, options.pruner, options.trials or 0
     return [Search(space, storage, options.out, load, *how) for space in spaces]
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(settings, data_dir):
-    """A data set, by its settings as (key, value) pairs."""
-    from nft_keras import data
-
-    return data.load(**dict(settings), data_dir=data_dir)
 
 
 def _watch(number, arguments):

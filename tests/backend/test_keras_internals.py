@@ -304,9 +304,11 @@ def test_the_losses_of_outputs_are_logged_where_the_loss_is_computed_and_not_whe
     assert model.get_metrics_result()["a_loss"] != before["a_loss"], f"compute_loss no longer logs them; {USE}"
 
 
-@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion", "LossScaleOptimizer", "MultiOptimizer"])
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion", "LossScaleOptimizer", "MultiOptimizer", "scaled Nadam"])
 def test_an_optimizer_built_anew_is_that_of_the_other_variables(name):
     def make():
+        if name == "scaled Nadam":  # which assigns variables to attributes
+            return keras.optimizers.LossScaleOptimizer(keras.optimizers.Nadam(0.1))
         make = getattr(keras.optimizers, name)
         if name == "LossScaleOptimizer":
             return make(keras.optimizers.Adam(0.1))
@@ -342,6 +344,7 @@ def test_a_dataset_says_what_it_is_made_of():
     source = tf.data.Dataset.range(3)
     assert keras_internals.is_made_of(source.map(lambda i: i + 1).batch(2).prefetch(1), source), USE
     assert not keras_internals.is_made_of(tf.data.Dataset.range(3).batch(2), source)
+    assert keras_internals.is_cached(source.cache().prefetch(1)) and not keras_internals.is_cached(source.batch(2)), USE
 
 
 def test_keras_calls_what_a_layer_s_call_is_and_goes_on_with_what_it_returns():
@@ -472,6 +475,18 @@ def test_an_optimizer_that_keeps_a_copy_of_the_weights_has_those_of_the_beginnin
     model._build_optimizers()
     copies = [v.numpy() for v in model.optimizer.variables if v.numpy().shape == (3, 2) and (v.numpy() == 3).all()]
     assert copies
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "ScheduleFreeAdamW"), reason="an earlier Keras has it not")
+def test_the_state_of_an_optimizer_whose_first_steps_overflow_is_the_one_that_moves():
+    model = FriendlyModel(keras.Sequential([keras.Input((3,)), layers.Dense(2)]), None)
+    inner, start = keras.optimizers.ScheduleFreeAdamW(0.01), model.classifier.get_weights()
+    model.compile(keras.optimizers.LossScaleOptimizer(inner, initial_scale=1e38), loss="mse")
+    x, y = np.full((4, 3), 100.0, "float32"), np.zeros((4, 2), "float32")
+    for _ in range(15):
+        model.train_on_batch(x, y)
+    assert 0 < int(inner.iterations) < 15  # it keeps the weights to which its steps lead
+    assert all(np.any(v.numpy() != before) for v, before in zip(inner._momentums, start, strict=True))
 
 
 def test_what_is_no_number_is_no_unaltered_data():

@@ -198,11 +198,11 @@ def test_data_that_have_changed_stop_no_other_trials(tmp_path, capsys, monkeypat
         assert error.startswith("two-moons: ") and error.count("which have changed") == 1 and advice in error
     results = json.loads((tmp_path / "out" / "r" / "results.json").read_text())
     there = [(int(r["varied"][-1]), r["seed"]) for r in results]
-    assert sorted(there) == [(0, 0), (0, 1), (1, 1)]  # what --fresh was to discard is gone, and nothing else
+    assert sorted(there) == [(0, 0), (0, 1), (1, 0), (1, 1)]  # of what was refused nothing is lost
     assert (tmp_path / "out" / "r" / "dataset.split_seed=0" / "fc-a" / "ct" / "seed-2" / "result.json").exists()
 
 
-def test_what_is_to_be_trained_afresh_is_discarded_whole_once_the_first_data_are_there(tmp_path, monkeypatch):
+def test_what_is_to_be_trained_afresh_is_discarded_when_its_data_are_there_all_that_is_on_them(tmp_path, monkeypatch):
     recipe = "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\n"
     # The first data come twice.
     varied = "vary: {training.batch_size: [16], dataset.split_seed: [1], training.epochs: [2]}"
@@ -211,7 +211,7 @@ def test_what_is_to_be_trained_afresh_is_discarded_whole_once_the_first_data_are
     assert run.main(command) == 0
     lose_an_example(monkeypatch)
     assert run.main([*command, "--fresh"]) == 0
-    of = sorted(path.parts[-5] for path in (tmp_path / "out" / "r").rglob("result.json"))
+    before = {path: path.read_text() for path in (tmp_path / "out" / "r").rglob("result.json")}
     load = data.load
 
     def fail(**of):
@@ -220,8 +220,14 @@ def test_what_is_to_be_trained_afresh_is_discarded_whole_once_the_first_data_are
         return load(**of)
 
     monkeypatch.setattr(data, "load", functools.wraps(load)(fail))
-    assert len(of) == 3 and run.main([*command, "--fresh"]) == 1
-    assert len([*(tmp_path / "out" / "r").rglob("result.json")]) == 2  # no old one beside new ones
+    assert len(before) == 3 and run.main([*command, "--fresh"]) == 1
+    assert [path.read_text() == text for path, text in sorted(before.items())] == [
+        "split_seed" in str(path) for path in sorted(before)
+    ]
+    report = (tmp_path / "out" / "r" / "report.md").read_text()
+    monkeypatch.setattr(data, "load", functools.wraps(load)(lambda **of: fail(**(of | {"split_seed": 1}))))
+    assert run.main([*command, "--fresh", "--seeds", "5"]) == 1  # nothing that is finished, nothing to report
+    assert (tmp_path / "out" / "r" / "report.md").read_text() == report
 
 
 @pytest.mark.parametrize(

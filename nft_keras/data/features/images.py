@@ -15,6 +15,7 @@ import numpy as np
 from nft_keras._checks import one_of, whole
 from nft_keras._text import say
 from nft_keras.data import DataError
+from nft_keras.data.io.fingerprint import hidden
 
 # Pillow's decoders of photographs; others start programs (EPS) or are of no use here.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -168,11 +169,6 @@ class Images:
         padded = Image.new(image.mode, size)
         padded.paste(inner, [(whole - part) // 2 for whole, part in zip(size, inner.size, strict=True)])
         return padded
-
-
-def hidden(name):
-    """Whether a name is that of what systems leave beside a user's files: it starts with a dot, or is __MACOSX."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def readable(path):

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from nft_keras._text import in_yaml
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import A_DATE, date_format, numbers
 
@@ -44,14 +45,15 @@ def kind_of(table, name):
         dressed = next(word for word in words if re.search(_DRESS, word))
         raise DataError(
             f"{table.path}: column {name!r} has numbers that are written as {dressed!r}: write them without signs and "
-            f"separators of thousands, or say `columns: {{{name}: category}}`"
+            f"separators of thousands, or say `columns: {in_yaml({name: 'category'})}`"
         )
     if (different := words.nunique()) > max(_MOST_WORDS, len(table.frame) / 2):
         like_dates = words.str.fullmatch(r"\d{1,4}[./-]\d\d?[./-]\d{1,4}(\D.*)?").mean() > 0.5
         hint = f"; {A_DATE} is read as one" if like_dates else ""
         raise DataError(
             f"{table.path}: column {name!r} has {different:,} different values in {len(table.frame):,} rows: say "
-            f"`text: {name}` to read its words, or `drop: ['{name}']`, or `columns: {{{name}: category}}`{hint}"
+            f"`text: {in_yaml([name])}` to read its words, or `drop: {in_yaml([name])}`, or `columns: "
+            f"{in_yaml({name: 'category'})}`{hint}"
         )
     return "category"
 
@@ -68,5 +70,5 @@ def _refuse_words_among_numbers(table, name):
     try:
         numbers(table, name)
     except DataError as error:
-        hint = f"leave a missing number empty, or say `columns: {{{name}: category}}`"
+        hint = f"leave a missing number empty, or say `columns: {in_yaml({name: 'category'})}`"
         raise DataError(f"{error}; {hint}") from None

@@ -4,6 +4,7 @@ A frame is a `pandas.DataFrame` as pandas reads a text table: columns of numbers
 may be either is refused with what to say. `without` are names of columns that are no numbers whatever they hold.
 """
 
+from nft_keras._text import in_yaml
 from nft_keras.data import DataError
 
 
@@ -29,7 +30,7 @@ def decimal_comma(path, frame, without, before=None):
 
 
 def _is_decimal(path, frame, without, name, commas, before):
-    category = f"or `columns: {{{name}: category}}`"
+    category = f"or `columns: {in_yaml({name: 'category'})}`"
     if commas.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}").all() and before != ",":
         raise DataError(
             f"{path}: column {name!r} has {commas.iloc[0]!r}, with a comma for the point or between thousands: say "
@@ -57,7 +58,7 @@ def refuse_points(path, frame, lines, without):
             row = int(points.argmax())
             raise DataError(
                 f"{path}:{lines[row]}: column {name!r} has {cells.iloc[row]!r} where numbers have a decimal comma: "
-                f"write them without separators of thousands, or say `columns: {{{name}: category}}`"
+                f"write them without separators of thousands, or say `columns: {in_yaml({name: 'category'})}`"
             )
 
 

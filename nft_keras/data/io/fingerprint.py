@@ -12,6 +12,7 @@ import numpy as np
 # What is read whole: so many bytes in so many files take a second or less. Of more the size and the time of the last
 # change stand for the content.
 _MOST_BYTES, _MOST_FILES = 1 << 26, 2000
+_LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini")
 _DEEPEST = 8  # a link may lead back up
 
 
@@ -71,6 +72,11 @@ def kind(of: str) -> str:
     return of.partition(":")[0]
 
 
+def hidden(name: str) -> bool:
+    """Whether a name is that of what systems leave beside a user's files, as .DS_Store, __MACOSX or Thumbs.db."""
+    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
+
+
 def _files(path):
     """(path, name, `os.stat_result`) of a file, or of those in a folder, in the order of their names."""
     if not os.path.isdir(path):
@@ -80,10 +86,10 @@ def _files(path):
         folder, name = folders.pop()
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if hidden(entry.name):
                     continue
                 if entry.is_dir():
                     folders += [(entry.path, f"{name}{entry.name}/")] if name.count("/") < _DEEPEST else []
-                else:
+                elif os.path.exists(entry.path):  # else a link that leads nowhere
                     found.append((entry.path, name + entry.name, entry.stat()))
     return sorted(found, key=lambda each: os.fsencode(each[1]))

@@ -29,8 +29,7 @@ _SUFFIXES = (".csv", ".tsv", ".parquet", ".xlsx", ".xlsm")
 # What reading a damaged file raises.
 _DAMAGED = (OSError, EOFError, zlib.error)
 _LOOKED_AT = 50  # rows, to see how a file is written
-_FOR_CODES = 1000  # rows, to see which numbers may be codes
-_CODE = re.compile(r"\s*0\d+\s*")
+_CODE = re.compile(r"0\d+\s*")
 _FORMATS = {
     b"PAR1": "parquet",
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
@@ -340,11 +339,11 @@ def _of_text(path, form, text, words, skipped, numbers):
     wrong = None if skipped is None else []
     rows = read_rows(path, form, wrong)
     header = next(rows)
-    lines, codes = array.array("q"), {}
+    lines, codes, others = array.array("q"), {}, dict(enumerate(header))
     for line, cells in rows:
-        if len(lines) < _FOR_CODES:
-            codes = _codes(header, cells) | codes
         lines.append(line)
+        for i in [i for i in others if cells[i][:1] == "0" and _CODE.fullmatch(cells[i])]:
+            codes[others.pop(i)] = cells[i].strip()
     if not lines and not wrong:
         raise DataError(f"{path} has no rows, only a header")
     if wrong:
@@ -418,9 +417,8 @@ def _whole(path, read, text, words, extra):
     for name in frame.columns:
         if name in (*text, *words):
             frame[name] = _as_words(frame[name]).fillna("" if name in text else float("nan"))
-    codes = {}
-    for cells in frame[:_FOR_CODES].itertuples(index=False):
-        codes = _codes(frame.columns, cells) | codes
+    found = {name: _code_in(frame[name]) for name in frame.columns if frame[name].dtype.kind == "O"}
+    codes = {name: cell for name, cell in found.items() if cell}
     return dataclasses.replace(_tidy(path, frame, range(first, first + len(frame)), header, text), codes=codes)
 
 
@@ -449,10 +447,9 @@ def _excel(path, text):
     return header, frame.reindex(columns=range(len(header)))
 
 
-def _codes(header, cells):
-    """{column: cell} of the cells of a row whose digits begin with a 0."""
-    row = zip(header, cells, strict=True)
-    return {name: cell.strip() for name, cell in row if isinstance(cell, str) and _CODE.fullmatch(cell)}
+def _code_in(cells):
+    """The first cell of a column whose digits begin with a 0, None if there is none."""
+    return next((cell.strip() for cell in cells if isinstance(cell, str) and _CODE.fullmatch(cell)), None)
 
 
 def _as_words(cells):

@@ -56,7 +56,7 @@ def of_tables(where, task, tables, label, separator):
         return (label,), [present(table, label)[:, None] for table in tables]
     if task == "multi-label":
         return several(where, [words(table, label, empty=True).tolist() for table in tables], separator)
-    return classes(where, [_classes(table, label) for table in tables])
+    return classes(where, _classes(where, [words(table, label) for table in tables], label))
 
 
 def of_cells(where, task, cells, separator):
@@ -187,18 +187,15 @@ def _flags(table, name):
     return values
 
 
-def _classes(table, name):
-    """Array of the labels in a column: int where all are whole numbers, else str."""
-    labels = words(table, name)
-    different = set(labels.tolist())
-    if all(re.fullmatch(r"[+-]?\d{1,18}", label) for label in different):
-        labels = labels.astype("int64")
-        quantity = len(different) > max(_MOST_NAMES, len(labels) / 5)
-    else:
-        quantity = all(map(is_number, different))
-    if quantity:
+def _classes(where, columns, name):
+    """Arrays of the labels in a column of some tables: int where all are whole numbers, none with a 0 first."""
+    rows = sum(map(len, columns))
+    different = set().union(*(labels.tolist() for labels in columns))
+    whole = all(re.fullmatch(r"[+-]?\d{1,18}", label) for label in different)
+    if len(different) > max(_MOST_NAMES, rows / 5) if whole else all(map(is_number, different)):
         raise DataError(
-            f"{table.path}: column {name!r} has {len(different):,} different numbers in {len(table.lines):,} rows: a "
-            "quantity, and no class; say `task: regression`, or make a class of each range of it"
+            f"{where}: column {name!r} has {len(different):,} different numbers in {rows:,} rows: a quantity, and no "
+            "class; say `task: regression`, or make a class of each range of it"
         )
-    return labels
+    codes = any(re.match(r"0\d", label) for label in different)
+    return [labels.astype("int64") for labels in columns] if whole and not codes else columns

@@ -59,9 +59,9 @@ def classes(where, labels):
     if len(names) < 2:
         raise DataError(f"{where}: at least two classes are needed, all of {len(y)} examples are of class {names[0]}")
     names, ends = tuple(str(name) for name in names), np.cumsum([len(some) for some in labels])[:-1]
-    folded = collections.Counter(name.casefold() for name in names)
-    if alike := [name for name in names if folded[name.casefold()] > 1]:
-        say(f"{where}: classes that differ only in capitals: {listed(alike)}")
+    alike = collections.Counter(name.lower() for name in names)
+    if twice := [name for name in names if alike[name.lower()] > 1]:
+        say(f"{where}: classes that differ only in capitals: {listed(twice)}")
     return names, np.split(y.astype("int32"), ends)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from nft_keras._checks import listed
-from nft_keras._text import say
+from nft_keras._text import in_yaml, say
 from nft_keras.data import DataError, Dataset, Part, located
 from nft_keras.data.features.columns import KINDS, Category, Columns, Text, present
 from nft_keras.data.features.kinds import kind_of, numbers_rows
@@ -175,7 +175,9 @@ def _kinds(table, known):
     for name in kinds:
         if kinds[name] == "number" and name in table.codes:
             what = f"has numbers that begin with 0, as {table.codes[name]}"
-            say(f"{table.path}: column {name!r} {what}: if they are codes, say `columns: {{{name}: category}}`")
+            say(
+                f"{table.path}: column {name!r} {what}: if they are codes, say `columns: {in_yaml({name: 'category'})}`"
+            )
     return kinds
 
 

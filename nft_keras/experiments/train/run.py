@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import os
 from pathlib import Path
 
@@ -10,21 +9,21 @@ from nft_keras import _manifest
 from nft_keras._manifest import DamagedError
 from nft_keras._text import say
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
-from nft_keras.data import DataError, check_files
+from nft_keras.data import check_files
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.recipe.fingerprints import Fingerprints, of_loaded
+from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.recipe.settings import plain
 from nft_keras.experiments.recipe.shipped import find_recipe
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import FOLD, write_recipe, write_report
 from nft_keras.experiments.runs import check_free, finished, outcome
 from nft_keras.experiments.selection import rank
 from nft_keras.experiments.train import distribution, loggers
+from nft_keras.experiments.train.loading import Loader, by_dataset, remarks
 from nft_keras.experiments.train.ready import ready_backend
 from nft_keras.experiments.train.together.groups import check, groups
 
@@ -166,9 +165,9 @@ def print_costs(recipes, options):
     from nft_keras.experiments.train.expected import Expected
 
     expected = Expected(always=True)
-    for of_dataset in _by_dataset(trials):
+    for of_dataset in by_dataset(trials):
         dataset = data.load(**of_dataset[0].dataset, data_dir=options.data_dir)
-        for line in (*_remarks(of_dataset, dataset), *expected.lines(of_dataset, dataset)):
+        for line in (*remarks(of_dataset, dataset), *expected.lines(of_dataset, dataset)):
             print(line)
 
 
@@ -189,7 +188,7 @@ def _run(trials, of_recipe, session):
                 _tidy(trial, session, done)
             if done:
                 screen.finished_before(trial, done)
-                done_before.append(trial)
+                done_before.append(dataclasses.replace(trial, fingerprint=done.get("fingerprint")))
             elif reason:
                 failed += _failed(trial, reason, screen, session)
                 damaged.append(trial)
@@ -204,16 +203,14 @@ def _run(trials, of_recipe, session):
             if session.cluster:
                 session.cluster.watch()
             distribution.strategy(to_run[0].distribute)
-        stay = [trial for trial in in_report if not session.options.fresh or trial not in trials]
-        old = [*to_run] if session.options.fresh and session.writes else []
+        loader = Loader(session, screen, trials, to_run, in_report)
         if session.options.vectorize is not None:
-            failed += _run_together(to_run, stay, old, screen, session, references)
-        for trials_on_it in _by_dataset(to_run) if session.options.vectorize is None else ():
-            alone = len(trials_on_it) == len(trials)
-            dataset = _load(trials_on_it, screen, session, alone)
-            ready = _ready(trials_on_it, dataset, stay, old, screen, session, alone)
+            failed += _run_together(to_run, loader, screen, session, references)
+        for of_dataset in by_dataset(to_run) if session.options.vectorize is None else ():
+            dataset = loader.load(of_dataset)
+            ready = loader.ready(of_dataset, dataset)
             if not ready:
-                failed += len(trials_on_it)
+                failed += len(of_dataset)
                 continue
             _refer(references, ready[0], dataset, screen, session)
             if session.writes:
@@ -223,7 +220,7 @@ def _run(trials, of_recipe, session):
             for trial in ready:
                 failed += not _run_one(trial, dataset, screen, session)
         for trial in references.missing(done_before) if session.options.reference and session.writes else ():
-            _refer(references, trial, _load_again(trial, screen, session), screen, session)
+            _refer(references, trial, loader.load_again(trial), screen, session)
     if not session.writes:
         print(f"worker {session.cluster.index} is done; worker 0 has written to {session.options.out / name}")
         return failed
@@ -234,10 +231,11 @@ def _run(trials, of_recipe, session):
         if (reason := outcomes[trial.folder][1]) and trial not in damaged:
             failed += _failed(trial, reason, screen, session)
     results = [result for result, _ in outcomes.values() if result]
-    with writing_to(out / name):
-        screen.tables(write_report(name, results, out, references.entries))
-    print(f"written to {out / name}")
-    print(*_next(in_report, results, out / name), sep="\n")
+    if results:
+        with writing_to(out / name):
+            screen.tables(write_report(name, results, out, references.entries))
+        print(f"written to {out / name}")
+        print(*_next(in_report, results, out / name), sep="\n")
     if failed:
         say(f"{failed} of {len(trials)} trials failed")
     return failed
@@ -286,78 +284,6 @@ def _tidy(trial, session, done):
                     say(f"{folder / name} is gone: the trial is trained again")
 
 
-def _by_dataset(trials):
-    """Lists of trials on the same data, in their order."""
-    return [list(group) for _, group in itertools.groupby(trials, key=lambda trial: trial.dataset)]
-
-
-def _load(trials, screen, session, alone):
-    """The data set of some trials, or None where it cannot be loaded and others are to be tried."""
-    from nft_keras import data
-
-    name = trials[0].dataset["name"]
-    screen.note(f"loading {name}")
-    try:
-        dataset = data.load(**trials[0].dataset, data_dir=session.options.data_dir)
-        remarks = _remarks(trials, dataset)
-    except DataError as error:
-        if alone:
-            raise
-        screen.say(f"{name}: {error}", stderr=True)
-        return None
-    session.keep_recipe()
-    sizes = "/".join(f"{len(part):,}" for part in (dataset.train, dataset.valid, dataset.test))
-    screen.say(f"{name}: {sizes} examples; {dataset.provenance}")
-    for line in remarks:
-        screen.say(line)
-    return dataset
-
-
-def _ready(trials, dataset, stay, old, screen, session, alone):
-    """The trials with the fingerprint of the data that were loaded for them.
-
-    Args:
-        stay: trials that stay in the report, whose results are to be of the same data where they are of the same name.
-        old: list of the trials that --fresh discards. That is done, of all, when the first data are there, so that
-            nothing is lost before; then the list is empty.
-
-    Returns:
-        list of trials; [] where there are no data, or where a trial that stays, finished or broken off, was trained on
-        others, and other trials are to be tried.
-    """
-    if dataset is None:
-        return []
-    out, all_of_them = session.options.out, "let --fresh discard all: leave --seeds, --methods and --classifiers out"
-    advice = all_of_them if session.options.fresh else "discard it with --fresh"
-    try:
-        for trial in of_loaded([each for each in stay if each.dataset == trials[0].dataset], dataset):
-            check_free(trial, out, f"choose another --out, or {advice}", data_alone=True)
-        trials = of_loaded(trials, dataset)
-    except RecipeError as error:
-        if alone:
-            raise
-        screen.say(f"{trials[0].dataset['name']}: {error}", stderr=True)
-        return []
-    while old:
-        trial = old.pop()
-        with writing_to(out / trial.recipe):
-            discard(out / trial.folder)
-    return trials
-
-
-def _load_again(trial, screen, session):
-    """The data set of a trial that was finished before, or None where it cannot be loaded any more."""
-    from nft_keras import data
-
-    import_tensorflow_quietly()
-    screen.note(f"loading {trial.dataset['name']}")
-    try:
-        return data.load(**trial.dataset, data_dir=session.options.data_dir)
-    except DataError as error:
-        screen.say(f"no reference: {error}", stderr=True)
-        return None
-
-
 def _refer(references, trial, dataset, screen, session):
     """Adds the reference of a trial's data set, if it was loaded, to those that are there."""
     if dataset is None or not session.options.reference or not session.writes:
@@ -367,31 +293,18 @@ def _refer(references, trial, dataset, screen, session):
         references.add(trial, dataset)
 
 
-def _remarks(trials, dataset):
-    """What is to be known of the networks of some trials, lines; refuses those that do not take the data."""
-    from nft_keras.experiments.train.trial import check_fits
-
-    of_networks = {_networks(trial): trial for trial in trials}.values()
-    return list(dict.fromkeys(line for trial in of_networks for line in check_fits(trial, dataset)))
-
-
-def _networks(trial):
-    """What of a trial decides whether its networks take the data, as a text."""
-    of_method = {key: value for key, value in plain(trial.method_settings).items() if key != "plan"}
-    of_training = trial.training.augment, trial.training.class_weight
-    return repr((trial.classifier, trial.classifier_settings, trial.kind, of_method, of_training))
-
-
-def _run_together(trials, stay, old, screen, session, references):
+def _run_together(trials, loader, screen, session, references):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
-    failed, loaded = 0, {}
+    failed, loaded, of_data = 0, {}, {}
+    for trial in trials:
+        of_data.setdefault(str(trial.dataset), []).append(trial)
     for group in groups(trials, session.options.vectorize or None):
-        alone, by_data, ready = len(group) == len(trials), {}, {}
+        by_data, ready = {}, {}
         for trial in group:
             by_data.setdefault(str(trial.dataset), []).append(trial)
-        loaded = {key: loaded.get(key) or _load(own, screen, session, alone) for key, own in by_data.items()}
+        loaded = {key: loaded.get(key) or loader.load(of_data[key], group) for key in by_data}
         for key, own in by_data.items():
-            if those := _ready(own, loaded[key], stay, old, screen, session, alone):
+            if those := loader.ready(own, loaded[key], group):
                 _refer(references, own[0], loaded[key], screen, session)
             ready |= {trial.folder: trial for trial in those}
         results = [None] * len(group)

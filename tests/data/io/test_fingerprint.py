@@ -54,6 +54,16 @@ def test_a_file_is_known_wherever_it_lies_and_one_that_is_not_there_is_unknown(t
     assert fingerprint([tmp_path / "none"]) is None
 
 
+def test_what_systems_leave_beside_files_and_links_that_lead_nowhere_count_for_nothing(folder):
+    before = fingerprint([folder])
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (folder / name).write_text(name)
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "a.png").write_text("")
+    (folder / "gone").symlink_to(folder / "nowhere")
+    assert before is not None and fingerprint([folder]) == before
+
+
 def test_a_link_that_leads_back_up_ends(folder):
     (folder / "a" / "up").symlink_to(folder)
     assert fingerprint([folder])

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.experiments.reports import reference
+from tests.experiments.finished import lose_an_example
 
 RECIPE = """\
 dataset: {name: npz, path: PATH}
@@ -98,6 +99,19 @@ def test_a_run_prints_and_keeps_the_reference_and_computes_it_once(recipe, tmp_p
     assert line in capsys.readouterr().out and f"\n\n{line}\n\n" in (tmp_path / "out/small/report.md").read_text()
     monkeypatch.setattr(reference, "logistic_regression", None)
     assert run.main(arguments) == 0 and line in capsys.readouterr().out
+
+
+def test_data_that_have_changed_since_the_trials_have_no_reference_beside_them(tmp_path, capsys, monkeypatch):
+    text = (
+        "name: r\ndataset: {name: two-moons}\nclassifiers: [fc-a]\nmethods: {ct: }\ntraining: {epochs: 1}\nseeds: [0]\n"
+    )
+    (tmp_path / "r.yaml").write_text(text)
+    arguments = [str(tmp_path / "r.yaml"), "--out", str(tmp_path / "out")]
+    assert run.main([*arguments, "--no-reference"]) == 0
+    lose_an_example(monkeypatch)
+    assert run.main(arguments) == 0
+    assert capsys.readouterr().err == "no reference: two-moons has changed since the trials were trained\n"
+    assert not (tmp_path / "out" / "r" / "reference.json").exists()
 
 
 def test_the_reference_is_computed_again_where_the_data_set_has_other_settings(recipe, tmp_path, capsys):

@@ -349,9 +349,21 @@ def test_a_sweep_of_which_points_were_tried_on_other_data_is_refused(recipe, mon
     lose_an_example(monkeypatch)
     assert sweep.main(command) == 0  # there is nothing to be trained
     options = sweep.parser().parse_args(command)
-    (search,) = sweep._searches(sweep._spaces(options, Fingerprints()), options)
+    (search,) = sweep._searches(sweep._spaces(options, Fingerprints()), options, {})
     with pytest.raises(RecipeError, match="point-.* holds a trial on other data, which have changed"):
         search.check_data()
+
+
+def test_a_table_whose_columns_are_said_is_loaded_once_for_all_points(tmp_path):
+    (tmp_path / "t.csv").write_text("zip,label\n" + "".join(f"0{i % 9},{'ab'[i % 2]}\n" for i in range(60)))
+    (tmp_path / "r.yaml").write_text(
+        "dataset: {name: csv, path: t.csv, columns: {zip: category}}\nclassifiers: [fc-a]\nmethods: {ct: }\n"
+        "training: {epochs: 1}\nseeds: [0]\nsweep: {training.learning_rate: [0.01, 0.1]}\n"
+    )
+    options = sweep.parser().parse_args([str(tmp_path / "r.yaml"), "--data-dir", str(tmp_path), "--out", str(tmp_path)])
+    (search,) = sweep._searches(sweep._spaces(options, Fingerprints(tmp_path)), options, {})
+    trials = [trial for point in search.space.points() for trial in search.space.trials(point)]
+    assert len(trials) == 2 and len({id(search._load(trial.dataset)) for trial in trials}) == 1
 
 
 @pytest.mark.parametrize(

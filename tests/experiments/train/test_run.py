@@ -23,7 +23,8 @@ from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import run as running
 from nft_keras.experiments.train.callbacks import History
-from nft_keras.experiments.train.run import Options, Session, _load
+from nft_keras.experiments.train.loading import Loader
+from nft_keras.experiments.train.run import Options, Session
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[3]
@@ -277,8 +278,11 @@ def test_a_data_set_that_cannot_be_loaded_is_said_beside_the_live_line(monkeypat
     screen = types.SimpleNamespace(note=lambda text: None, say=lambda *line, **where: said.append((*line, where)))
     monkeypatch.setattr(data, "load", load)
     session = Session("two-moons", "", Options(), None)
-    assert _load(trials, screen, session, alone=False) is None
+    loader = Loader(session, screen, [*trials, *load_recipe("two-moons", seeds=[1])], trials, trials)
+    assert loader.load(trials) is None and loader.ready(trials, None) == []
     assert said == [("two-moons: gone", {"stderr": True})]
+    with pytest.raises(data.DataError, match="gone"):
+        Loader(session, screen, trials, trials, trials).load(trials)
 
 
 def command(*arguments, **kwargs):

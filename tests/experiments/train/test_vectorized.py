@@ -5,7 +5,7 @@ import pytest
 from nft_keras.cli import run
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train.together.groups import groups
-from tests.backend.features import able, last_line
+from tests.backend.features import able, last_line, python
 
 RECIPE = """\
 dataset: {name: digits-back-image, label_noise: 0.1}
@@ -87,3 +87,14 @@ def test_what_cannot_train_together_is_refused(recipe, tmp_path, capsys, monkeyp
     assert run.main([str(recipe), "--vectorize", "--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_networks_that_do_not_take_the_data_are_refused_before_any_group_is_trained(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,label\n" + "".join(f"{i % 7},{i % 5},{i % 2}\n" for i in range(60)))
+    recipe = f"dataset: {{name: csv, path: {tmp_path / 't.csv'}}}\nclassifiers: [fc-a, cnn-a]\nmethods: {{ct: }}\n"
+    (tmp_path / "r.yaml").write_text(f"{recipe}training: {{epochs: 1}}\nseeds: [0]\n")
+    done = python(
+        "-m", "nft_keras", "run", tmp_path / "r.yaml", "--vectorize", "--out", tmp_path / "out", backend="jax"
+    )
+    assert done.returncode == 2 and "cnn-a with ct: examples of shape (2,) do not fit" in done.stderr.splitlines()[-1]
+    assert not [*tmp_path.rglob("config.yaml")]
