@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import csv
 import dataclasses
 import doctest
+import gzip
 import importlib
 import importlib.util
 import io
@@ -230,6 +232,49 @@ def test_the_answers_have_the_numbers_of_the_results():
     nft, ct = (sum(result["seconds"] for result in moons[method].values()) for method in ("nft", "ct"))
     left = sum(result["test_error"] > 5 for result in twice)
     assert f"for twice CT's time (NFT: {nft / ct:.1f} times), leaves {left} of 96" in answers
+
+
+def test_the_page_on_label_noise_has_the_numbers_of_its_run():
+    page = " ".join((DOCS / "results" / "label-noise.md").read_text(encoding="utf-8").split())
+    answers = " ".join((DOCS / "results" / "index.md").read_text(encoding="utf-8").split())
+    folder = DOCS.parent / "results" / "evening-label-noise"
+    errors, drops = {}, {"nft": [], "nft-as-coded": []}
+    for r in json.loads((folder / "results.json").read_text(encoding="utf-8")):
+        for which, key in (("best", "test_error"), ("last", "last_test_error")):
+            errors.setdefault((which, r["varied"].split("=")[1], r["method"]), {})[r["seed"]] = r[key]
+        if "drop" in r:
+            drops[r["method"]].append(r["drop"])
+
+    def row(which, noise, method, other="ct"):
+        ours, ct = errors[which, noise, method], errors[which, noise, other]
+        pairs = [(ours[seed], ct[seed]) for seed in range(5)]
+        return mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)
+
+    for which, control in (("best", "ct-smooth"), ("last", "ct-short")):
+        for noise in ("0.0", "0.4", "0.8"):
+            cells = [mean_std([*errors[which, noise, "ct"].values()])]
+            cells += [cell for method in ("nft", "nft-as-coded", control) for cell in row(which, noise, method)]
+            assert f"| {float(noise):.0%} | ".replace("%", " %") + " | ".join(cells) + " |" in page
+    assert "{} more than `ct-short` (p {})".format(*row("last", "0.4", "nft", "ct-short")).removeprefix("+") in page
+    for noise in ("0.4", "0.8"):
+        assert errors["best", noise, "ct-short"] == errors["best", noise, "ct"]
+    for method, said in (("nft", "in {} of {} epochs, as coded"), ("nft-as-coded", "as coded in {} of {}.")):
+        harder, epochs = (sum(drop[key] for drop in drops[method]) for key in ("harder_epochs", "simplified_epochs"))
+        assert said.format(epochs - harder, epochs) in page
+    with gzip.open(folder / "histories.csv.gz", "rt", newline="") as file:
+        ends = [r for r in csv.DictReader(file) if (r["variation"], r["epoch"]) == ("dataset.label_noise=0.4", "30")]
+    ends = {m: np.mean([float(r["error"]) for r in ends if r["method"] == m]) for m in ("nft", "ct", "nft-as-coded")}
+    said = "training error ends at {nft:.1f} %, CT's at {ct:.1f} %. As coded it learns fewer ({coded:.1f} %)"
+    assert said.format(**ends, coded=ends["nft-as-coded"]) in page
+    references = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+    assert "{:.2f}, {:.2f} and {:.2f} %".format(*(entry["test_error"] for entry in references)) in page
+    for said, of in (
+        ("as printed {} points beside CT, as coded", ("best", "0.4", "nft")),
+        ("as coded {} (both worse", ("best", "0.4", "nft-as-coded")),
+        ("at the last one {}, while", ("last", "0.4", "nft")),
+        ("half of the epochs has {} (p {})", ("last", "0.4", "ct-short")),
+    ):
+        assert said.format(*row(*of)) in answers
 
 
 LINKS = (
