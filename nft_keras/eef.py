@@ -11,7 +11,7 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, is_in_graph, rows_of, with_rows
 from nft_keras.places import any_tensor
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
 def _check_steps(minibatches, steps):
     """Refuses epochs that are a part of a pass, and minibatches of which Keras would take as many as in the first."""
     try:
-        number = len(minibatches)
+        number = steps if is_in_graph(minibatches) else len(minibatches)
     except TypeError:
         raise ValueError(
             "an EasyExamplesPlan needs minibatches whose number is known: make no other ones of its own, by unbatch, "
