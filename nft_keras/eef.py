@@ -11,7 +11,7 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, is_in_graph, rows_of, with_rows
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
 from nft_keras.places import any_tensor
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EasyExamplesFirst(SimplifyingModel):
             raise ValueError(f"the plan shuffles examples: shuffle must be True or False, got {given['shuffle']!r}")
         shuffle, given["shuffle"] = given["shuffle"], False  # the plan does it
         if plan.made(given["x"]):
-            _check_steps(given["x"], given["steps_per_epoch"])
+            _check_steps(plan, given["x"], given["steps_per_epoch"])
             if keras_internals.is_cached(given["x"]):
                 raise ValueError("minibatches of an EasyExamplesPlan must not be cached: in each epoch they are others")
             return
@@ -73,7 +73,7 @@ class EasyExamplesFirst(SimplifyingModel):
             keras_internals.split_for_validation(given)
         plan.choose_among(*(given[name] for name in ("x", "y", "sample_weight") if given[name] is not None))
         minibatches = plan.minibatches(given["batch_size"] or 32, shuffle=shuffle)
-        _check_steps(minibatches, given["steps_per_epoch"])
+        _check_steps(plan, minibatches, given["steps_per_epoch"])
         validation_batch_size = given["validation_batch_size"] or given["batch_size"]
         given.update(x=minibatches, y=None, sample_weight=None, batch_size=None)
         given["validation_batch_size"] = validation_batch_size
@@ -258,11 +258,13 @@ def losses_of_examples(model: SimplifyingModel, x: Any, y: Any, sample_weight: A
     return backend.of_each(of_one, (data,) if sample_weight is None else (data, sample_weight))
 
 
-def _check_steps(minibatches, steps):
+def _check_steps(plan, minibatches, steps):
     """Refuses epochs that are a part of a pass, and minibatches of which Keras would take as many as in the first."""
     try:
-        number = steps if is_in_graph(minibatches) else len(minibatches)
+        number = len(minibatches)
     except TypeError:
+        if minibatches is plan._made:  # distributed, or taken in the graph: all of them, in every epoch
+            return
         raise ValueError(
             "an EasyExamplesPlan needs minibatches whose number is known: make no other ones of its own, by unbatch, "
             "rebatch, filter or repeat; minibatches(batch_size) makes them of any size"

@@ -135,7 +135,7 @@ def test_what_is_no_picture_is_left_out_and_said(images, capsys):
     said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert said == [
         f"{images}: 2 files are left out, in no folder of a class: README, labels.csv",
-        f"{images}: 4 files are left out, no picture: leaf/a.md, leaf/empty.json, rose/Thumbs.db, sky/notes.txt",
+        f"{images}: 3 files are left out, no picture: leaf/a.md, leaf/empty.json, sky/notes.txt",
     ]
 
 
