@@ -274,11 +274,11 @@ def test_a_data_set_that_cannot_be_loaded_is_said_beside_the_live_line(monkeypat
     def load(**dataset):
         raise data.DataError("gone")
 
-    said, trials = [], load_recipe("two-moons", seeds=[0])
+    said, trials, others = [], *(load_recipe("two-moons", seeds=[seed]) for seed in (0, 1))
     screen = types.SimpleNamespace(note=lambda text: None, say=lambda *line, **where: said.append((*line, where)))
     monkeypatch.setattr(data, "load", load)
     session = Session("two-moons", "", Options(), None)
-    loader = Loader(session, screen, [*trials, *load_recipe("two-moons", seeds=[1])], trials, trials)
+    loader = Loader(session, screen, [*trials, *others], trials, trials)
     assert loader.load(trials) is None and loader.ready(trials, None) == []
     assert said == [("two-moons: gone", {"stderr": True})]
     with pytest.raises(data.DataError, match="gone"):
