@@ -83,6 +83,8 @@ def test_csv_labels_are_numbers_where_all_of_all_parts_are_and_none_is_a_code(tm
     assert load("csv", tmp_path, path=labelled("s.csv", ["007", "7"])).class_names == ("007", "7")
     assert load("csv", tmp_path, train=mixed, test=labelled("t.csv", ["01"])).class_names == ("01", "1A")
     assert load("csv", tmp_path, train=numbers, test=labelled("t.csv", ["10"])).test.y.tolist() == [1] * 20
+    words = labelled("w.csv", ["1A", "2"])
+    assert load("csv", tmp_path, train=words, test=labelled("t.csv", ["2"])).class_names == ("1A", "2")
 
 
 def test_csv_text_becomes_tf_idf_features_fitted_on_the_training_part(tmp_path):
