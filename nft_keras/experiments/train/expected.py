@@ -36,7 +36,7 @@ class Expected:
     """
 
     def __init__(self, always=False):
-        self._always, self._steps, self._said = always, {}, set()
+        self._always, self._steps, self._shares, self._said = always, {}, {}, set()
 
     def lines(self, trials, dataset):
         """Lines on what some trials take, for each classifier, that were not given before.
@@ -62,12 +62,18 @@ class Expected:
         self._said.update(new)
         return new
 
+    def classic_share(self, trial):
+        """What a classic epoch of a trial takes of the time of a simplified one, float; 1 where it was not measured."""
+        return self._shares.get(_kind(trial), 1.0)
+
     def _of_classifier(self, trials, dataset):
-        kinds = list({(trial.method, trial.variation): trial for trial in trials}.values())
+        kinds = list({_kind(trial): trial for trial in trials}.values())
         counts = _counts(kinds, dataset)
         lines = _of_operations(kinds, counts)
         if _alone(trials) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
-            lines.append(_of_seconds(kinds, trials, dataset, self._steps))
+            passes = {id(trial): _of_passes(trial, dataset, self._steps) for trial in kinds}
+            self._shares.update({_kind(trial): _classic_share(trial, dataset, *passes[id(trial)]) for trial in kinds})
+            lines.append(_of_seconds(kinds, trials, dataset, passes))
         lines = [f"{trials[0].classifier}, {line}" for line in lines]
         small = all(few_operations(trial, sum(counts.get(id(trial), (math.inf,)))) for trial in kinds)
         sooner = gains(trials) if small else None
@@ -148,14 +154,27 @@ def _takes_long(kinds, seeds, counts, dataset):
     return steps > STEPS or operations > OPERATIONS
 
 
-def _of_seconds(kinds, trials, dataset, steps):
-    """The line on seconds; `steps` as for `_of_passes`."""
+def _kind(trial):
+    """What makes two trials on data of one shape take equally long."""
+    return trial.classifier, trial.method, trial.variation
+
+
+def _classic_share(trial, dataset, f, s):
+    """Seconds of a classic epoch over those of a simplified one, validation and all; f and s as for `seconds`."""
+    if s <= 0:
+        return 1.0
+    settings, validation = trial.method_settings, f * len(dataset.valid) / len(dataset.train)
+    simplified = costs.simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction)
+    return (costs.classic_step(f) + validation) / (simplified + validation)
+
+
+def _of_seconds(kinds, trials, dataset, passes):
+    """The line on seconds; `passes` has what `_of_passes` found, {id of a trial: (f, s)}."""
     texts, total = {}, 0.0
     for trial in kinds:
-        f, s = _of_passes(trial, dataset, steps)
+        f, s = passes[id(trial)]
         took = seconds(trial, dataset, f, s)
-        same = (trial.method, trial.variation)
-        total += took * sum((other.method, other.variation) == same for other in trials)
+        total += took * sum(_kind(other) == _kind(trial) for other in trials)
         texts[id(trial)] = f"{about(took)}{_of_auxiliary(trial, dataset, f, s, took)}"
     line = f"expected on this machine: {_by_method(kinds, texts)}"
     return f"{line}; all {len(trials)} trials {about(total)}" if len(trials) > 1 else line

@@ -218,7 +218,7 @@ def _run(trials, of_recipe, session):
                 for line in expected.lines(ready, dataset):
                     screen.say(line)
             for trial in ready:
-                failed += not _run_one(trial, dataset, screen, session)
+                failed += not _run_one(trial, dataset, screen, session, expected.classic_share(trial))
         for trial in references.missing(done_before) if session.options.reference and session.writes else ():
             _refer(references, trial, loader.load_again(trial), screen, session)
     if not session.writes:
@@ -346,14 +346,14 @@ def _run_group(group, datasets, screen, session):
     return results
 
 
-def _run_one(trial, dataset, screen, session):
+def _run_one(trial, dataset, screen, session, share):
     """Runs a trial; returns whether it came to its end. What stopped it is said, and what to do."""
     from nft_keras.experiments.train.callbacks import TrainingError
     from nft_keras.experiments.train.trial import run_trial
 
     try:
         also = session.options.loggers if session.writes else ()
-        screen.finished(trial, run_trial(trial, dataset, session.options.out, screen.trial(trial), also))
+        screen.finished(trial, run_trial(trial, dataset, session.options.out, screen.trial(trial, share), also))
         return True
     except TrainingError as error:
         reason = str(error)

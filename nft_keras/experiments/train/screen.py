@@ -56,8 +56,13 @@ class Screen:
             text = "\n\n".join(_narrower(part, self.console.width) for part in text.split("\n\n"))
         print(text)
 
-    def trial(self, trial):
-        """Begins a trial; returns the function that is called with the logs of each epoch."""
+    def trial(self, trial, share=1.0):
+        """Begins a trial; returns the function that is called with the logs of each epoch.
+
+        Args:
+            trial: `nft_keras.experiments.recipe.trial.Trial`.
+            share: float, what a classic epoch takes of the time of one on altered data, until both have been seen.
+        """
         self._begin(trial)
         epochs = trial.training.epochs
         title = self._title(trial)
@@ -72,7 +77,7 @@ class Screen:
                 self.say(f"{title}  goes on after epoch {epoch - 1}/{epochs}")
             took[logs["simplifying"]].append(now - before)
             before, altered = now, max(0, min(trial.simplification_epochs, epochs) - epoch)
-            left = altered * _of_one(took, True) + (epochs - epoch - altered) * _of_one(took, False)
+            left = altered * _of_one(took, True, share) + (epochs - epoch - altered) * _of_one(took, False, share)
             weight = f", \u03b7 {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{weight}" if logs["simplifying"] else "classic"
             train = f"train {logs['error']:.2f} %  "
@@ -125,12 +130,12 @@ class Screen:
         return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
 
 
-def _of_one(took, altered):
-    """Seconds of an epoch to come, by those of `took`; of a single classic one, which compiled too, an altered's."""
-    own, others = took[altered], took[not altered]
-    if not altered and others and len(own) == 1:
-        return min(own[-1], others[-1])
-    return (own or others)[-1]
+def _of_one(took, altered, share):
+    """Seconds of an epoch to come, by those of `took`; a single classic one, which compiled too, may have been long."""
+    own, by_others = took[altered], [seconds * (1 / share if altered else share) for seconds in took[not altered][-1:]]
+    if not altered and len(own) == 1:
+        return min(own + by_others)
+    return (own or by_others)[-1]
 
 
 def _narrower(table, width):

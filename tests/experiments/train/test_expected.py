@@ -44,7 +44,8 @@ def test_expected_seconds_are_those_of_the_measured_steps_in_all_epochs(recipe, 
     monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
     said = expected.about
     trials = load_recipe(recipe, ["training.batch_size=16", "seeds=[0, 1]"], ["ct", "nft"])
-    _, line = expected.Expected(always=True).lines(trials, images(160, 32))
+    takes = expected.Expected(always=True)
+    _, line = takes.lines(trials, images(160, 32))
     steps, validation = 10, 4 * 2 * 20
     ct = 4 * steps * 60 + validation
     nft, quarter = (2 * steps * (p * (3 * 90 + 2 * 20) + 90 + 60) + 2 * steps * 60 + validation for p in (1, 0.25))
@@ -53,6 +54,8 @@ def test_expected_seconds_are_those_of_the_measured_steps_in_all_epochs(recipe, 
         f"cnn-a, expected on this machine: CT {said(ct)}, NFT {said(nft)} ({share}; auxiliary_fraction=0.25 would make "
         f"it {said(quarter)}); all 4 trials {said(2 * (ct + nft))}"
     )
+    classic, simplified = (steps * step + validation / 4 for step in (60, 460))
+    assert [takes.classic_share(trial) for trial in trials] == [1, 1, *[pytest.approx(classic / simplified)] * 2]
 
 
 def test_operations_of_both_kinds_of_epochs_are_said_and_what_is_short_is_not_measured(recipe, monkeypatch):

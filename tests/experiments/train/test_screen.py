@@ -36,6 +36,21 @@ def test_the_time_that_is_left_counts_altered_and_other_epochs_by_what_each_take
     assert left == ["4:50:30 left", "10:19:20 left", "1:21:40 left", "1:04:00 left"]
 
 
+def test_until_both_kinds_of_epochs_were_seen_the_time_left_is_by_what_was_measured_before(capsys, monkeypatch):
+    (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Screen([trial]) as screen:
+        for seen in ((62,), (1, 62), (201,)):
+            show = screen.trial(trial, share=0.25)
+            for epoch in seen:
+                now += 80.0
+                show({"epoch": epoch, "simplifying": 1 < epoch <= 200, "error": 1.0, "val_error": 2.0})
+    left = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "goes on" not in line]
+    # 138 epochs of 80 s and 50 of 20 s; after epoch 1 199 of 320 s and 50 of 80 s, then as before; 49 of 80 s
+    assert left == ["3:20:40 left", "18:48:00 left", "3:20:40 left", "1:05:20 left"]
+
+
 def test_the_first_epoch_which_compiles_is_no_measure_of_those_to_come(capsys, monkeypatch):
     (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
     now = 0.0
