@@ -294,13 +294,16 @@ class SimplifyingModel(keras_internals.Model):
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
-            ValueError: without one, or without examples.
+            ValueError: without one, without examples, or for labels that are text.
         """
         given = _FIT.bind(self, *args, **kwargs)
         given.apply_defaults()
         arguments = {name: value for name, value in given.arguments.items() if name != "self"}
         if any(getattr(each, "shape", (1,))[:1] == (0,) for each in keras.tree.flatten(arguments["x"])):
             raise ValueError("fit needs examples, x has none")
+        if text := _text_among(arguments["y"]):
+            how = "names, y = numpy.unique(y, return_inverse=True) makes them"
+            raise ValueError(f"y has text, as {text!r}, where fit takes numbers: {how}")
         self._prepare_fit(arguments)
         return super().fit(**arguments)
 
@@ -370,6 +373,13 @@ def _refuse_own_steps(classifier):
             f"the classifier, a {type(classifier).__name__}, has a {own[0]} of its own, which would not be called: "
             "give a loss and metrics to compile, and add what a layer adds to the loss by add_loss"
         )
+
+
+def _text_among(labels):
+    """The first of arrays' first labels that is a text, None if none is."""
+    rows = (each[:1] for each in keras.tree.flatten(labels) if hasattr(each, "__getitem__") and not ops.is_tensor(each))
+    first = (label for row in rows for label in np.asarray(row).ravel())
+    return next((str(label) for label in first if isinstance(label, str)), None)
 
 
 def is_dataset(x: Any) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import math
+import os
 from pathlib import Path
 
 from nft_keras._registry import RegistrationError
@@ -85,6 +86,8 @@ def _show(name, data_dir, out):
     if isinstance(dataset.preprocessing, Columns):
         return _print_columns(dataset)
     _check_drawable(name, dataset.input_shape, dataset.task)
+    if os.path.lexists(out):
+        raise DataError(f"{out} is there already; remove it, or choose another --out")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_COLUMNS, 1.25 * _ROWS + 0.5), layout="constrained", facecolor="lightsteelblue")

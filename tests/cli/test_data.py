@@ -48,6 +48,13 @@ def test_show_draws_points_in_the_plane(tmp_path):
     assert matplotlib.image.imread(out).std() > 0.05
 
 
+def test_show_overwrites_nothing(tmp_path, capsys):
+    (tmp_path / "mine.png").write_text("mine")
+    assert main(["show", "two-moons", "--out", str(tmp_path / "mine.png")]) == 2
+    assert "mine.png is there already; remove it, or choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "mine.png").read_text() == "mine"
+
+
 def test_show_lists_what_becomes_of_the_columns_of_a_table(tmp_path, capsys):
     rows = [f"{i},{i % 3 or ''},{'red' if i % 2 else 'blue'},2024-01-{i % 28 + 1:02},5,{i % 2}" for i in range(40)]
     (tmp_path / "t.csv").write_text("id,size,hue,day,same,label\n" + "\n".join(rows))

@@ -63,6 +63,14 @@ def test_the_worst_are_the_wrong_ones_by_name_the_least_probable_label_first(eva
     assert evaluation.worst[0]["probability"] == 0.05 and evaluation.worst[0]["of_predicted"] == 0.9
 
 
+def test_all_that_are_wrong_are_listed():
+    n = 300
+    wrong = of_classes(("a", "b"), np.zeros(n, int), np.tile([0.2, 0.8], (n, 1)), range(n))
+    quantity = evaluation_of(PRICE, np.zeros((n, 1)), np.arange(n)[:, None] + 1000.0, range(n))
+    several = evaluation_of(Target("multi-label", ("a", "b")), np.ones((n, 2)), np.zeros((n, 2)), range(n))
+    assert len(wrong.worst) == len(several.worst) == n and [row["input"] for row in quantity.worst] == [*range(n)][::-1]
+
+
 def test_everything_is_written(evaluation, tmp_path):
     evaluation.write(tmp_path / "test")
     tables = {path.stem: list(csv.reader(path.open(newline=""))) for path in (tmp_path / "test").glob("*.csv")}

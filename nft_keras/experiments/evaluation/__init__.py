@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nft_keras.data.targets import Target
 
 BINS = 15  # of the calibration error
-MOST_WORST = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Evaluation(abc.ABC):
     @property
     @abc.abstractmethod
     def worst(self) -> list[dict[str, Any]]:
-        """The examples that it is most wrong about, the worst first, 50 at most: a dict for each, input is its name."""
+        """The examples that it is wrong about, the worst first: a dict for each, input is its name."""
 
     @abc.abstractmethod
     def write_tables(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nft_keras._text import visible, without_formula, without_formulas
-from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation import Evaluation, calibration_error, percent
 from nft_keras.experiments.evaluation.outputs import as_table, by_output
 from nft_keras.experiments.files import write_csv, write_text
 
@@ -61,14 +61,14 @@ class ClassEvaluation(Evaluation):
 
     @functools.cached_property
     def worst(self) -> list[dict[str, Any]]:
-        """The wrong ones whose label has the lowest probability, 50 at most.
+        """The wrong ones whose label has the lowest probability first.
 
         A dict for each: input, its name; label; predicted; probability, that of the label; of_predicted, that of what
         was predicted.
         """
         of_label = self.said[np.arange(len(self.y)), self.y]
         wrong = np.flatnonzero(self.predicted != self.y)
-        rows = wrong[np.argsort(of_label[wrong], kind="stable")][:MOST_WORST]
+        rows = wrong[np.argsort(of_label[wrong], kind="stable")]
         return [
             {
                 "input": self.names[i],

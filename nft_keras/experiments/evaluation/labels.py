@@ -7,7 +7,7 @@ import numpy as np
 
 from nft_keras._text import visible, without_formulas
 from nft_keras.data.targets import separator_of
-from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, calibration_error, percent
+from nft_keras.experiments.evaluation import Evaluation, calibration_error, percent
 from nft_keras.experiments.evaluation.outputs import as_table, by_output
 from nft_keras.experiments.files import write_csv
 
@@ -59,7 +59,7 @@ class LabelEvaluation(Evaluation):
 
     @functools.cached_property
     def worst(self) -> list[dict[str, Any]]:
-        """Those with most wrong labels, of equal ones those whose labels' cross-entropy is highest, 50 at most.
+        """Those with most wrong labels, of equal ones those whose labels' cross-entropy is highest.
 
         A dict for each: input, its name; wrong, the number of wrong labels; labels and predicted, texts that name them.
         """
@@ -67,7 +67,7 @@ class LabelEvaluation(Evaluation):
         sure = np.where(self.y > 0.5, self.said, 1 - self.said)
         surprise = -np.log(np.maximum(sure, np.finfo("float64").tiny)).sum(1)
         order = np.lexsort((-surprise, -wrong))
-        rows = order[wrong[order] > 0][:MOST_WORST]
+        rows = order[wrong[order] > 0]
         return [
             {
                 "input": self.names[i],

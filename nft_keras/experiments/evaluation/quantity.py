@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nft_keras._text import visible
-from nft_keras.experiments.evaluation import MOST_WORST, Evaluation, percent
+from nft_keras.experiments.evaluation import Evaluation, percent
 
 
 class QuantityEvaluation(Evaluation):
@@ -58,11 +58,11 @@ class QuantityEvaluation(Evaluation):
 
     @functools.cached_property
     def worst(self) -> list[dict[str, Any]]:
-        """Those whose predictions are farthest away, 50 at most.
+        """All of which something is predicted, those whose predictions are farthest away first.
 
         A dict for each: input, its name; value; predicted; difference, predicted less value.
         """
-        rows = np.argsort(-np.abs(self.differences), kind="stable")[: min(MOST_WORST, self.finite.sum())]
+        rows = np.argsort(-np.abs(self.differences), kind="stable")[: self.finite.sum()]
         return [
             {
                 "input": self.names[i],

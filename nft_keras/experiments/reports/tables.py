@@ -348,7 +348,9 @@ def at_the_drop(results):
     for (varied, classifier, method), drops in groups.items():
         left = [100 * drop["relative_perturbation"] for drop in drops]
         harder, of = (sum(drop.get(key, 0) for drop in drops) for key in ("harder_epochs", "simplified_epochs"))
-        verdict = "came back" if statistics.mean(left) <= 100 * MOST_LEFT else "did not come back"
+        away = sum(each > 100 * MOST_LEFT for each in left)
+        some = f"{away} of {len(left)} " if 0 < away < len(left) else ""
+        verdict = f"{some}did not come back" if away else "came back"
         verdict += ", were not easier but strange" if 2 * harder > of else ", were easier" if of else ""
         rows.append([varied] * with_variation + [classifier, method_title(method), mean_std(left)])
         rows[-1] += [f"{harder} of {of}" if of else "-", verdict]

@@ -188,12 +188,16 @@ def test_a_fold_in_which_all_labels_are_the_same_has_no_r2_and_the_others_are_co
 def test_the_report_says_what_is_left_at_the_drop_and_whether_the_data_were_easier(tmp_path):
     came = {"relative_perturbation": 0.05, "harder_epochs": 1, "simplified_epochs": 6}
     strange = {"relative_perturbation": 0.5, "harder_epochs": 4, "simplified_epochs": 6}
+    away = {**came, "relative_perturbation": 0.12}
     results = [result("ct", 0, 5.0), result("nft", 0, 4.0, drop=came)]
     results += [result("nft-as-coded", seed, 4.0, drop=strange, **{"is": "nft"}) for seed in (0, 1)]
+    for seed, drop in enumerate((came, came, away)):
+        results.append(result("nft-long", seed, 4.0, drop=drop, **{"is": "nft"}))
     write_report("mine", results, tmp_path)
     text = " ".join((tmp_path / "mine" / "report.md").read_text().split())
     assert "| 5.00 | 1 of 6 | came back, were easier" in text
     assert "| 50.00 ± 0.00 | 8 of 12 | did not come back, were not easier but strange" in text
+    assert "| 7.33 ± 4.04 | 3 of 18 | 1 of 3 did not come back, were easier" in text
     write_report("classic", results[:1], tmp_path)
     assert "At the drop" not in (tmp_path / "classic" / "report.md").read_text()
 
