@@ -276,6 +276,24 @@ def test_the_page_on_label_noise_has_the_numbers_of_its_run():
         assert said.format(*row(*of)) in answers
 
 
+def test_the_page_on_controls_says_how_much_was_altered_in_its_runs():
+    page = " ".join((DOCS / "results" / "controls.md").read_text(encoding="utf-8").split())
+    changes = {}
+    for run in ("evening-mnist-back-image", "evening-rectangles-image"):
+        with gzip.open(DOCS.parent / "results" / run / "histories.csv.gz", "rt", newline="") as file:
+            for row in (row for row in csv.DictReader(file) if row["phase"] == "simplified"):
+                of = changes.setdefault(row["method"], {}).setdefault(run, {})
+                of.setdefault(int(row["epoch"]), []).append(float(row["relative_perturbation"]))
+    said = {"nft": "{} and {} % of the variance in the first simplified epoch, and less than 1 % in {} and {} of {};"}
+    said["nft-as-coded"] = "the change is less than 1 % in {2} and {3} of {4} "
+    for method, runs in changes.items():
+        first = [f"{100 * np.mean(of[min(of)]):.1f}" for of in runs.values()]
+        all_of_it = [[each for epoch in of.values() for each in epoch] for of in runs.values()]
+        little = [sum(each < 0.01 for each in run) for run in all_of_it]
+        assert said[method].format(*first, *little, *{len(run) for run in all_of_it}) in page
+    assert min(np.mean(of[1]) for of in changes["nft-as-coded"].values()) > 3
+
+
 LINKS = (
     "[p](docs/a.md#parts) ![m](docs/methods/ft.png) [r](results/README.md) [t](results/two/report.md)"
     " [n](notebooks/n.ipynb) [c](CONTRIBUTING.md) [w](https://example.org/docs/) [h](#here)"
