@@ -276,6 +276,31 @@ def test_the_page_on_label_noise_has_the_numbers_of_its_run():
         assert said.format(*row(*of)) in answers
 
 
+def test_the_page_on_reproduction_has_the_numbers_of_its_runs():
+    page = " ".join((DOCS / "results" / "published.md").read_text(encoding="utf-8").split())
+    runs, before = kept("imdb"), kept("imdb-as-printed")
+    for method, of in (("CT", runs["ct"]), ("NFT, as the authors' code", runs["nft-as-coded"])):
+        trials = [of[seed] for seed in sorted(of)]
+        each = ["{:.2f}".format, "{:.2f}".format, str]
+        keys = ("test_error", "valid_error", "best_epoch")
+        errors, *others = (", ".join(show(t[key]) for t in trials) for key, show in zip(keys, each, strict=True))
+        mean = mean_std([t["test_error"] for t in trials])
+        assert f"| {method} | {', '.join(map(str, sorted(of)))} | {mean} | {errors} | {' | '.join(others)} |" in page
+    for name in ("README.md", "docs/results/index.md"):
+        text = " ".join((DOCS.parent / name).read_text(encoding="utf-8").split())
+        for method in ("ct", "nft-as-coded"):
+            assert mean_std([trial["test_error"] for trial in runs[method].values()]) in text
+    gains = [runs["ct"][seed]["test_error"] - runs["nft-as-coded"][seed]["test_error"] for seed in runs["ct"]]
+    assert f"{' and '.join(f'{gain:.2f}' for gain in gains)} points better from the same weights" in page
+    assert f"| NFT, as printed | 0 | {before['nft'][0]['test_error']:.2f} |" in page
+    assert f"whose CT had {before['ct'][0]['test_error']:.2f} %" in page
+    with gzip.open(DOCS.parent / "results" / "imdb" / "histories.csv.gz", "rt", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["epoch"] in ("16", "30") and row["method"] != "ct"]
+    first, last = ([float(row["valid_error"]) for row in rows if row["epoch"] == epoch] for epoch in ("16", "30"))
+    assert f"its validation error is {min(first):.1f} to {max(first):.1f} %" in page
+    assert f"in epoch 30 it has {min(last):.1f} to {max(last):.1f} %" in page
+
+
 def test_the_page_on_controls_says_how_much_was_altered_in_its_runs():
     page = " ".join((DOCS / "results" / "controls.md").read_text(encoding="utf-8").split())
     changes = {}
