@@ -301,7 +301,7 @@ class SimplifyingModel(keras_internals.Model):
         arguments = {name: value for name, value in given.arguments.items() if name != "self"}
         if any(getattr(each, "shape", (1,))[:1] == (0,) for each in keras.tree.flatten(arguments["x"])):
             raise ValueError("fit needs examples, x has none")
-        if text := _text_among(arguments["y"]):
+        if (text := _text_among(arguments["y"])) is not None:
             how = "names, y = numpy.unique(y, return_inverse=True) makes them"
             raise ValueError(f"y has text, as {text!r}, where fit takes numbers: {how}")
         self._prepare_fit(arguments)
@@ -376,10 +376,13 @@ def _refuse_own_steps(classifier):
 
 
 def _text_among(labels):
-    """The first of arrays' first labels that is a text, None if none is."""
-    rows = (each[:1] for each in keras.tree.flatten(labels) if hasattr(each, "__getitem__") and not ops.is_tensor(each))
-    first = (label for row in rows for label in np.asarray(row).ravel())
-    return next((str(label) for label in first if isinstance(label, str)), None)
+    """A text that is the first label of one of some arrays, None if there is none."""
+    for each in keras.tree.flatten(labels):
+        has_rows = getattr(each, "shape", ()) and not ops.is_tensor(each)
+        for label in np.ravel(rows_of(each, slice(1))) if has_rows else [each]:
+            if isinstance(label, str | bytes):
+                return label if isinstance(label, bytes) else str(label)
+    return None
 
 
 def is_dataset(x: Any) -> bool:

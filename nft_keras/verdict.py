@@ -21,8 +21,8 @@ def at_the_drop(relative_perturbation: float, reductions: Iterable[float]) -> li
     if relative_perturbation > MOST_LEFT:
         lines.append(
             f"the perturbation is still {_share(relative_perturbation)} the variance of the data as the auxiliary "
-            "network is dropped: the classifier now meets other data; try residual=True, a larger learning rate of the "
-            "auxiliary network, a larger eta_max, more epochs, or a larger network"
+            "network is dropped: the classifier now meets other data; try a residual auxiliary network, a larger "
+            "learning rate of it, a larger eta_max, more epochs, or a larger network"
         )
     reductions = [reduction for reduction in reductions if not math.isnan(reduction)]
     harder = sum(reduction < 0 for reduction in reductions)

@@ -61,7 +61,7 @@ class ClassEvaluation(Evaluation):
 
     @functools.cached_property
     def worst(self) -> list[dict[str, Any]]:
-        """The wrong ones whose label has the lowest probability first.
+        """The wrong ones, those whose label has the lowest probability first.
 
         A dict for each: input, its name; label; predicted; probability, that of the label; of_predicted, that of what
         was predicted.

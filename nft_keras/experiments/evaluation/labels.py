@@ -59,7 +59,7 @@ class LabelEvaluation(Evaluation):
 
     @functools.cached_property
     def worst(self) -> list[dict[str, Any]]:
-        """Those with most wrong labels, of equal ones those whose labels' cross-entropy is highest.
+        """Those with wrong labels, most of them first, of equal ones those whose labels' cross-entropy is highest.
 
         A dict for each: input, its name; wrong, the number of wrong labels; labels and predicted, texts that name them.
         """

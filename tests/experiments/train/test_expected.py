@@ -10,7 +10,9 @@ from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.data import Dataset, Part
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.train import expected
+from nft_keras.experiments.train import expected, trial
+from nft_keras.experiments.train.callbacks import TrainingError
+from nft_keras.experiments.train.screen import Screen
 from nft_keras.experiments.train.together import groups
 
 RECIPE = """\
@@ -115,6 +117,19 @@ def test_of_a_plan_that_alters_nothing_classic_steps_are_measured(recipe, monkey
     (trial,) = load_recipe(recipe, settings, methods=["nft"], seeds=[0])
     steps = {}
     assert expected._of_passes(trial, images(64, 32), steps) == (20.0, 0.0) and list(steps.values()) == [60.0]
+
+
+def test_a_run_tells_the_screen_what_was_measured(recipe, tmp_path, monkeypatch):
+    def stop(*given):
+        raise TrainingError("stopped")
+
+    shares = {}
+    monkeypatch.setattr(expected, "STEPS", 0)
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
+    monkeypatch.setattr(Screen, "trial", lambda self, trial, share: shares.update({trial.method: share}))
+    monkeypatch.setattr(trial, "run_trial", stop)
+    assert run.main([str(recipe), "--out", str(tmp_path), "--seeds", "0", "--no-reference"]) == 1
+    assert shares["ct"] == shares["ft"] == 1 and shares["nft"] == pytest.approx((60 + 10) / (460 + 10))
 
 
 @pytest.mark.slow
