@@ -376,12 +376,13 @@ def _refuse_own_steps(classifier):
 
 
 def _text_among(labels):
-    """A text that is the first label of one of some arrays, None if there is none."""
+    """A text among the labels in arrays of any structure, None if there is none."""
     for each in keras.tree.flatten(labels):
-        has_rows = getattr(each, "shape", ()) and not ops.is_tensor(each)
-        for label in np.ravel(rows_of(each, slice(1))) if has_rows else [each]:
-            if isinstance(label, str | bytes):
-                return label if isinstance(label, bytes) else str(label)
+        array = with_rows(each) if getattr(each, "shape", ()) and not ops.is_tensor(each) else each
+        if getattr(getattr(array, "dtype", None), "kind", "O") in "OSU":
+            text = next((label for label in np.ravel(array).tolist() if isinstance(label, str | bytes)), None)
+            if text is not None:
+                return text
     return None
 
 

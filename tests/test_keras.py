@@ -5,6 +5,7 @@ On TensorFlow here; tests/backend/test_backends.py runs the same file on the oth
 """
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from nft_keras import (
     PerturbationPlan,
 )
 from nft_keras.auxiliaries import mlp
+from nft_keras.base import _text_among
 
 N, FEATURES, CLASSES, EPOCHS = 36, 5, 3, 3
 RNG = np.random.default_rng(0)
@@ -612,6 +614,25 @@ def test_no_examples_are_refused(method):
     model.compile("sgd", loss=CROSS_ENTROPY, **({"auxiliary_optimizer": "sgd"} if method == "NFT" else {}))
     with pytest.raises(ValueError, match="fit needs examples, x has none"):
         model.fit(X[:0], Y[:0], verbose=0, callbacks=[plan])
+
+
+@pytest.mark.parametrize("method", WITH_PLAN)
+@pytest.mark.parametrize("labels", [["", "b"], [b"a", b"b"], [None, "a"], ["x", "y"]], ids=repr)
+def test_labels_that_are_text_are_refused_wherever_they_stand(method, labels):
+    model, plan = WITH_PLAN[method](classifier())
+    model.compile("sgd", loss=CROSS_ENTROPY, **({"auxiliary_optimizer": "sgd"} if method == "NFT" else {}))
+    text = next(label for label in labels if label is not None)
+    indexed = pd.Series(labels, index=[8.5, 1.5])  # pandas 2 slices by labels there
+    for y in (np.array(labels), np.array(labels, object), indexed, indexed.to_frame(), {"logits": np.array(labels)}):
+        with pytest.raises(ValueError, match=re.escape(f"y has text, as {text!r}, where fit takes numbers")):
+            model.fit(X[:2], y, verbose=0, callbacks=[plan])
+
+
+def test_numbers_in_whatever_form_are_no_text():
+    table = pd.Series([1, 0, 2], index=[8.5, 1.5, 1.5])
+    arrays = (table, table.astype("category"), table.astype("Int64"), table.to_numpy(object), scipy.sparse.eye(3))
+    arrays += (scipy.sparse.bsr_array(np.eye(3)), np.array(1), [np.int64(1)], [1, 2], keras.ops.ones(3), None)
+    assert [_text_among(y) for y in arrays] == [None] * len(arrays)
 
 
 def test_a_fit_follows_one_plan():

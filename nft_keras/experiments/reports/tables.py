@@ -348,7 +348,7 @@ def at_the_drop(results):
     for (varied, classifier, method), drops in groups.items():
         left = [100 * drop["relative_perturbation"] for drop in drops]
         harder, of = (sum(drop.get(key, 0) for drop in drops) for key in ("harder_epochs", "simplified_epochs"))
-        away = sum(each > 100 * MOST_LEFT for each in left)
+        away = sum(not each <= 100 * MOST_LEFT for each in left)  # NaN too
         some = f"{away} of {len(left)} " if 0 < away < len(left) else ""
         verdict = f"{some}did not come back" if away else "came back"
         verdict += ", were not easier but strange" if 2 * harder > of else ", were easier" if of else ""

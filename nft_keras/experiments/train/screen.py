@@ -64,7 +64,7 @@ class Screen:
             share: float, what a classic epoch takes of the time of one on altered data, until both have been seen.
         """
         self._begin(trial)
-        epochs = trial.training.epochs
+        epochs, first = trial.training.epochs, getattr(trial.method_settings.plan, "first_simplified_epoch", 1)
         title = self._title(trial)
         self.note(f"{title}  starting")
         before = said = time.monotonic()
@@ -76,7 +76,7 @@ class Screen:
             if epoch > 1 and not any(took.values()):  # a trial may go on where another process left it
                 self.say(f"{title}  goes on after epoch {epoch - 1}/{epochs}")
             took[logs["simplifying"]].append(now - before)
-            before, altered = now, max(0, min(trial.simplification_epochs, epochs) - epoch)
+            before, altered = now, max(0, min(trial.simplification_epochs, epochs) - max(epoch, first - 1))
             left = altered * _of_one(took, True, share) + (epochs - epoch - altered) * _of_one(took, False, share)
             weight = f", \u03b7 {logs['eta']:.4g}" if "eta" in logs else ""
             phase = f"simplified{weight}" if logs["simplifying"] else "classic"
@@ -132,10 +132,11 @@ class Screen:
 
 def _of_one(took, altered, share):
     """Seconds of an epoch to come, by those of `took`; a single classic one, which compiled too, may have been long."""
-    own, by_others = took[altered], [seconds * (1 / share if altered else share) for seconds in took[not altered][-1:]]
-    if not altered and len(own) == 1:
-        return min(own + by_others)
-    return (own or by_others)[-1]
+    own, others = took[altered], took[not altered]
+    if altered:
+        return own[-1] if own else others[-1] / (share if len(others) > 1 else 1)
+    by_others = [seconds * share for seconds in others[-1:]]
+    return min(own + by_others) if len(own) == 1 else (own or by_others)[-1]
 
 
 def _narrower(table, width):

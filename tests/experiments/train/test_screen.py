@@ -47,8 +47,16 @@ def test_until_both_kinds_of_epochs_were_seen_the_time_left_is_by_what_was_measu
                 now += 80.0
                 show({"epoch": epoch, "simplifying": 1 < epoch <= 200, "error": 1.0, "val_error": 2.0})
     left = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "goes on" not in line]
-    # 138 epochs of 80 s and 50 of 20 s; after epoch 1 199 of 320 s and 50 of 80 s, then as before; 49 of 80 s
-    assert left == ["3:20:40 left", "18:48:00 left", "3:20:40 left", "1:05:20 left"]
+    # 138 epochs of 80 s and 50 of 20 s; 249 of 80 s after epoch 1, which compiled too, then as before; 49 of 80 s
+    assert left == ["3:20:40 left", "5:32:00 left", "3:20:40 left", "1:05:20 left"]
+    (trial,) = load_recipe("two-moons", ["methods.nft.plan.first_simplified_epoch=101"], methods=["nft"], seeds=[0])
+    with Screen([trial]) as screen:
+        show = screen.trial(trial, share=0.25)
+        for epoch in (1, 2):
+            now += 80.0
+            show({"epoch": epoch, "simplifying": False, "error": 1.0, "val_error": 2.0})
+    # 100 epochs of 320 s and 148 of 80 s
+    assert capsys.readouterr().out.endswith(" 12:10:40 left\n")
 
 
 def test_the_first_epoch_which_compiles_is_no_measure_of_those_to_come(capsys, monkeypatch):
