@@ -167,9 +167,11 @@ class Fit:
         import keras
         import tensorflow as tf
 
+        from nft_keras.backend import fuse_loops
         from nft_keras.data import Part
         from nft_keras.data.batches import batches
 
+        fuse_loops()  # as the programs do
         self.batch_size = batch_size
         self.n = n or workload.steps * batch_size
         self.steps = math.ceil(self.n / batch_size)

@@ -38,3 +38,11 @@ def determinism_ends_with_the_test():
         from tensorflow.python.framework.config import disable_op_determinism
 
         disable_op_determinism()
+
+
+@pytest.fixture(autouse=True)
+def flags_of_xla_are_those_of_before():
+    before = os.environ.get("XLA_FLAGS")
+    yield
+    os.environ.pop("XLA_FLAGS", None)
+    os.environ.update({"XLA_FLAGS": before} if before is not None else {})

@@ -14,10 +14,10 @@ from keras.src.saving import saving_lib
 from keras.src.trainers import data_adapters, trainer
 from keras.src.utils.tracking import DotNotTrackScope
 
-from nft_keras.backend import backend_name
+from nft_keras.backend import backend_name, fuses_loops
 
-# Weights of a variable, from which on an operation of its own is worth it: an update, a product.
-LARGE, WIDE = 2**23, 2**21
+# Weights of a variable, from which on an operation of its own is worth it: an update, one in a single loop, a product.
+LARGE, LARGE_FUSED, WIDE = 2**23, 2**20, 2**21
 
 
 class Untracked(types.SimpleNamespace):
@@ -538,8 +538,8 @@ def can_update_at_once(variable):
     """Whether `apply_adam_with_l2` pays for a variable: it is large, on a CPU, and no replica's."""
     import tensorflow as tf
 
-    large = variable.dtype == "float32" and math.prod(variable.shape) >= LARGE
-    return large and "CPU" in variable.device and not tf.distribute.has_strategy()
+    large = math.prod(variable.shape) >= (LARGE_FUSED if fuses_loops() else LARGE)
+    return large and variable.dtype == "float32" and "CPU" in variable.device and not tf.distribute.has_strategy()
 
 
 def apply_adam_with_l2(optimizer, gradient, variable, learning_rate):
@@ -548,7 +548,7 @@ def apply_adam_with_l2(optimizer, gradient, variable, learning_rate):
 
     index = optimizer._get_variable_index(variable)
     numbers = optimizer.iterations + 1, learning_rate, optimizer.l2, optimizer.beta_1, optimizer.beta_2
-    _adam_with_l2()(
+    _adam_with_l2(fuses_loops())(
         variable,
         optimizer._momentums[index].value,
         optimizer._velocities[index].value,
@@ -558,15 +558,29 @@ def apply_adam_with_l2(optimizer, gradient, variable, learning_rate):
 
 
 @functools.cache
-def _adam_with_l2():
+def _adam_with_l2(in_one_loop):
     import tensorflow as tf
 
     def update(w, m, v, gradient, step, learning_rate, l2, beta_1, beta_2, epsilon):
-        gradient += l2 * w
-        m.assign_add((gradient - m) * (1 - beta_1))
-        v.assign_add((tf.square(gradient) - v) * (1 - beta_2))
         rate = learning_rate * tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
+        rule = of_old_values if in_one_loop else of_new_moments
+        rule(w, m, v, gradient, rate, l2, 1 - beta_1, 1 - beta_2, epsilon)
+
+    def of_new_moments(w, m, v, gradient, rate, l2, d_1, d_2, epsilon):
+        gradient += l2 * w
+        m.assign_add(d_1 * (gradient - m))
+        v.assign_add(d_2 * (tf.square(gradient) - v))
         w.assign_sub(rate * m / (tf.sqrt(v) + epsilon))
+
+    def of_old_values(w, m, v, gradient, rate, l2, d_1, d_2, epsilon):
+        # What two of these have in common XLA would compute first, into an array, in a loop of its own: none is written
+        # as another is.
+        old_w, old_m, old_v, d = w.read_value(), m.read_value(), v.read_value(), tf.sqrt(d_2)
+        new_m = old_m - d_1 * old_m + d_1 * gradient + (d_1 * l2) * old_w
+        new_v = old_v - d_2 * old_v + tf.square(d * gradient + (d * l2) * old_w)
+        w.assign(old_w - rate * new_m / (tf.sqrt(new_v) + epsilon))
+        m.assign((1 - d_1) * old_m + d_1 * (gradient + l2 * old_w))
+        v.assign((1 - d_2) * old_v + d_2 * tf.square(gradient - (-l2) * old_w))
 
     return tf.function(update, jit_compile=True)
 

@@ -9,6 +9,8 @@ import torch
 
 from nft_keras import backend
 
+FUSED = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
+
 
 @pytest.fixture
 def on_torch(monkeypatch):
@@ -39,6 +41,26 @@ def test_on_torch_operations_are_deterministic_ones_when_they_are_to_be(on_torch
         assert torch.are_deterministic_algorithms_enabled() and os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("own", [None, "--xla_dump_to=here"])
+def test_loops_are_fused_by_a_flag_beside_those_of_the_user(own, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", own) if own else monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert not backend.fuses_loops()
+    for _ in range(2):
+        backend.fuse_loops()
+        assert os.environ["XLA_FLAGS"].split() == [*([own] if own else []), FUSED] and backend.fuses_loops()
+
+
+def test_loops_are_not_fused_where_the_user_has_extra_options_nor_on_torch(monkeypatch):
+    own = "--xla_backend_extra_options=xla_cpu_optimize_for_size=true"
+    monkeypatch.setenv("XLA_FLAGS", own)
+    backend.fuse_loops()
+    assert os.environ["XLA_FLAGS"] == own and not backend.fuses_loops()
+    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setattr(backend, "backend_name", lambda: "torch")
+    backend.fuse_loops()
+    assert "XLA_FLAGS" not in os.environ
 
 
 def test_on_torch_what_is_drawn_is_a_function_of_seed_and_epoch(on_torch):

@@ -2,6 +2,9 @@
 
 import gc
 import inspect
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 
@@ -12,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from nft_keras import FriendlyModel, optimizers
-from nft_keras.backend import keras_internals
+from nft_keras.backend import fuse_loops, keras_internals
 from nft_keras.backend.tensorflow import product
 from nft_keras.layers import FusedBatchNormalization
 from nft_keras.metrics import Number, RelativePerturbation
@@ -184,13 +187,21 @@ def test_adam_in_one_pass_makes_the_updates_of_keras(steps):
 
 @pytest.fixture
 def all_are_large(monkeypatch):
-    monkeypatch.setattr(keras_internals, "LARGE", 1)
-    monkeypatch.setattr(keras_internals, "WIDE", 1)
+    for name in ("LARGE", "LARGE_FUSED", "WIDE"):
+        monkeypatch.setattr(keras_internals, name, 1)
+
+
+@pytest.fixture(params=[False, True], ids=["a loop each", "one loop"])
+def loops(request, monkeypatch):
+    """As XLA's flags have it from the start of a process: this one's may have been read before."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if request.param:
+        fuse_loops()
 
 
 @pytest.mark.parametrize("in_slices", [False, True])
 def test_adam_with_l2_of_a_large_variable_is_one_operation_and_that_of_the_formula(
-    all_are_large, monkeypatch, in_slices
+    all_are_large, loops, monkeypatch, in_slices
 ):
     monkeypatch.setattr(keras_internals, "apply_adam", lambda *arguments: pytest.fail("by TensorFlow's operation"))
     rng = np.random.default_rng(0)
@@ -220,7 +231,7 @@ def test_adam_with_l2_of_a_large_variable_is_one_operation_and_that_of_the_formu
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_a_large_variable_is_updated_as_a_small_one_is(settings, jit_compile, monkeypatch):
+def test_a_large_variable_is_updated_as_a_small_one_is(settings, jit_compile, loops, monkeypatch):
     def updated():
         optimizer = optimizers.Adam(**{"learning_rate": 0.1, "l2": 0.3, **settings})
         variable = keras.Variable(np.random.default_rng(0).normal(size=(4, 3)))
@@ -232,8 +243,26 @@ def test_a_large_variable_is_updated_as_a_small_one_is(settings, jit_compile, mo
 
     small = updated()
     monkeypatch.setattr(keras_internals, "LARGE", 1)
+    monkeypatch.setattr(keras_internals, "LARGE_FUSED", 1)
     for a, b in zip(small, updated(), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_xla_makes_the_update_in_one_loop_where_its_flags_say_so():
+    code = """
+        from nft_keras.backend import fuse_loops
+        fuse_loops()
+        import tensorflow as tf
+        from nft_keras.backend.keras_internals import _adam_with_l2
+        w, m, v = (tf.Variable(tf.ones((1000, 1200))) for _ in range(3))
+        numbers = [tf.constant(number) for number in (1.0, 0.1, 0.1, 0.9, 0.999, 1e-7)]
+        of_update = _adam_with_l2(True).experimental_get_compiler_ir(w, m, v, tf.ones((1000, 1200)), *numbers)
+        print(of_update(stage="optimized_hlo"))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    entry = done.stdout[done.stdout.index("ENTRY") :].splitlines()
+    loops = [line for line in entry if " fusion(" in line and "[1000,1200]" in line.partition(" fusion(")[0]]
+    assert len(loops) == 1 and loops[0].partition(" fusion(")[0].count("[1000,1200]") == 3, f"{loops}; {USE}"
 
 
 def test_a_large_variable_that_was_updated_goes_with_its_model(all_are_large):

@@ -1,6 +1,6 @@
 """Whether Keras' back end trains what recipes say; without Keras, so that what it cannot do is reported at once."""
 
-from nft_keras.backend import MODULES, check_backend, make_deterministic
+from nft_keras.backend import MODULES, check_backend, fuse_loops, make_deterministic
 from nft_keras.experiments.recipe.schema import RecipeError
 
 # The back ends that train what a recipe says.
@@ -9,7 +9,7 @@ SEVERAL_STEPS_PER_EXECUTION = ("tensorflow", "jax")
 
 
 def ready_backend(trials):
-    """Refuses trials that Keras' back end does not train, and readies it for those that are to be deterministic.
+    """Refuses trials that Keras' back end does not train, and readies it for the others, before it computes anything.
 
     Args:
         trials: list of `nft_keras.experiments.recipe.settings.Trial`.
@@ -27,5 +27,6 @@ def ready_backend(trials):
         for setting, able in needs.items():
             if name not in able:
                 raise RecipeError(f"{setting} needs KERAS_BACKEND={' or '.join(able)}, got {name}")
+    fuse_loops()
     if name != "tensorflow" and any(trial.deterministic for trial in trials):
         make_deterministic()  # the other two look at it but once, when they are imported or first compute
