@@ -279,19 +279,27 @@ def test_the_page_on_label_noise_has_the_numbers_of_its_run():
 def test_the_page_on_reproduction_has_the_numbers_of_its_runs():
     page = " ".join((DOCS / "results" / "published.md").read_text(encoding="utf-8").split())
     runs, before = kept("imdb"), kept("imdb-as-printed")
-    for method, of in (("CT", runs["ct"]), ("NFT, as the authors' code", runs["nft-as-coded"])):
+    named = {"ct": "CT", "ct-short": "ct-short", "ct-smooth": "ct-smooth", "nft-as-coded": "NFT, as the authors' code"}
+    assert set(runs) == set(named)
+    for method, of in runs.items():
         trials = [of[seed] for seed in sorted(of)]
         each = ["{:.2f}".format, "{:.2f}".format, str]
         keys = ("test_error", "valid_error", "best_epoch")
-        errors, *others = (", ".join(show(t[key]) for t in trials) for key, show in zip(keys, each, strict=True))
-        mean = mean_std([t["test_error"] for t in trials])
-        assert f"| {method} | {', '.join(map(str, sorted(of)))} | {mean} | {errors} | {' | '.join(others)} |" in page
+        others = [", ".join(show(t[key]) for t in trials) for key, show in zip(keys, each, strict=True)]
+        mean, last = (mean_std([t[key] for t in trials]) for key in ("test_error", "last_test_error"))
+        seeds = ", ".join(map(str, sorted(of)))
+        assert f"| {named[method]} | {seeds} | {mean} | {' | '.join(others)} | {last} |" in page
+    for seed, of in runs["ct-short"].items():  # "both choose the same classifier"
+        assert (of["best_epoch"], of["test_error"]) == (1, runs["ct"][seed]["test_error"])
     for name in ("README.md", "docs/results/index.md"):
         text = " ".join((DOCS.parent / name).read_text(encoding="utf-8").split())
         for method in ("ct", "nft-as-coded"):
             assert mean_std([trial["test_error"] for trial in runs[method].values()]) in text
-    gains = [runs["ct"][seed]["test_error"] - runs["nft-as-coded"][seed]["test_error"] for seed in runs["ct"]]
-    assert f"{' and '.join(f'{gain:.2f}' for gain in gains)} points better from the same weights" in page
+    coded = runs["nft-as-coded"]
+    gains = [f"{runs['ct'][seed]['test_error'] - coded[seed]['test_error']:.2f}" for seed in sorted(coded)]
+    assert f"{', '.join(gains[:-1])} and {gains[-1]} points better from the same weights" in page
+    pairs = [(coded[seed]["test_error"], runs["ct"][seed]["test_error"]) for seed in sorted(coded)]
+    assert f"three seeds decide nothing yet (p {p_value(pairs)})" in page
     assert f"| NFT, as printed | 0 | {before['nft'][0]['test_error']:.2f} |" in page
     assert f"whose CT had {before['ct'][0]['test_error']:.2f} %" in page
     with gzip.open(DOCS.parent / "results" / "imdb" / "histories.csv.gz", "rt", newline="") as file:
