@@ -152,8 +152,8 @@ def make_deterministic():
 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_DETERMINISM)
         torch.use_deterministic_algorithms(True)
-    elif _XLA_DETERMINISM not in os.environ.get("XLA_FLAGS", "").split():
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_DETERMINISM}".lstrip()
+    elif _XLA_DETERMINISM not in _flags_of_xla().split():
+        os.environ["XLA_FLAGS"] = f"{_flags_of_xla()} {_XLA_DETERMINISM}".lstrip()
 
 
 def fuse_loops():
@@ -162,14 +162,21 @@ def fuse_loops():
     An update of many weights by `nft_keras.optimizers.Adam` with `l2` then takes half of the time. Extra options of the
     user's own stay as they are.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
+    flags = _flags_of_xla()
     if backend_name() == "tensorflow" and _EXTRA_OPTIONS not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_EXTRA_OPTIONS}{_FUSED_LOOPS}".lstrip()
 
 
 def fuses_loops():
     """Whether the flags of XLA say that it writes several arrays in one loop on a CPU."""
-    return _FUSED_LOOPS in os.environ.get("XLA_FLAGS", "")
+    return _FUSED_LOOPS in _flags_of_xla()
+
+
+def _flags_of_xla():
+    """What XLA_FLAGS says; what does not begin as a flag is the name of a file of flags."""
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    is_file = flags and not flags.startswith("-") and os.path.isfile(flags)
+    return Path(flags).read_text(encoding="utf-8").strip() if is_file else flags
 
 
 def seed_epoch(seed, epoch):

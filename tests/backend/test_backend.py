@@ -52,6 +52,17 @@ def test_loops_are_fused_by_a_flag_beside_those_of_the_user(own, monkeypatch):
         assert os.environ["XLA_FLAGS"].split() == [*([own] if own else []), FUSED] and backend.fuses_loops()
 
 
+@pytest.mark.parametrize("name, change", [("tensorflow", "fuse_loops"), ("jax", "make_deterministic")])
+def test_a_flag_is_added_to_those_in_a_file_that_the_user_names(name, change, tmp_path, monkeypatch):
+    file = tmp_path / "flags.txt"
+    file.write_text("--xla_dump_to=here\n")
+    monkeypatch.setenv("XLA_FLAGS", str(file))
+    monkeypatch.setattr(backend, "backend_name", lambda: name)
+    getattr(backend, change)()
+    own, added = os.environ["XLA_FLAGS"].split()
+    assert own == "--xla_dump_to=here" and added in (FUSED, "--xla_gpu_deterministic_ops=true")
+
+
 def test_loops_are_not_fused_where_the_user_has_extra_options_nor_on_torch(monkeypatch):
     own = "--xla_backend_extra_options=xla_cpu_optimize_for_size=true"
     monkeypatch.setenv("XLA_FLAGS", own)
