@@ -15,12 +15,12 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from nft_keras import data  # noqa: E402
+from nft_keras.backend import fuse_loops  # noqa: E402
 from nft_keras.data.batches import batches  # noqa: E402
 from nft_keras.experiments.methods import METHODS  # noqa: E402
 from nft_keras.experiments.recipe.reading import load_recipe  # noqa: E402
 from nft_keras.experiments.reports.tables import markdown  # noqa: E402
 from nft_keras.experiments.train import trial as trials  # noqa: E402
-from nft_keras.experiments.train.ready import ready_backend  # noqa: E402
 
 STEPS = 10
 MEASURED_EPOCH = 3
@@ -66,7 +66,7 @@ def main():
 def cost(path, data_dir, methods):
     """{classifier: {method: seconds per epoch}} of a recipe."""
     selected = load_recipe(path, methods=methods, seeds=[0])
-    ready_backend(selected)
+    fuse_loops()  # as the programs do
     dataset = data.load(**selected[0].dataset, data_dir=data_dir)
     kinds = {trial.method: trial.kind for trial in selected if METHODS[trial.kind].has_plan}
     changes = [f"methods.{name}.plan.simplification_ratio=null" for name in kinds]

@@ -1,5 +1,7 @@
 """Whether Keras' back end trains what recipes say; without Keras, so that what it cannot do is reported at once."""
 
+import sys
+
 from nft_keras.backend import MODULES, check_backend, fuse_loops, make_deterministic
 from nft_keras.experiments.recipe.schema import RecipeError
 
@@ -27,6 +29,8 @@ def ready_backend(trials):
         for setting, able in needs.items():
             if name not in able:
                 raise RecipeError(f"{setting} needs KERAS_BACKEND={' or '.join(able)}, got {name}")
-    fuse_loops()
+    # XLA may have read its flags where TensorFlow is imported already, and with this one it is slower at convolutions.
+    if "tensorflow" not in sys.modules and not any(trial.training.jit_compile for trial in trials):
+        fuse_loops()
     if name != "tensorflow" and any(trial.deterministic for trial in trials):
         make_deterministic()  # the other two look at it but once, when they are imported or first compute
