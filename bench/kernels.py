@@ -84,8 +84,10 @@ def _products(dtype, quick):
     """The first layer of FC-B on TF-IDF features with a minibatch of 32, and the update of its weights."""
     import tensorflow as tf
 
+    from nft_keras.backend import fuse_loops
     from nft_keras.optimizers import Adam
 
+    fuse_loops()  # as the programs do
     features, units = (50, 8) if quick else (20000, 2500)
     x, dy = _normal((32, features), dtype), _normal((32, units), dtype)
     w = tf.Variable(_normal((features, units), dtype))
