@@ -36,7 +36,8 @@ def profile(quick):
         "Where a step's time goes",
         "Milliseconds per step that TensorFlow's profiler counts for each kind of operation, from the start of each to "
         "its end, and their share of the step; kinds with less than 3 % are together in one row. Operations that run "
-        "side by side count twice; what is missing to 1 goes between operations, and into those too small to be seen.",
+        "side by side count twice; what is missing to 1 goes between operations, and into those too small to be seen. "
+        "XLA compiles Adam with L2 of large arrays, and of FC-A the perturbations of FT.",
         ["workload", "step", "network", "operation", "number", "ms", "share"],
     )
     ft = dataclasses.replace(LARGE, name="CNN-A"), TINY
@@ -105,8 +106,8 @@ def _add(table, name, step, fit, seconds, events):
 
 def _kind(event, networks):
     """(network, kind) of an operation's event, ("", "") of an operation of no such kind, None of another event."""
-    if re.fullmatch(r"\w+_fusion(\.\d+)?", event):  # of XLA, which compiles nothing else here
-        return "", "Adam with L2"
+    if re.fullmatch(r"\w+_fusion(\.\d+)?", event):
+        return "", "loop of XLA"
     path, colon, type_ = event.rpartition(":")
     if not colon or " " in event or "::" in event or "/" not in path:
         return None

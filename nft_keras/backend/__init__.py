@@ -159,8 +159,8 @@ def make_deterministic():
 def fuse_loops():
     """From now on TensorFlow's XLA on a CPU writes several arrays in one loop; before it compiles its first program.
 
-    An update of many weights by `nft_keras.optimizers.Adam` with `l2` then takes half of the time. Extra options of the
-    user's own stay as they are.
+    An update of many weights by `nft_keras.optimizers.Adam` with `l2` then takes half to three quarters of the time.
+    Extra options of the user's own stay as they are.
     """
     flags = _flags_of_xla()
     if backend_name() == "tensorflow" and _EXTRA_OPTIONS not in flags:

@@ -248,18 +248,34 @@ def test_a_large_variable_is_updated_as_a_small_one_is(settings, jit_compile, lo
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("fused, at_once", [(False, [False, False, True]), (True, [False, True, True])])
+def test_a_variable_is_updated_at_once_from_fewer_weights_on_where_that_is_one_loop(fused, at_once, monkeypatch):
+    monkeypatch.setattr(keras_internals, "fuses_loops", lambda: fused)
+    sizes = [keras_internals.LARGE_FUSED - 1, keras_internals.LARGE_FUSED, keras_internals.LARGE]
+    assert [keras_internals.can_update_at_once(tf.Variable(tf.zeros(n))) for n in sizes] == at_once
+
+
 def test_xla_makes_the_update_in_one_loop_where_its_flags_say_so():
     code = """
         from nft_keras.backend import fuse_loops
         fuse_loops()
+        import numpy as np
         import tensorflow as tf
         from nft_keras.backend.keras_internals import _adam_with_l2
-        w, m, v = (tf.Variable(tf.ones((1000, 1200))) for _ in range(3))
-        numbers = [tf.constant(number) for number in (1.0, 0.1, 0.1, 0.9, 0.999, 1e-7)]
-        of_update = _adam_with_l2(True).experimental_get_compiler_ir(w, m, v, tf.ones((1000, 1200)), *numbers)
-        print(of_update(stage="optimized_hlo"))
+        w, m, v, gradient = np.random.default_rng(0).normal(size=(4, 1000, 1200))
+        v = 1 + v**2
+        held = [tf.Variable(a.astype("float32")) for a in (w, m, v)]
+        of = gradient + 0.1 * w
+        m, v = 0.9 * m + 0.1 * of, 0.999 * v + 0.001 * of**2
+        w = w - 0.01 * (m / (1 - 0.9**2)) / (np.sqrt(v / (1 - 0.999**2)) + 1e-7)
+        arguments = [tf.constant(gradient.astype("float32")), *map(tf.constant, (2.0, 0.01, 0.1, 0.9, 0.999, 1e-7))]
+        print(_adam_with_l2(True).experimental_get_compiler_ir(*held, *arguments)(stage="optimized_hlo"))
+        _adam_with_l2(True)(*held, *arguments)
+        for ours, formula in zip(held, (w, m, v)):
+            np.testing.assert_allclose(ours, formula, rtol=1e-4, atol=1e-5)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stderr[-2000:]}; {USE}"
     entry = done.stdout[done.stdout.index("ENTRY") :].splitlines()
     loops = [line for line in entry if " fusion(" in line and "[1000,1200]" in line.partition(" fusion(")[0]]
     assert len(loops) == 1 and loops[0].partition(" fusion(")[0].count("[1000,1200]") == 3, f"{loops}; {USE}"
