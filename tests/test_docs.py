@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -261,7 +262,21 @@ def test_the_page_on_label_noise_has_the_numbers_of_its_run():
         harder, epochs = (sum(drop[key] for drop in drops[method]) for key in ("harder_epochs", "simplified_epochs"))
         assert said.format(epochs - harder, epochs) in page
     with gzip.open(folder / "histories.csv.gz", "rt", newline="") as file:
-        ends = [r for r in csv.DictReader(file) if (r["variation"], r["epoch"]) == ("dataset.label_noise=0.4", "30")]
+        epochs = list(csv.DictReader(file))
+    for noise, method, said in (
+        ("0.4", "nft", "{} points beside CT's with 40 % (p {})"),
+        ("0.8", "nft", "{} with 80 % (p {}), as printed"),
+        ("0.0", "nft-as-coded", "as coded {} with right labels (p {})"),
+        ("0.4", "nft-as-coded", "{} with 40 % (p {}). So"),
+    ):
+        best = {}  # of the epochs after the drop
+        for r in epochs:
+            if r["variation"].split("=")[1] == noise and int(r["epoch"]) > 15:
+                key = r["method"], r["seed"]
+                best[key] = min(float(r["valid_error"]), best.get(key, math.inf))
+        pairs = [(best[method, str(seed)], best["ct", str(seed)]) for seed in range(5)]
+        assert said.format(mean_std([a - b for a, b in pairs], "+"), p_value(pairs)) in page
+    ends = [r for r in epochs if (r["variation"], r["epoch"]) == ("dataset.label_noise=0.4", "30")]
     ends = {m: np.mean([float(r["error"]) for r in ends if r["method"] == m]) for m in ("nft", "ct", "nft-as-coded")}
     said = "training error ends at {nft:.1f} %, CT's at {ct:.1f} %. As coded it learns fewer ({coded:.1f} %)"
     assert said.format(**ends, coded=ends["nft-as-coded"]) in page
