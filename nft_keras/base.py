@@ -114,10 +114,11 @@ class SimplifyingModel(keras_internals.Model):
     def __init__(
         self, classifier: keras.Model, alters: str | list[str] | keras.layers.Layer | None = None, **kwargs: Any
     ) -> None:
-        # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is.
-        super().__init__(autocast=False, **kwargs)
         if not isinstance(classifier, keras.Model):
             raise TypeError(f"classifier must be a keras.Model, got {classifier!r}")
+        # Keras would cast x to half precision for the wrapper before a classifier that wants it as it is; whether the
+        # loss is scaled it asks the wrapper's policy.
+        super().__init__(autocast=False, **{"dtype": classifier.dtype_policy, **kwargs})
         _refuse_own_steps(classifier)
         self.classifier = classifier
         where = place(alters, classifier)

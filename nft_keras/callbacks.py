@@ -370,7 +370,9 @@ def some_examples(given: dict, classifier: keras.Model) -> tuple | None:
     elif isinstance(x, keras.utils.PyDataset):
         x, y = _x_y(x[0])
     elif is_dataset(x):
-        x, y = _x_y(next(iter(x)))
+        if (first := next(iter(x), None)) is None:
+            raise ValueError("fit needs examples, x has none")
+        x, y = _x_y(first)
     arrays = [array for array in keras.tree.flatten((x, y)) if array is not None]
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         return None

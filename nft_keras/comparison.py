@@ -79,8 +79,12 @@ def compare(
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
     x, y = _as_arrays(x), np.asarray(y)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different ones, got {', '.join(map(str, seeds))}")
+    epochs, batch_size = (
         number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size))
+    )
     if not isinstance(test_data, (tuple, list)) or len(test_data) != 2:
         raise ValueError(f"test_data must be (x, y), got a {type(test_data).__name__}")
     _same_length("x and y", x, y)
@@ -190,11 +194,18 @@ class _BestEpoch(keras.callbacks.EarlyStopping):
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the weights of the best epoch so far."""
         loss, tie = (logs or {}).get("val_loss"), logs and self.best is not None and logs.get(self.monitor) == self.best
+        if loss is not None:
+            self.check(logs)
         super().on_epoch_end(epoch, logs)
         if tie and loss < self.loss:
             self.best_epoch, self.best_weights = epoch, self.model.get_weights()
         if self.best_epoch == epoch:
             self.loss = loss
+
+    def check(self, logs):
+        """Refuses to go on without what is monitored."""
+        if self.monitor not in logs:
+            raise ValueError(f"monitor must be one of {', '.join(logs)}, got {self.monitor!r}")
 
 
 def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
@@ -206,15 +217,16 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
             plan.choose_among(x, y)
         plan.takes(data)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
-    # Before pictures are drawn, and the best epoch's weights come back.
+    # The time before a film is drawn, the weights before those of the best epoch come back.
     keep = keras.callbacks.LambdaCallback(
-        on_train_end=lambda logs: last.update(weights=model.get_weights(), seconds=time.monotonic() - began)
+        on_epoch_end=lambda epoch, logs: last.update(seconds=time.monotonic() - began),
+        on_train_end=lambda logs: last.update(weights=model.get_weights()),
     )
     callbacks = [count, keep, *callbacks, *([best] if best else [])]
     began = time.monotonic()
     history = model.fit(data, shuffle=False, verbose=0, callbacks=callbacks, **fit)
-    if best and best.monitor not in history.history:
-        raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {best.monitor!r}")
+    if best:
+        best.check(history.history)
     training = {"test_error": _error(model, *test_data), "epoch": 1 + history.epoch[-1]}
     if best:
         if best.best_weights is not None:

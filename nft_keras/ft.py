@@ -107,8 +107,12 @@ class FriendlyTraining(SimplifyingModel):
         """Configures training as `keras.Model.compile` does; `jit_compile="auto"` is XLA on a GPU.
 
         On TensorFlow and a CPU it is so for the perturbations alone, where the classifier is small and of dense layers.
+
+        Raises:
+            ValueError: for losses of which one is a sum over the minibatch (`reduction="sum"`), another one a mean.
         """
         super().compile(*args, **kwargs)
+        self._aside.sums = _is_sum(self.loss)
         self._aside.auto = _COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto") == "auto"
 
     def get_compile_config(self) -> dict:
@@ -151,9 +155,14 @@ class FriendlyTraining(SimplifyingModel):
                 y_pred = self.classify(x, original, original + delta)
                 left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
                 weights = ops.cast(left, "float32")
-                weights = weights * ops.cast(number_of_examples(x), "float32") / ops.maximum(ops.sum(weights), 1.0)
-                # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
+                # Keras divides by the number of rows, which are more than those left; a sum it does not divide.
+                rows = ops.cast(number_of_examples(x), "float32")
+                of_left = rows / ops.maximum(ops.sum(weights), 1.0)
+                weights = weights * (of_left / rows if self._aside.sums else of_left)
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
+                if self.losses:
+                    loss = loss + (of_left - 1.0) * keras_internals.added_losses(self)
+                # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
                 return self.optimizer.scale_loss(loss), left
 
             left, gradient = backend.gradient_at(forward, before)
@@ -242,6 +251,14 @@ def _is_crossentropy(loss):
     name = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
     mean = getattr(loss, "reduction", "sum_over_batch_size") == "sum_over_batch_size"
     return _is_own(loss) and "crossentropy" in name.lower() and mean
+
+
+def _is_sum(loss):
+    """Whether a compiled loss, or each of several, is the sum over the minibatch."""
+    reductions = {getattr(each, "reduction", None) for each in keras.tree.flatten(loss)}
+    if "sum" in reductions and len(reductions) > 1:
+        raise ValueError("FriendlyTraining needs losses that are all means, or all sums, over the minibatch")
+    return reductions == {"sum"}
 
 
 def _is_own(thing):

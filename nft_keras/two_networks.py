@@ -45,6 +45,8 @@ class TwoNetworks(SimplifyingModel):
     def drop_auxiliary(self) -> None:
         """Drops the auxiliary network and its optimizer: from now on training is classic."""
         super().drop()
+        if self.auxiliary is None:
+            return
         self._aside.auxiliary = self._aside.first_phase = None
         self._forget_auxiliary_optimizer()
         keras_internals.renew_functions(self)
@@ -95,6 +97,8 @@ class TwoNetworks(SimplifyingModel):
         self._forget_auxiliary_optimizer()
         super().compile(optimizer=optimizer, **kwargs)
         if self.auxiliary is not None:
+            if kwargs.get("jit_compile", "auto") == "auto" and not keras_internals.supports_xla(self.auxiliary):
+                self.jit_compile = False
             self.auxiliary_optimizer = auxiliary_optimizer
             if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and not isinstance(
                 self.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer

@@ -221,6 +221,7 @@ def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
         ({}, {}, "compare needs methods and seeds, got 0 and 2"),
         ({"CT": ct}, {"seeds": []}, "compare needs methods and seeds, got 1 and 0"),
         ({"CT": ct}, {"seeds": 2}, r"seeds must be several whole numbers, such as range\(3\), got 2"),
+        ({"CT": ct}, {"seeds": [0, 1, 0]}, "seeds must be different ones, got 0, 1, 0"),
         ({"CT": ct}, {"epochs": 0}, "epochs must be a whole number >= 1, got 0"),
         ({"CT": ct}, {"batch_size": 0}, "batch_size must be a whole number >= 1, got 0"),
         ({"CT": ct}, {"test_data": (X, Y[:9])}, "x and y of test_data must have as many examples each, got 40 and 9"),
@@ -242,6 +243,22 @@ def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
 def test_what_cannot_be_compared_is_named(methods, arguments, message):
     with pytest.raises(ValueError, match=message):
         compare(methods, X, Y, **{**DATA, "epochs": 1, **arguments})
+
+
+def test_what_is_monitored_is_looked_for_after_the_first_epoch():
+    begun = []
+    seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
+    with pytest.raises(ValueError, match="monitor must be one of accuracy, loss, val_accuracy, val_loss, got 'val_f1'"):
+        compare(
+            {"CT": lambda: (ct(), seen)}, X, Y, validation_data=VALID, epochs=4, monitor="val_f1", mode="max", **DATA
+        )
+    assert begun == [0]
+
+
+def test_numbers_of_numpy_and_whole_floats_are_taken():
+    (whole,) = compare({"CT": ct}, X, Y, epochs=2.0, **{**DATA, "batch_size": np.float64(16), "seeds": [0]}).trainings
+    (same,) = compare({"CT": ct}, X, Y, epochs=2, **{**DATA, "seeds": [0]}).trainings
+    assert whole["history"] == same["history"]
 
 
 def test_x_and_y_of_different_lengths_are_refused():

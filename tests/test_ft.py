@@ -111,6 +111,54 @@ def test_what_looks_at_other_examples_or_is_not_for_xla_is_perturbed_as_without_
     assert_close(*weights, 1e-5)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_steps_are_on_the_mean_loss_whatever_reduction_the_loss_has(jit_compile):
+    x, y = examples(24)
+    perturbed = []
+    for reduction in ("sum_over_batch_size", "sum"):
+        keras.utils.set_random_seed(0)
+        model = FriendlyTraining(dense(CLASSES), 2.0, 0.5)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        model.compile("adam", loss, jit_compile=jit_compile)
+        model.max_steps.assign(4)
+        of, steps = model.perturb(x, y)
+        assert len(set(steps.numpy())) > 1
+        perturbed.append(of.numpy())
+    assert_close(perturbed[:1], perturbed[1:], 1e-5)
+
+
+def test_a_sum_beside_a_mean_is_refused_by_compile():
+    model, losses = FriendlyTraining(dense(CLASSES), 0.5, 0.9), keras.losses.SparseCategoricalCrossentropy
+    with pytest.raises(ValueError, match="all means, or all sums"):
+        model.compile("adam", [losses(reduction="sum"), losses()])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_loss_that_a_layer_adds_counts_as_that_of_the_examples_that_are_left(jit_compile):
+    x, y = examples(24)
+    l2, step = 5.0, 0.5
+    layer = keras.layers.Dense(CLASSES, activity_regularizer=keras.regularizers.L2(l2))
+    model = FriendlyTraining(keras.Sequential([keras.Input(x.shape[1:]), layer]), step, 0.4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=jit_compile)
+    model.max_steps.assign(5)
+    perturbed, steps = tf.function(model.perturb, jit_compile=jit_compile)(x, y)
+    w, b = (v.astype("float64") for v in model.get_weights())
+    expected, taken, left = x.astype("float64"), np.zeros(len(x), int), np.ones(len(x), bool)
+    for _ in range(5):
+        logits = expected @ w + b
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        left &= ~((p.argmax(1) == y) & (p[np.arange(len(y)), y] > 0.4))
+        if not left.any():
+            break
+        gradient = (p - np.eye(CLASSES)[y] + 2 * l2 * logits) @ w.T / left.sum()
+        expected[left] -= step * gradient[left]
+        taken += left
+    np.testing.assert_array_equal(steps, taken)
+    assert len(set(taken)) > 1
+    assert_close([perturbed.numpy()], [expected], 1e-4)
+
+
 def test_tau_comes_down_to_0_with_the_square_of_what_is_left():
     plan = PerturbationPlan(max_steps=120, simplification_epochs=100)
     for gamma in range(1, 130):

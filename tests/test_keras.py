@@ -614,6 +614,11 @@ def test_no_examples_are_refused(method):
     model.compile("sgd", loss=CROSS_ENTROPY, **({"auxiliary_optimizer": "sgd"} if method == "NFT" else {}))
     with pytest.raises(ValueError, match="fit needs examples, x has none"):
         model.fit(X[:0], Y[:0], verbose=0, callbacks=[plan])
+    if method != "EEF":
+        model, plan = WITH_PLAN[method](classifier())
+        model.compile("sgd", loss=CROSS_ENTROPY, **({"auxiliary_optimizer": "sgd"} if method == "NFT" else {}))
+        with pytest.raises(ValueError, match="fit needs examples, x has none"):
+            model.fit(tf.data.Dataset.from_tensor_slices((X[:0], Y[:0])).batch(4), verbose=0, callbacks=[plan])
 
 
 @pytest.mark.parametrize("method", WITH_PLAN)

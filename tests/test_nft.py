@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from nft_keras import DevelopmentalPlan, FriendlyModel
+from nft_keras.backend import keras_internals
 from nft_keras.data import Part
 from nft_keras.data.batches import in_graph
 from tests.algorithm_1 import Dense, friendly_training
@@ -476,6 +477,37 @@ def test_mixed_float16_scales_both_losses_and_still_learns(phases):
     assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
     assert np.isfinite(history["auxiliary_loss"]).all()
     assert not any(np.array_equal(a, b) for a, b in zip(auxiliary.get_weights(), before, strict=True))
+
+
+def test_the_loss_is_scaled_as_the_classifier_s_own_policy_wants_it():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        classifier, auxiliary = dense(CLASSES), dense(FEATURES)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model = FriendlyModel(classifier, auxiliary)
+    model.compile("adam", "adam", loss="sparse_categorical_crossentropy")
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(model.auxiliary_optimizer, keras.optimizers.LossScaleOptimizer)
+    assert model.from_config(model.get_config()).dtype_policy.name == "mixed_float16"
+
+
+def test_xla_is_not_chosen_for_an_auxiliary_network_that_it_cannot_compile(monkeypatch):
+    monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)  # as on a GPU
+    for supported, given, expected in ((False, {}, False), (True, {}, True), (False, {"jit_compile": True}, True)):
+        auxiliary = dense(FEATURES)
+        auxiliary.layers[1].supports_jit = supported
+        model = FriendlyModel(dense(CLASSES), auxiliary)
+        model.compile("adam", "adam", loss="sparse_categorical_crossentropy", **given)
+        assert model.jit_compile == expected
+
+
+def test_what_was_dropped_is_not_dropped_again(monkeypatch):
+    renewed, model = [], friendly()
+    monkeypatch.setattr(keras_internals, "renew_functions", renewed.append)
+    for _ in range(3):
+        model.drop_auxiliary()
+    assert renewed == [model] and model.auxiliary is None and not model.simplifying
 
 
 def test_train_on_batch_updates_theta_then_w():

@@ -260,6 +260,11 @@ def keeps_a_copy(optimizer):
     return any(isinstance(each, those) for each in (innermost(optimizer), *_parts(innermost(optimizer))))
 
 
+def added_losses(model):
+    """The sum of what layers add to the loss, as `compute_loss` counts it."""
+    return sum(map(model._aggregate_additional_loss, model.losses))
+
+
 def forget_added_losses(model):
     """Takes away what layers have added to the loss; regularization of weights stays."""
     model._clear_losses()

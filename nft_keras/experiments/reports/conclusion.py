@@ -47,9 +47,10 @@ def sentences(groups, controls=None):
 
 
 def _shows(differences, level):
-    """Whether there is a difference: the test finds it, or it is the same in all of several seeds, which has no p."""
-    constant = len(differences) > 1 and len(set(differences)) == 1 and differences[0] != 0
-    return constant or _p(differences) < level
+    """Whether there is a difference: the test finds it, or so many seeds have the same, which has no p, as chance
+    gives one sign to at that level."""
+    constant = len(set(differences)) == 1 and differences[0] != 0
+    return 2 * 0.5 ** len(differences) < level if constant else _p(differences) < level
 
 
 def _p(differences):
@@ -67,7 +68,9 @@ def _sentence(method, classic, differences, level):
     has = f"{method} has {abs(mean):.2f} points {'less' if mean < 0 else 'more'} test error than {classic}"
     if not deviation:
         each = f"in each of {n} seeds"
-        return f"{has} {each}." if mean else f"{method} and {classic} have the same test error {each}."
+        if not mean:
+            return f"{method} and {classic} have the same test error {each}."
+        return f"{has} {each}{'' if _shows(differences, level) else ', too few to show anything'}."
     if _p(differences) < level:
         return f"{has} ({n} seeds{_how_sure(differences)})."
     least = shown_by(n, deviation, level)

@@ -124,15 +124,17 @@ def costs(runs):
     """A Markdown table: the median of the seconds of an epoch on altered and on real data, and those of a trial."""
     groups = {}
     for run in runs:
-        groups.setdefault((run.result["classifier"], run.result["method"]), []).append(run)
-    rows = []
-    for (classifier, method), of in groups.items():
-        row = [classifier, method_title(method)]
+        key = run.result.get("varied", ""), run.result["classifier"], run.result["method"]
+        groups.setdefault(key, []).append(run)
+    with_variation, rows = any(varied for varied, *_ in groups), []
+    for (varied, classifier, method), of in groups.items():
+        row = [*[varied] * with_variation, classifier, method_title(method)]
         for phase in ("simplified", "classic"):
             seconds = [float(row["seconds"]) for run in of for row in run.rows() if row["phase"] == phase]
             row.append(f"{np.median(seconds):.3g}" if seconds else "-")
         rows.append([*row, f"{statistics.mean(run.result['seconds'] for run in of):.0f}"])
-    return markdown(["classifier", "method", "altered data (s)", "real data (s)", "a trial (s)"], rows)
+    head = [*["varied"] * with_variation, "classifier", "method", "altered data (s)", "real data (s)", "a trial (s)"]
+    return markdown(head, rows)
 
 
 def _tables(text):

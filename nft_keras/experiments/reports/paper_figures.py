@@ -146,7 +146,8 @@ def curves(runs):
                 points = [(int(row["epoch"]), float(row[columns[part]])) for row in rows if row.get(columns[part])]
                 line = looks[method] | {"linestyle": dashes, "markersize": 4, "markevery": 1 + len(points) // 25}
                 axis.plot(*zip(*points, strict=True), label=f"{method_title(method)}, {part}", **line)
-        for dropped in dict.fromkeys(run.simplification_epochs for run in by_method.values() if run.kind == "nft"):
+        drops = {run.simplification_epochs: len(run.rows()) for run in by_method.values() if run.kind == "nft"}
+        for dropped in (gamma for gamma, epochs in drops.items() if 0 < gamma < epochs):
             axis.axvline(dropped, color="0.5", linestyle=":", linewidth=1.2, label=f"drop after epoch {dropped}")
         seeds = sorted({run.result["seed"] for run in by_method.values()})
         axis.set_title(", ".join(filter(None, key)) + f", seed {' and '.join(map(str, seeds))}", fontsize=10)

@@ -1,6 +1,7 @@
 """Our figures beside the published ones: Tables 1 and 2 and Figure 3 of Marullo et al. (2022) from our runs."""
 
 import dataclasses
+import statistics
 from pathlib import Path
 
 import yaml
@@ -39,15 +40,15 @@ class Cell:
     command: str
 
     def row(self, variants=()):
-        """The row's texts: ours, the published ones, and the differences to CT of NFT and its variants.
+        """The row's texts: ours, the published ones, and the differences to CT of NFT and its variants, seed by seed.
 
         Args:
             variants: names of our methods beside those of the table, to have columns too.
         """
         generated = any("generated" in run["provenance"] for runs in self.runs.values() for run in runs)
         shown = (*self.methods, *variants)
-        ours = {m: _mean(self.runs.get(m)) for m in shown}
-        theirs = {m: self.published[m][0] if m in self.published else None for m in self.methods}
+        ours = {m: self._beside_ct(m) for m in shown}
+        theirs = {m: self.published[m][0] - self.published["ct"][0] for m in self.methods if m in self.published}
         texts = {
             m: f"{mean_std([r['test_error'] for r in runs])} ({len(runs)})" for m, runs in self.runs.items() if runs
         }
@@ -56,11 +57,17 @@ class Cell:
         return {
             "classifier": self.classifier,
             "data": self.dataset + (" †" if generated else ""),
-            **{method_title(m): _bold(texts.get(m), m, ours) for m in shown},
-            **{f"{method_title(m)} - CT": _difference(ours, m) for m in ("nft", *variants)},
-            **{f"{method_title(m)} published": _bold(printed.get(m), m, theirs) for m in self.methods},
-            "NFT - CT published": _difference(theirs, "nft", digits),
+            **{method_title(m): _bold(texts.get(m), ours[m]) for m in shown},
+            **{f"{method_title(m)} - CT": _difference(ours[m]) for m in ("nft", *variants)},
+            **{f"{method_title(m)} published": _bold(printed.get(m), theirs.get(m)) for m in self.methods},
+            "NFT - CT published": _difference(theirs.get("nft"), digits),
         }
+
+    def _beside_ct(self, method):
+        """The mean difference of a method's test errors to CT's, of the seeds that both have; None without any."""
+        ours, classic = ({run["seed"]: run["test_error"] for run in self.runs.get(m, ())} for m in (method, "ct"))
+        differences = [error - classic[seed] for seed, error in ours.items() if seed in classic]
+        return statistics.mean(differences) if differences else None
 
 
 def cells(runs):
@@ -108,14 +115,10 @@ def what_is_missing(rows):
     return lines
 
 
-def _mean(runs):
-    return sum(run["test_error"] for run in runs) / len(runs) if runs else None
-
-
-def _bold(text, method, means):
-    better = method != "ct" and None not in (means["ct"], means[method]) and means[method] < means["ct"]
+def _bold(text, difference):
+    better = difference is not None and difference < 0
     return "-" if text is None else f"**{text}**" if better else text
 
 
-def _difference(means, method, digits=2):
-    return "-" if None in (means["ct"], means[method]) else f"{means[method] - means['ct']:+.{digits}f}"
+def _difference(difference, digits=2):
+    return "-" if difference is None else f"{difference:+.{digits}f}"

@@ -34,27 +34,27 @@ def check(names, together=False):
 
 
 @contextlib.contextmanager
-def logged(names, trial):
+def logged(names, trial, folder):
     """The callbacks that log a trial; in a `with` block its run is open, in each a run of its own that goes on.
 
     Args:
         names: keys of `LOGGERS`.
         trial: `nft_keras.experiments.recipe.trial.Trial`.
+        folder: `pathlib.Path`, where its files are: what goes on there goes on in the same run.
 
     Yields:
         list of `keras.callbacks.Callback`.
     """
     with contextlib.ExitStack() as runs:
-        yield [runs.enter_context(LOGGERS[name](trial)) for name in names]
+        yield [runs.enter_context(LOGGERS[name](trial, _digest(trial, folder))) for name in names]
 
 
 @contextlib.contextmanager
-def _mlflow(trial):
+def _mlflow(trial, digest):
     import mlflow
     import mlflow.keras
 
     experiment = mlflow.set_experiment(trial.recipe).experiment_id
-    digest = _digest(trial)
     begun = mlflow.MlflowClient().search_runs([experiment], f"tags.`{_TRIAL}` = '{digest}'")
     run_id = next((run.info.run_id for run in begun if run.info.status != "FINISHED"), None)
     name = {"run_id": run_id} if run_id else {"run_name": _title(trial), "tags": {_TRIAL: digest}}
@@ -65,12 +65,12 @@ def _mlflow(trial):
 
 
 @contextlib.contextmanager
-def _wandb(trial):
+def _wandb(trial, digest):
     import wandb
     from wandb.integration.keras import WandbMetricsLogger
 
     config = dict(flatten(trial.config()))
-    with wandb.init(project=trial.recipe, name=_title(trial), id=_digest(trial), resume="allow", config=config):
+    with wandb.init(project=trial.recipe, name=_title(trial), id=digest, resume="allow", config=config):
         yield WandbMetricsLogger()
 
 
@@ -78,10 +78,10 @@ def _title(trial):
     return trial.folder.relative_to(trial.recipe).as_posix()
 
 
-def _digest(trial):
-    """The same for a trial that goes on, another for other settings."""
-    return hashlib.sha256(f"{trial.folder}{trial.config()}".encode()).hexdigest()[:16]
+def _digest(trial, folder):
+    """The same for a trial that goes on, another in another folder or for other settings."""
+    return hashlib.sha256(f"{folder.resolve()}{trial.config()}".encode()).hexdigest()[:16]
 
 
-# {name: context manager of a trial that gives its callback}.
+# {name: context manager of a trial, and of what tells its run from others, that gives its callback}.
 LOGGERS = {"mlflow": _mlflow, "wandb": _wandb}

@@ -229,7 +229,7 @@ def _run(trials, of_recipe, session):
     outcomes = {trial.folder: outcome(trial, out) for trial in in_report}
     for trial in in_report:
         if (reason := outcomes[trial.folder][1]) and trial not in damaged:
-            failed += _failed(trial, reason, screen, session)
+            failed += _failed(trial, reason, screen, session) and trial in trials
     results = [result for result, _ in outcomes.values() if result]
     if results:
         with writing_to(out / name):

@@ -81,7 +81,11 @@ def _run(trial, dataset, folder, progress, began, loggers):
     if trial.deterministic:
         make_deterministic()
     strategy = distribute.strategy(trial.distribute)
-    with logged(loggers, trial) as also, dtype_policy(trial.training.precision), distribute.throughout(strategy):
+    with (
+        logged(loggers, trial, folder) as also,
+        dtype_policy(trial.training.precision),
+        distribute.throughout(strategy),
+    ):
         best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began, also)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
 
@@ -112,6 +116,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
     if dataset.preprocessing:
         write_json(folder / preprocessing.FILE, preprocessing.to_config(dataset))
     run, test = Run(folder, {}, {}), _evaluate(folder, dataset)
+    dropped = trial.simplification_epochs <= trial.training.epochs
     test.write(folder / "test")
     result = {
         "dataset": trial.dataset["name"],
@@ -127,7 +132,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
-        **({"drop": drop} if (drop := run.at_the_drop()) else {}),
+        **({"drop": drop} if dropped and (drop := run.at_the_drop()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
         **trial.of_data(),

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from nft_keras.cli import report, run
+from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.reports.page import page
+from nft_keras.experiments.reports.page import costs, page
 from nft_keras.experiments.train import run as training
 from tests.experiments.finished import finish
 
@@ -66,6 +67,17 @@ def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
         "cnn-gap NFT, seed 0: simplification.png",
         "cnn-gap NFT, seed 0: confusion.png",
     ]
+
+
+def test_what_an_epoch_takes_is_of_each_variation_by_itself(tmp_path):
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(RECIPE + "vary: {dataset.label_noise: [0.0, 0.4]}\n")
+    for trial, seconds in zip(load_recipe(recipe, methods=["ct"], seeds=[0]), (1, 50), strict=True):
+        folder = finish(tmp_path, trial, 1.0, varied=trial.variation)
+        (folder / "history.csv").write_text(f"epoch,phase,seconds\n1,classic,{seconds}\n")
+    table = costs(runs.find([tmp_path]))
+    assert [line.split(" | ")[-2].strip() for line in table.splitlines()[2:]] == ["1", "50"]
+    assert table.startswith("| varied ") and "label_noise=0.4" in table
 
 
 def test_the_same_run_gives_the_same_page(folder):

@@ -66,6 +66,16 @@ def test_figure_5_shows_the_history_and_the_drop(finish):
     assert list(lines["drop after epoch 3"].get_xdata()) == [3, 3]
 
 
+@pytest.mark.parametrize("phase", ["classic", "simplified"])
+def test_figure_5_shows_no_drop_where_none_was(finish, phase):
+    rows = [{"epoch": i, "phase": phase, "error": 40, "valid_error": 30, "test_error": 30} for i in (1, 2, 3)]
+    for method in ("ct", "nft"):
+        (trial,) = load_recipe(RECIPES / "mnist-back-image.yaml", (), [method], ["cnn-a"], [0])
+        out = finish(trial, history=rows)
+    labels = [line.get_label() for line in paper_figures.curves(runs.find([out])).axes[0].lines]
+    assert labels == ["CT, training", "CT, test", "NFT, training", "NFT, test"]
+
+
 def test_figure_5_without_test_errors_says_validation(finish):
     for method in ("ct", "nft"):
         (trial,) = load_recipe(RECIPES / "mnist-back-image.yaml", (), [method], ["cnn-a"], [0])

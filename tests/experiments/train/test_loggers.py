@@ -79,6 +79,19 @@ def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(command, mlflow, monk
     assert {metric.step for metric in metrics} == {0, 1, 2}
 
 
+def test_a_trial_in_another_folder_has_a_run_of_its_own(command, mlflow, monkeypatch, tmp_path):
+    monkeypatch.setattr(monitor.History, "on_epoch_end", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.main([*command, "--methods", "ct", "--log", "mlflow"])
+    (begun,) = runs_of(mlflow).values()
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert run.main([*command, "--out", str(tmp_path / "other"), "--methods", "ct", "--log", "mlflow"]) == 0
+    client = mlflow.MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name("moons").experiment_id])
+    assert {each.info.run_id: each.info.status for each in runs}.pop(begun.info.run_id) == "FAILED" and len(runs) == 2
+
+
 @pytest.mark.slow
 def test_weights_and_biases_has_a_run_of_each_trial(command, tmp_path, monkeypatch):
     pytest.importorskip("wandb")

@@ -237,6 +237,28 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(recipe, tmp_path):
     assert start(recipe, tmp_path / "out", *arguments).wait(120) == 0
 
 
+def test_a_damaged_trial_that_was_not_asked_for_is_told_and_is_no_failure_of_the_others(small, tmp_path, capsys):
+    arguments = [str(small), "--out", str(tmp_path / "out"), "--methods", "ct", "--set", "training.epochs=1"]
+    assert run.main([*arguments, "seeds=[0, 1]"]) == 0
+    damaged = tmp_path / "out" / "survive" / "fc-a" / "ct" / "seed-1" / "result.json"
+    damaged.write_text(damaged.read_text()[:20])
+    capsys.readouterr()
+    assert run.main([*arguments, "seeds=[0, 1]", "--seeds", "0"]) == 0
+    error = capsys.readouterr().err
+    assert f"failed: {damaged.parent}: " in error and "trials failed" not in error
+    assert run.main([*arguments, "seeds=[0, 1]"]) == 1
+    assert "1 of 2 trials failed" in capsys.readouterr().err
+
+
+def test_a_trial_that_ends_on_altered_data_has_nothing_to_say_of_a_drop(small, tmp_path):
+    arguments = [str(small), "--out", str(tmp_path / "out"), "--methods", "nft", "--set", "selection=all"]
+    for epochs, in_plan in ((2, 2), (2, 3)):
+        plan = f"methods.nft.plan={{eta_max: 5, simplification_epochs: {in_plan}}}"
+        assert run.main([*arguments, plan, f"training.epochs={epochs}", f"name=plan-{in_plan}"]) == 0
+        (result,) = json.loads((tmp_path / "out" / f"plan-{in_plan}" / "results.json").read_text())
+        assert ("drop" in result) == (in_plan <= epochs)
+
+
 def test_data_that_vanish_stop_their_own_trials_only(small, tmp_path, capsys, monkeypatch):
     real = data.load
 
