@@ -55,6 +55,7 @@ class _Set:
     draw: object
     sideways: bool = False
     version: int = 2
+    remark: str = ""
 
 
 _DIGITS = tuple("0123456789")
@@ -111,6 +112,7 @@ _SETS = {
         "",
         ("non-convex", "convex"),
         lambda n, rng, data_dir: generate.convex(n, rng),
+        remark="; harder for CNN-A than the published set",
     ),
 }
 
@@ -190,7 +192,8 @@ def _load(name, data_dir, source):
             found = _ready(name, data_dir, source) or _make(name, data_dir, source)
     x, y, kind = found
     what, spec = _SETS[name], SPECS[name]
-    provenance = f"generated after Larochelle et al. (2007){what.ingredients} (seed {_SEED}, version {what.version})"
+    how = f"seed {_SEED}, version {what.version}{what.remark}"
+    provenance = f"generated after Larochelle et al. (2007){what.ingredients} ({how})"
     class_names = what.class_names
     if kind == "published":
         provenance = "published files (Larochelle et al. 2007)"

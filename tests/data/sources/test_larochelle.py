@@ -125,7 +125,7 @@ def test_without_network_the_set_is_generated_which_one_line_and_the_provenance_
     said = [line for line in capsys.readouterr().err.splitlines() if "generated" in line]
     assert len(said) == 1 and "cannot be downloaded" in said[0] and "127.0.0.1:9/convex.zip" in said[0]
     assert dataset.provenance.startswith("generated after Larochelle et al. (2007)")
-    assert "seed 0" in dataset.provenance
+    assert "seed 0" in dataset.provenance and "harder for CNN-A" in dataset.provenance
     assert load("convex", tmp_path).provenance == dataset.provenance
     assert capsys.readouterr().err == ""
 
