@@ -15,7 +15,7 @@ def sentences(groups, controls=None):
     that show something.
 
     A difference counts where the paired t-test over seeds finds it at 5 %, divided by the number of comparisons
-    (Bonferroni). Where it does not, the sentence says what difference these seeds would have shown: in four of five
+    (Bonferroni), or, where all seeds have the same difference, the sign test. Where it does not, the sentence says what difference these seeds would have shown: in four of five
     such experiments (a power of 80 %), if differences vary from seed to seed as they did. Of a method with less error
     than CT another says whether it has less than every control too, each at 5 %.
 
@@ -47,8 +47,7 @@ def sentences(groups, controls=None):
 
 
 def _shows(differences, level):
-    """Whether there is a difference: the test finds it, or so many seeds have the same, which has no p, as chance
-    gives one sign to at that level."""
+    """Whether there is a difference: by the t-test, or, where all seeds have the same one, by the sign test."""
     constant = len(set(differences)) == 1 and differences[0] != 0
     return 2 * 0.5 ** len(differences) < level if constant else _p(differences) < level
 
