@@ -15,9 +15,10 @@ def sentences(groups, controls=None):
     that show something.
 
     A difference counts where the paired t-test over seeds finds it at 5 %, divided by the number of comparisons
-    (Bonferroni), or, where all seeds have the same difference, the sign test. Where it does not, the sentence says what difference these seeds would have shown: in four of five
-    such experiments (a power of 80 %), if differences vary from seed to seed as they did. Of a method with less error
-    than CT another says whether it has less than every control too, each at 5 %.
+    (Bonferroni), or, where all seeds have the same difference, the sign test. Where it does not, the sentence says what
+    difference these seeds would have shown: in four of five such experiments (a power of 80 %), if differences vary
+    from seed to seed as they did. Of a method with less error than CT another says whether it has less than every
+    control too, each at 5 %.
 
     Args:
         groups: {(what tells it from others, method, title of CT): list of differences in points, one for each seed}.
