@@ -435,6 +435,13 @@ def test_a_table_of_more_than_three_columns_has_figures_and_not_sentences(path):
 
 
 @pytest.mark.parametrize("path", hooks.sources(), ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_no_empty_line_cuts_a_table(path):
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        assert re.fullmatch(r"\|[-:| ]+\|", table.splitlines()[1]), table
+
+
+@pytest.mark.parametrize("path", hooks.sources(), ids=lambda path: str(path.relative_to(DOCS.parent)))
 def test_what_is_generated_in_a_page_is_as_python_docs_hooks_makes_it(path):
     text = path.read_text(encoding="utf-8")
     assert hooks.rewritten(text) == text

@@ -85,8 +85,9 @@ class Screen:
             in_all = f", {_clock(left + more)} in all" if (more := self._seconds_to_come()) else ""
             whole = f"epoch {epoch}/{epochs}  {phase}  {train}{outcome}{in_all}"
             if self.live:
-                shorter = (whole, f"{epoch}/{epochs}  {phase}  {outcome}{in_all}", f"{epoch}/{epochs}  {outcome}")
-                self.note(_fitting(title, shorter, self.console.width))
+                of = f"{epoch}/{epochs}  "
+                shorter = (f"{of}{phase}  {outcome}{in_all}", f"{of}{outcome}{in_all}", f"{of}{outcome}")
+                self.note(_fitting(title, (whole, *shorter), self.console.width))
             elif epoch in {round(epochs * quarter / 4) for quarter in (1, 2, 3)} or now - said > _OFTEN:
                 self.say(f"{title}  {whole}")
                 said = now

@@ -101,6 +101,25 @@ def test_the_live_line_fits_and_keeps_what_matters(width, monkeypatch):
     assert (width < 120) or "train 11.11 %" in shown[-1]
 
 
+@pytest.mark.parametrize("width, kept", [(60, ""), (80, ""), (100, "simplified, \u03b7 1235"), (130, "train 11.11 %")])
+def test_the_live_line_has_the_time_of_all_trials_from_80_columns_on(width, kept, monkeypatch):
+    trials = load_recipe("two-moons", methods=["nft"], seeds=[0, 1, 2])
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(Console, "width", width)
+    shown, now = [], 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(Screen, "note", lambda self, text: shown.append(text))
+    with Screen(trials) as screen:
+        screen.finished_before(
+            trials[0], {"test_error": 1.0, "valid_error": 2.0, "best_epoch": 3, "epochs": 250, "seconds": 36_000.0}
+        )
+        show, now = screen.trial(trials[1]), 100.0
+        show({"epoch": 111, "simplifying": True, "error": 11.111, "val_error": 12.345, "eta": 1234.5678})
+    left = "valid 12.35 %  3:51:40 left"
+    assert len(shown[-1]) <= width and kept in shown[-1] and shown[-1].startswith("[2/3] fc-a NFT")
+    assert shown[-1].endswith(f"{left}, 13:51:40 in all" if width >= 80 else left)
+
+
 @pytest.mark.parametrize(
     "width, kept", [(60, "test error 50.00 %  "), (80, "best epoch 12/12"), (120, "valid 50.00 %  best epoch 12/12")]
 )
