@@ -213,9 +213,11 @@ def _of_passes(trial, dataset, steps):
             model, plan = build_method(trial, build_classifier(trial, dataset), dataset)
             passes = takes_in_graph(trial, model)
             minibatch = None if passes else _minibatch(trial, dataset)
+            if passes and settings:
+                plan.simplification_epochs += 1  # an epoch is measured twice, and its end is not to drop anything
             for key in reversed(missing):  # that of both networks before one of them is dropped
                 if passes:
-                    epoch = gamma if key == of_both else trial.simplification_epochs + 1
+                    epoch = gamma if key == of_both else trial.simplification_epochs + 2
                     steps[key] = _step_of_pass(model, plan, trial, dataset.train, epoch)
                 else:
                     model.simplifying = key == of_both

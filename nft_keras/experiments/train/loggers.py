@@ -15,14 +15,14 @@ _TRIAL = "nft_keras.trial"
 
 
 def check(names, together=False):
-    """Refuses loggers whose packages are not there.
+    """Refuses loggers whose packages are not there, or whose store does not answer.
 
     Args:
         names: keys of `LOGGERS`.
         together: bool, whether trials train in one program with others, where they cannot be logged.
 
     Raises:
-        RecipeError: saying what to install, or which option to leave out.
+        RecipeError: saying what to install or to set, or which option to leave out.
     """
     if names and together:
         raise RecipeError(f"--vectorize: --log {' '.join(names)} is not supported; leave it out")
@@ -31,6 +31,19 @@ def check(names, together=False):
             raise RecipeError(f"--log {name}: unknown; allowed: {', '.join(LOGGERS)}{suggest(name, LOGGERS)}")
         if importlib.util.find_spec(name) is None:
             raise RecipeError(f"--log {name} needs {name}: pip install {name}")
+    if "mlflow" in names:
+        _reach_mlflow()
+
+
+def _reach_mlflow():
+    import mlflow
+
+    try:
+        mlflow.MlflowClient().search_experiments(max_results=1)
+    except mlflow.MlflowException as error:
+        said = str(error).partition("\n")[0].rstrip(".")
+        where = "MLFLOW_TRACKING_URI says where runs go, such as sqlite:///mlflow.db"
+        raise RecipeError(f"--log mlflow: {said}; {where}") from None
 
 
 @contextlib.contextmanager

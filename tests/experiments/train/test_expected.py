@@ -88,10 +88,13 @@ def test_what_another_data_set_of_the_shape_takes_is_neither_measured_nor_said_a
     assert len(takes.lines(trials, images(320, 32))) == 1 and measured == [False, True]
 
 
-@pytest.mark.parametrize("first", [1, 3])
-def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_of_its_kind(first, monkeypatch, caplog):
-    plan = f"methods.nft.plan.first_simplified_epoch={first}"
-    (trial,) = load_recipe("two-moons", [plan], methods=["nft"], seeds=[0])
+@pytest.mark.parametrize("first, last", [(1, 200), (3, 200), (1, 2), (2, 2)])
+def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_of_its_kind(
+    first, last, monkeypatch, caplog
+):
+    plan = {"first_simplified_epoch": first, "simplification_epochs": last, "simplification_ratio": "null"}
+    changes = [f"methods.nft.plan.{key}={value}" for key, value in plan.items()]
+    (trial,) = load_recipe("two-moons", changes, methods=["nft"], seeds=[0])
     moons, seen, clock = data.load("two-moons"), [], itertools.count()
     monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("not in a pass"))
     monkeypatch.setattr(expected.time, "perf_counter", lambda: 3.0 * next(clock))
@@ -103,7 +106,9 @@ def test_where_the_graph_takes_minibatches_passes_are_measured_each_in_an_epoch_
 
     monkeypatch.setattr(expected, "_OnePass", OnePass)
     f, s = expected._of_passes(trial, moons, {})
-    assert seen[:2] == [(max(first, 2), True, True)] * 2 and [epoch[:2] for epoch in seen[2:]] == [(201, False)] * 2
+    assert (
+        seen[:2] == [(max(first, 2), True, True)] * 2 and [epoch[:2] for epoch in seen[2:]] == [(last + 2, False)] * 2
+    )
     step = 3.0 * 64 / len(moons.train)  # a pass takes 3 s by this clock
     # A classic step: f forwards, and backwards twice that; a simplified one has 3 s + 2 f and s + 3 f.
     assert f == pytest.approx(step / 3) and s == pytest.approx(max((step - 5 * f) / 4, -f / 2))

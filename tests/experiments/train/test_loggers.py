@@ -36,6 +36,13 @@ def mlflow(tmp_path, monkeypatch):
     mlflow.set_tracking_uri(before)
 
 
+def test_a_store_of_mlflow_s_that_takes_no_runs_is_refused_before_anything_starts(command, mlflow, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
+    assert run.main([*command, "--log", "mlflow"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--log mlflow: " in line and "MLFLOW_TRACKING_URI says where runs go" in line
+
+
 def runs_of(mlflow):
     """{title: run} of the recipe."""
     client = mlflow.MlflowClient()
