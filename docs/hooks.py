@@ -342,13 +342,15 @@ GENERATED = {
 
 
 def _by_method(folder):
-    """(run, classifier, {method: {seed: result}}) of all runs, without what varies settings."""
+    """(run, classifier, {method: {seed: result}}) of all runs; none with a varied setting, or other epochs than CT."""
     for path in sorted(folder.glob("*/results.json")):
         results = [r for r in json.loads(path.read_text(encoding="utf-8")) if "varied" not in r]
+        epochs = {r["classifier"]: r.get("epochs") for r in results if r["method"] == "ct"}
         for classifier in dict.fromkeys(r["classifier"] for r in results):
             of = {method: {} for method in METHODS}
             for result in results:
-                if result["classifier"] == classifier and result["method"] in of:
+                alike = result.get("epochs") == epochs.get(classifier)
+                if result["classifier"] == classifier and result["method"] in of and alike:
                     of[result["method"]][result["seed"]] = result
             yield path.parent.name, classifier, of
 

@@ -140,8 +140,8 @@ def test_a_method_s_page_has_the_runs_with_that_method_beside_classic_training_o
     (tmp_path / "ours").mkdir()
     ct = [result("ct", seed, error) for seed, error in enumerate([5.0, 6.0, 7.0])]
     ft = [result("ft", 0, 4.0), result("ft", 1, 5.5)]
-    varied = [result("nft", 0, 9.0, varied="a=1")]
-    (tmp_path / "ours" / "results.json").write_text(json.dumps([*ct, *ft, *varied]))
+    others = [result("nft", 0, 9.0, varied="a=1"), result("nft", 0, 8.0, epochs=7)]
+    (tmp_path / "ours" / "results.json").write_text(json.dumps([*ct, *ft, *others]))
     head, _, *rows = hooks.against_ct("ft", tmp_path).splitlines()
     assert [cell.strip() for cell in head.split("|")[3:-1]] == ["CT", "FT", "FT - CT", "p", "time"]
     ((run, *cells),) = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]

@@ -68,30 +68,41 @@ def _report(folders, out):
 
     paper, others = tables.cells(runs.find(folders))
     parts = [
-        "Test error in percent, mean ± standard deviation (runs); bold: better than CT; †: generated data; -: not "
-        "run, or not published. The paper's Figure 3, read off its bars: ± 0.2."
+        "Test error in percent, mean ± standard deviation (runs); bold: a lower mean than CT's of the same seeds; †: "
+        "generated data; -: not run, or not published. The paper's Figure 3, read off its bars: ± 0.2."
     ]
-    rows_of = {}
+    rows_of, own = {}, []
     for name, cells in paper.items():
-        begun = [cell for cell in cells if any(cell.runs.values())]
         variants = dict.fromkeys(m for cell in cells for m, of in cell.runs.items() if of and m not in cell.methods)
         rows_of[name] = rows = [cell.row(variants) for cell in cells]
-        parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows])]
-        missing = tables.what_is_missing(begun)
-        if missing:
-            parts += ["Missing in the rows that were begun:", "\n".join(["```", *missing, "```"])]
-        if len(begun) < len(cells):
-            command = next(cell.command for cell in cells if cell not in begun)
-            parts.append(f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; the first takes `{command}`.")
+        parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows]), *_missing(cells)]
     if others:
         results = [[run.result for run in experiment] for experiment in others]
         recipes = [experiment[0].config["name"] for experiment in others]
-        parts += ["## Other runs", "Settings other than the published ones.", report.table_of_groups(results, recipes)]
-    text = "\n\n".join(parts)
+        own = ["## Other runs", "Settings other than the published ones.", report.table_of_groups(results, recipes)]
     with writing_to(out):
         for name, rows in rows_of.items():
             plain = [{column: cell.replace("*", "") for column, cell in row.items()} for row in rows]
             write_csv(out / f"{name.lower().replace(' ', '-')}.csv", plain)
         with atomic_write(out / "paper.md") as path:
-            path.write_text(text + "\n", encoding="utf-8")
-    print(text)
+            path.write_text("\n\n".join(parts + own) + "\n", encoding="utf-8")
+    if not any(_begun(cells) for cells in paper.values()):
+        parts = [f"None of these runs has the settings of a cell of the paper, whose tables are in {out / 'paper.md'}."]
+    print("\n\n".join(parts + own))
+
+
+def _begun(cells):
+    return [cell for cell in cells if any(cell.runs.values())]
+
+
+def _missing(cells):
+    """Paragraphs that say what the rows of a table lack, with the commands that fill them."""
+    from nft_keras.experiments.reports.published import what_is_missing
+
+    begun = _begun(cells)
+    if missing := what_is_missing(begun):
+        yield "Missing in the rows that were begun:"
+        yield "\n".join(["```", *missing, "```"])
+    if len(begun) < len(cells):
+        command = next(cell.command for cell in cells if cell not in begun)
+        yield f"{len(cells) - len(begun)} of {len(cells)} rows were not begun; the first takes `{command}`."

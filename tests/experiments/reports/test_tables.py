@@ -237,8 +237,12 @@ def test_other_runs_stand_together_if_they_differ_in_the_seed_alone(tmp_path, ca
     run("b", 20.0, 2, "name=again")
     run("c", 50.0, 0, "dataset.num_words=100", "name=fewer-words")
     assert report.main([str(tmp_path)]) == 0
-    rows = [(r["recipe"], r["data"], r["test error (%)"], r["seeds"]) for r in of_others(capsys.readouterr().out)]
+    out = capsys.readouterr().out
+    rows = [(r["recipe"], r["data"], r["test error (%)"], r["seeds"]) for r in of_others(out)]
     assert rows == [("imdb", "imdb", "14.00 ± 5.29", "3"), ("fewer-words", "imdb", "50.00", "1")]
+    paper = tmp_path / "paper.md"  # whose tables have nothing of ours
+    assert out.startswith(f"None of these runs has the settings of a cell of the paper, whose tables are in {paper}.\n")
+    assert "Table 1" not in out and "## Table 1" in paper.read_text() and "## Other runs" in paper.read_text()
 
 
 def test_published_settings_count_with_any_seed(runs, capsys):
