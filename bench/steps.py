@@ -167,12 +167,17 @@ def drop(quick):
     return [table]
 
 
+def _in_words(perturbation):
+    return "at most {max_steps} steps of {step:g}, confidence {confidence:g}".format(**perturbation)
+
+
 def others(quick):
     """FT and EEF against their loops; returns the table."""
     table = Table(
         "FT and EEF over a PyTorch eager loop",
         "FT: the loop regroups the minibatch at every step of the perturbation, so that only unsure examples are in "
-        f"it; {PERTURBATION}, with which examples get sure only as they are learnt, or {SOONER_OR_LATER}; the target "
+        f"it; {_in_words(PERTURBATION)}, with which examples get sure only as they are learnt, or "
+        f"{_in_words(SOONER_OR_LATER)}; the target "
         "is 5. Steps: of a perturbation, the mean over rounds. EEF: the easiest half of 2,000 examples. Floor and at "
         "most: as in the table of the floor, of so many steps.",
         ["method", "workload", "steps", "speed-up", "ours (ms)", "loop (ms)", "floor (ms)", "at most"],

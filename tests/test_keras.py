@@ -249,14 +249,14 @@ class Crash(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("index", [2, 3, 5])
-@pytest.mark.parametrize("phases, fraction", [("epoch", 1.0), ("joint", 1.0), ("epoch", 0.5)])
-def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, phases, fraction, tmp_path):
+@pytest.mark.parametrize("how", [("epoch",), ("joint",), ("epoch", 0.5), ("epoch", 1.0, "training", 1)])
+def test_backup_and_restore_goes_on_exactly_before_and_after_the_drop(index, how, tmp_path):
     def backup():
         return keras.callbacks.BackupAndRestore(tmp_path / "backup")
 
     with pytest.raises(InterruptedError):
-        six_epochs(phases, fraction, backup(), Crash(index))
-    for got, want in zip(six_epochs(phases, fraction, backup()), undisturbed(phases, fraction), strict=True):
+        six_epochs([backup(), Crash(index)], *how)
+    for got, want in zip(six_epochs([backup()], *how), undisturbed(*how), strict=True):
         close(got, want, "weights")
 
 
@@ -288,20 +288,20 @@ def test_any_data_gives_a_sample_of_its_minibatches():
             close(got, want, "weights")
 
 
-def six_epochs(phases, fraction, *callbacks):
+def six_epochs(callbacks, phases, fraction=1.0, mode="inference", first=2):
     """The weights after a training of which the first half is on altered data."""
     keras.utils.set_random_seed(3)
-    model = FriendlyModel(classifier(), mlp(FEATURES), phases=phases, auxiliary_fraction=fraction)
+    model = FriendlyModel(classifier(), mlp(FEATURES), "sum", phases, mode, fraction)
     model.compile(adam(), adam(), loss=CROSS_ENTROPY)
-    plan = DevelopmentalPlan(1.0, 3)
+    plan = DevelopmentalPlan(1.0, 3, first_simplified_epoch=first)
     model.fit(X, Y, batch_size=9, epochs=6, shuffle=False, verbose=0, callbacks=[*callbacks, plan])
     return model.get_weights()
 
 
 @functools.cache
-def undisturbed(phases, fraction=1.0):
+def undisturbed(*how):
     """What several tests compare with, trained once."""
-    return six_epochs(phases, fraction)
+    return six_epochs([], *how)
 
 
 def test_weights_stored_after_the_drop_are_loaded_into_a_new_model(tmp_path):

@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import shutil
+import textwrap
 
 from nft_keras.cli.options import Parser
 from nft_keras.experiments.recipe.shipped import shipped_names
@@ -18,10 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the shipped recipes."""
     parser().parse_args(arguments)
     names = shipped_names()
-    width = max(map(len, names))
+    indent = " " * (max(map(len, names)) + 2)
+    lines = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent=indent, break_on_hyphens=False)
     for name, file in names.items():
         what, cost = described(file.read_text(encoding="utf-8"))
-        print(f"{name:{width}}  {what}" + (f"\n{'':{width}}  {cost}" if cost else ""))
+        print(lines.fill(f"{name:{len(indent)}}{what}"))
+        if cost:
+            print(lines.fill(f"{indent}{cost.partition(': ')[2]}"))
+    print("\nMeasured on two cores without a GPU; `run RECIPE --costs` measures it here.")
     return 0
 
 

@@ -21,13 +21,14 @@ from tests.small_trainings import ready_for_small_trainings
 FEATURES, CLASSES, BATCH = 12, 3, 16
 CASES = [
     *[("nft", "epoch", "sum"), ("nft", "batch", "mean"), ("nft", "joint", "sum"), ("nft", "epoch", "sum", 0.5)],
+    ("nft", "epoch", "mean", 1.0, 1),
     *[("ft",), ("eef",)],
 ]
 EXAMPLES = 4 * BATCH + 5  # the last minibatch has no equal halves
 WHOLE = []
 
 
-def train(strategy, method, phases, penalty, fraction, examples):
+def train(strategy, method, phases, penalty, fraction, first, examples):
     """Five epochs, the data altered up to the third; returns the classifier's weights and the history."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def train(strategy, method, phases, penalty, fraction, examples):
             auxiliary = mlp(FEATURES, 8, num_classes=CLASSES)
             model = FriendlyModel(classifier, auxiliary, penalty, phases, auxiliary_fraction=fraction)
             model.compile(auxiliary_optimizer=optimizers.Adam(1e-2), **compiled)
-            plan = DevelopmentalPlan(3.0, 3)
+            plan = DevelopmentalPlan(3.0, 3, first_simplified_epoch=first)
         elif method == "ft":
             model = FriendlyTraining(classifier, step=2.0, confidence=0.5)
             model.compile(**compiled)
@@ -110,11 +111,12 @@ def main():
     print(json.dumps(found))
 
 
-def compare(two, method, phases="", penalty="", fraction=1.0, examples=EXAMPLES):
-    alone, logs_alone = train(tf.distribute.get_strategy(), method, phases, penalty, fraction, examples)
+def compare(two, method, phases="", penalty="", fraction=1.0, first=2, examples=EXAMPLES):
+    how = method, phases, penalty, fraction, first, examples
+    alone, logs_alone = train(tf.distribute.get_strategy(), *how)
     WHOLE.clear()
     with distribute.throughout(two):
-        together, logs_together = train(two, method, phases, penalty, fraction, examples)
+        together, logs_together = train(two, *how)
     if method == "ft":
         assert 1 < logs_alone["perturbation_steps"][0] < 9  # some examples end before others
     elif method == "nft":

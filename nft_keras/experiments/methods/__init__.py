@@ -18,3 +18,9 @@ __all__ = ["METHODS", "Method", "Style", "method_title"]
 def method_title(name):
     """A method as tables and pictures show it; one under a name of a recipe's own as it is written."""
     return METHODS[name].label or name.upper() if name in METHODS else name
+
+
+def trial_title(trial):
+    """A `Trial` as the screen and its warnings name it."""
+    varied = f" {trial.variation}" if trial.varied else ""
+    return f"{trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"

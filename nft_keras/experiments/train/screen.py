@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from nft_keras._text import visible
-from nft_keras.experiments.methods import method_title
+from nft_keras.experiments.methods import trial_title
 from nft_keras.experiments.reports.tables import markdown
 
 _OFTEN = 60  # seconds
@@ -127,8 +127,7 @@ class Screen:
         return sum(statistics.mean(self.took[kind]) for kind in self.coming)
 
     def _title(self, trial):
-        varied = f" {trial.variation}" if trial.varied else ""
-        return f"[{self.number}/{self.total}] {trial.classifier} {method_title(trial.method)}{varied} seed {trial.seed}"
+        return f"[{self.number}/{self.total}] {trial_title(trial)}"
 
 
 def _of_one(took, altered, share):

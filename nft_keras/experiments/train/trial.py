@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import math
 import shutil
 import time
@@ -21,7 +22,7 @@ from nft_keras.experiments.classifier_file import load_classifier, outputs_of
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.evaluation import evaluation_of
 from nft_keras.experiments.files import clear_temporaries, remove, write_json, write_yaml
-from nft_keras.experiments.methods import METHODS
+from nft_keras.experiments.methods import METHODS, trial_title
 from nft_keras.experiments.recipe.settings import ratio_of
 from nft_keras.experiments.recipe.trial import is_a
 from nft_keras.experiments.runs import Run, write_result
@@ -82,12 +83,29 @@ def _run(trial, dataset, folder, progress, began, loggers):
         make_deterministic()
     strategy = distribute.strategy(trial.distribute)
     with (
+        warnings_named(trial),
         logged(loggers, trial, folder) as also,
         dtype_policy(trial.training.precision),
         distribute.throughout(strategy),
     ):
         best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began, also)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def warnings_named(trial):
+    """A context in which the package's warnings begin with the trial that they are of."""
+
+    def named(record):
+        record.msg, record.args = f"{trial_title(trial)}: {record.getMessage()}", ()
+        return True
+
+    logger = logging.getLogger("nft_keras")
+    logger.addFilter(named)
+    try:
+        yield
+    finally:
+        logger.removeFilter(named)
 
 
 def begin(folder):

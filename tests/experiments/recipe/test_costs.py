@@ -35,6 +35,22 @@ def test_the_head_of_a_recipe_says_what_its_epochs_or_all_its_trials_take(name):
     assert cost.startswith("Cost, measured ") and bool(re.search(EPOCHS, cost)) != bool(re.search(WHOLE, cost)), cost
 
 
+@pytest.mark.parametrize("name", [name for name in shipped_names() if name.startswith("evening/")])
+def test_an_evening_is_as_long_as_the_epochs_of_its_trials(name):
+    (classic, simplified), _ = by_epochs(cost_of(name))
+    ft, seconds = re.search(rf"FT up to {NUMBER} s", cost_of(name)), 0
+    trials = load_recipe(shipped_names()[name])
+    for trial in (trial for trial in trials if trial.classifier == trials[0].classifier):
+        plan, epochs = trial.simplification_epochs if trial.kind != "ct" else 0, trial.training.epochs
+        if trial.kind == "ft":  # the steps fall by the quadratic law
+            law = sum((1 - (gamma - 1) / (plan - 1)) ** 2 for gamma in range(1, plan + 1))
+            seconds += epochs * classic + law * (float(ft[1]) - classic)
+        else:
+            seconds += plan * simplified + (epochs - plan) * classic
+    said = float(re.search(r"all trials (?:of CNN-A )?([\d.]+) h", cost_of(name))[1])
+    assert said == pytest.approx(seconds / 3600, rel=0.1) and said < 3.5
+
+
 def quickest(name):
     """{(classifier, method): the fewest seconds of a trial} of a recipe's run in results/."""
     found = {}

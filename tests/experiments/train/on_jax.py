@@ -32,6 +32,10 @@ methods:
     plan: {eta_max: 10, simplification_epochs: 3}
     auxiliary: {name: mlp, hidden: 5}
     auxiliary_optimizer: {learning_rate: 0.01, weight_decay: 1.0e-4}
+  nft-as-coded:
+    is: nft
+    plan: {first_simplified_epoch: 1}
+    classifier_mode: training
 training:
   {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, label_smoothing: 0.1,
    schedule: constant-then-cosine, constant_ratio: 0.5}
@@ -108,7 +112,11 @@ def main(folder):
     """
     write_recipes(folder)
     alone, together, found = folder / "alone", folder / "together", {}
-    chosen = ("dense", "--methods", "ct", "nft"), ("dense", "--methods", "ft", "--seeds", "1"), ("images",)
+    chosen = (
+        ("dense", "--methods", "ct", "nft"),
+        ("dense", "--methods", "ft", "nft-as-coded", "--seeds", "1"),
+        ("images",),
+    )
     for name, *choice in chosen:
         assert run.main([str(folder / f"{name}.yaml"), "--out", str(alone), *choice]) == 0
     smoothed = []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nft_keras import data
+from nft_keras.base import warn
 from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.methods.nft import DevelopmentalPlanSettings, NFTSettings, UnetSettings
 from nft_keras.experiments.recipe.reading import load_recipe
@@ -24,6 +25,15 @@ def trial():
     method = NFTSettings(DevelopmentalPlanSettings(simplification_ratio=0.7), UnetSettings())
     training = TrainingSettings(learning_rate=0.1, epochs=250, schedule="constant-then-cosine", constant_ratio=0.7)
     return Trial("name", {"name": "cifar10"}, "resnet18", None, "nft", method, training, "after-drop", 0, False, 0)
+
+
+def test_a_warning_says_which_trial_it_is_of(trial, caplog):
+    for varied in (None, ("dataset.label_noise", 0.4)):
+        with trials.warnings_named(dataclasses.replace(trial, varied=varied)):
+            warn("half of %s is left", "100 %")
+    warn("no trial's")
+    names = ("resnet18 NFT seed 0", "resnet18 NFT dataset.label_noise=0.4 seed 0")
+    assert caplog.messages == [*(f"{name}: half of 100 % is left" for name in names), "no trial's"]
 
 
 def test_the_published_schedule_of_resnet18(trial):

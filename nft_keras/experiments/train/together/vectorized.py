@@ -27,6 +27,7 @@ from nft_keras.experiments.train.trial import (
     finish,
     history_also,
     learning_rate,
+    warnings_named,
 )
 
 # Bytes of a data set's part as dense floats; what is sparse may have hundreds of times as many as it has on disk.
@@ -107,8 +108,9 @@ class _Replica:
     def on_epoch_end(self, epoch, logs):
         """Calls the callbacks; a training that cannot go on is over, and the others go on."""
         try:
-            for callback in self.callbacks:
-                callback.on_epoch_end(epoch, logs)
+            with warnings_named(self.trial):
+                for callback in self.callbacks:
+                    callback.on_epoch_end(epoch, logs)
         except monitor.TrainingError as error:
             self.failed = error
 
