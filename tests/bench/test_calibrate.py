@@ -6,6 +6,7 @@ import pytest
 from bench import calibrate
 from bench.__main__ import main
 from nft_keras import data
+from nft_keras.cli import run
 from nft_keras.data.sources import larochelle
 from nft_keras.experiments.recipe.reading import load_recipe
 
@@ -68,11 +69,16 @@ def test_a_failed_training_ends_it_with_its_exit_code(tmp_path, monkeypatch):
     assert calibration(tmp_path, "convex", "--classifiers", "fc-a") == 1
 
 
-def test_the_networks_are_trained_as_the_recipes_say(monkeypatch):
-    for name in calibrate.PUBLISHED:
-        (trial,) = load_recipe(name, ["dataset.source=generated"], ["ct"], ["cnn-a"], [0])
+def test_the_networks_are_trained_as_the_recipes_say(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(calibrate.run, "main", lambda arguments: asked.append(arguments) or 0)
+    assert calibration(tmp_path, *calibrate.PUBLISHED, "--classifiers", "cnn-a") == 0
+    options = [run.parser().parse_args(arguments) for arguments in asked]
+    assert {str(path) for each in options for path in each.recipe} == set(calibrate.PUBLISHED)
+    for each in options:
+        (trial,) = load_recipe(*each.recipe, each.set, each.methods, each.classifiers, each.seeds)
         assert (trial.training.epochs, trial.training.batch_size) == (200, 32)
-        assert trial.dataset["source"] == "generated"
+        assert (trial.classifier, trial.method, trial.dataset["source"]) == ("cnn-a", "ct", "generated")
 
 
 def test_an_unknown_set_is_refused(capsys):
