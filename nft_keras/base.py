@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from nft_keras import backend
-from nft_keras._checks import number
+from nft_keras._checks import number, one_of
 from nft_keras.backend import keras_internals
 from nft_keras.laws import LAWS, checked, progress
 from nft_keras.places import LayerOutput, WholeInput, any_tensor, layers_of, place
@@ -73,7 +73,10 @@ class Plan(keras.callbacks.Callback):
                 warn("%s watches while data are altered, up to epoch %d: %s", name, last, why)
 
 
+COMPILE = inspect.signature(keras.Model.compile)
 _FIT, _SUMMARY = map(inspect.signature, (keras.Model.fit, keras.Model.summary))
+# Of a `keras.losses.Loss`: those that give a minibatch one loss.
+_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum")
 # What a classifier of its own class may have, and a model around it does not call.
 _STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 # Arguments of `fit` that an `InGraph` cannot follow, and Keras would pass over or misread, and what to do instead.
@@ -250,7 +253,14 @@ class SimplifyingModel(keras_internals.Model):
         return super().get_metrics_result()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configures training as `keras.Model.compile` does."""
+        """Configures training as `keras.Model.compile` does.
+
+        Raises:
+            ValueError: for a loss with `reduction=None` or "none", which leaves a minibatch a loss for each example.
+        """
+        for loss in keras.tree.flatten(COMPILE.bind(self, *args, **kwargs).arguments.get("loss")):
+            if isinstance(loss, keras.losses.Loss):
+                one_of(f"reduction of {type(loss).__name__}", loss.reduction, _REDUCTIONS)
         super().compile(*args, **kwargs)
         vars(self._aside).update(train_functions={}, optimized={}, names_checked=False)
         self._build_optimizers()
@@ -295,16 +305,24 @@ class SimplifyingModel(keras_internals.Model):
         """Trains as `keras.Model.fit` does, with the same arguments; the model's plan must be among the callbacks.
 
         Raises:
-            ValueError: without one, without examples, or for labels that are text.
+            ValueError: without one, without examples, or for labels that are text, those of validation_data too.
         """
         given = _FIT.bind(self, *args, **kwargs)
         given.apply_defaults()
         arguments = {name: value for name, value in given.arguments.items() if name != "self"}
         if any(getattr(each, "shape", (1,))[:1] == (0,) for each in keras.tree.flatten(arguments["x"])):
             raise ValueError("fit needs examples, x has none")
-        if (text := _text_among(arguments["y"])) is not None:
-            how = "names, y = numpy.unique(y, return_inverse=True) makes them"
-            raise ValueError(f"y has text, as {text!r}, where fit takes numbers: {how}")
+        _, validated, _ = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
+        for whose, y, how in (
+            ("", arguments["y"], "names, y = numpy.unique(y, return_inverse=True) makes them"),
+            (
+                "validation_data's ",
+                validated,
+                "numpy.searchsorted(names, y) makes them, with the names in y of training",
+            ),
+        ):
+            if (text := _text_among(y)) is not None:
+                raise ValueError(f"{whose}y has text, as {text!r}, where fit takes numbers: {how}")
         self._prepare_fit(arguments)
         return super().fit(**arguments)
 
@@ -327,7 +345,7 @@ class SimplifyingModel(keras_internals.Model):
             for name, instead in _NOT_IN_GRAPH.items():
                 if given[name] is not None:
                     raise ValueError(f"fit takes no {name} with minibatches that are taken in the graph: {instead}")
-        self._take_plan(as_list(given["callbacks"]), given["initial_epoch"])
+        self._take_plan(as_list(given["callbacks"]), given["initial_epoch"], given["epochs"])
         # Keras warns that it cannot shuffle a dataset or generator, even if nobody asked for it.
         if is_dataset(given["x"]) or isinstance(given["x"], GeneratorType):
             given["shuffle"] = False
@@ -337,14 +355,14 @@ class SimplifyingModel(keras_internals.Model):
         """Exports the classifier, as `keras.Model.export` does: deployment needs nothing else."""
         return self.classifier.export(*args, **kwargs)
 
-    def _take_plan(self, callbacks, initial_epoch):
+    def _take_plan(self, callbacks, initial_epoch, epochs):
         """Keeps the plan among the callbacks of `fit`, None without one, and tells it of the others."""
         plans = [callback for callback in callbacks if isinstance(callback, Plan)]
         if len(plans) > 1:
             raise ValueError(f"fit follows one plan, got {', '.join(type(each).__name__ for each in plans)}")
         self._aside.plan = plan = plans[0] if plans else None
         if plan is not None:
-            plan.beside = callbacks if initial_epoch < plan.simplification_epochs else ()
+            plan.beside = callbacks if initial_epoch < min(epochs, plan.simplification_epochs) else ()
 
     def get_config(self) -> dict:
         """The configuration that `from_config` builds an equal, untrained model from."""
@@ -470,10 +488,11 @@ def rows_of(arrays: Any, rows: Any) -> Any:
 
 
 def squared_norms(altered: Any, x: Any) -> Any:
-    """Squared norm of delta = altered - x, one per example, in float32; over all tensors, of lists of some."""
-    norms = 0.0
-    for changed, original in zip(keras.tree.flatten(altered), keras.tree.flatten(x), strict=True):
-        delta = ops.cast(changed, "float32") - ops.cast(original, "float32")
+    """Squared norm of delta = altered - x, one per example, at least in float32; over all tensors, of lists of some."""
+    norms, originals = 0.0, keras.tree.flatten(x)
+    dtype = keras.backend.result_type("float32", *(each.dtype for each in originals))
+    for changed, original in zip(keras.tree.flatten(altered), originals, strict=True):
+        delta = ops.cast(changed, dtype) - ops.cast(original, dtype)
         norms += ops.sum(ops.square(delta), axis=tuple(range(1, len(delta.shape))))
     return norms
 

@@ -12,12 +12,11 @@ from keras import ops
 from nft_keras import backend
 from nft_keras._checks import number
 from nft_keras.backend import keras_internals
-from nft_keras.base import Plan, SimplifyingModel, squared_norms
+from nft_keras.base import COMPILE, Plan, SimplifyingModel, squared_norms
 from nft_keras.callbacks import some_examples
 from nft_keras.places import layers_of, number_of_examples
 
 SMALL = 500_000  # weights of a classifier whose perturbations XLA compiles on a CPU too
-_COMPILE = inspect.signature(keras.Model.compile)
 
 
 @keras.saving.register_keras_serializable("nft_keras")
@@ -109,11 +108,12 @@ class FriendlyTraining(SimplifyingModel):
         On TensorFlow and a CPU it is so for the perturbations alone, where the classifier is small and of dense layers.
 
         Raises:
-            ValueError: for losses of which one is a sum over the minibatch (`reduction="sum"`), another one a mean.
+            ValueError: for losses of which one is a sum over the minibatch (`reduction="sum"`), another one a mean, and
+                for one that leaves a loss for each example (`reduction=None`).
         """
         super().compile(*args, **kwargs)
         self._aside.sums = _is_sum(self.loss)
-        self._aside.auto = _COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto") == "auto"
+        self._aside.auto = COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto") == "auto"
 
     def get_compile_config(self) -> dict:
         """What `compile` was called with, serialized."""
@@ -143,6 +143,7 @@ class FriendlyTraining(SimplifyingModel):
         batch = number_of_examples(x)
         axes = (-1, *(1 for _ in original.shape[1:]))
         xla = self._compiles_perturbation()
+        dtype = keras.backend.result_type(keras.config.floatx(), "float32")
 
         def unfinished_left(k, delta, unfinished, steps):
             return ops.logical_and(k < self.max_steps, ops.any(unfinished))
@@ -154,14 +155,14 @@ class FriendlyTraining(SimplifyingModel):
             def forward(delta):
                 y_pred = self.classify(x, original, original + delta)
                 left = ops.logical_and(going_on, ops.logical_not(self._is_sure(y, y_pred)))
-                weights = ops.cast(left, "float32")
+                weights = ops.cast(left, dtype)
                 # Keras divides by the number of rows, which are more than those left; a sum it does not divide.
-                rows = ops.cast(number_of_examples(x), "float32")
+                rows = ops.cast(number_of_examples(x), dtype)
                 of_left = rows / ops.maximum(ops.sum(weights), 1.0)
                 weights = weights * (of_left / rows if self._aside.sums else of_left)
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=False)
                 if self.losses:
-                    loss = loss + (of_left - 1.0) * keras_internals.added_losses(self)
+                    loss = loss + ops.cast(of_left - 1.0, loss.dtype) * keras_internals.added_losses(self)
                 # float16 cannot hold such small gradients: they are scaled as the optimizer scales those of w.
                 return self.optimizer.scale_loss(loss), left
 

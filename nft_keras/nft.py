@@ -268,10 +268,10 @@ class FriendlyModel(TwoNetworks):
         penalty = ops.mean(squared_norms(simplified, original))
         if self.penalty == "mean":
             elements = sum(math.prod(ops.shape(each)[1:]) for each in keras.tree.flatten(original))
-            penalty = penalty / ops.cast(elements, "float32")
+            penalty = penalty / ops.cast(elements, penalty.dtype)
         # Gradients are summed over replicas, and Keras' losses come divided by their number.
-        on_theta = (self.eta * penalty + sum(map(ops.sum, self.auxiliary.losses))) / backend.num_replicas()
-        on_theta = ops.cast(backend.weighted(on_theta, any_tensor(x)), loss.dtype)
+        terms = [ops.cast(ops.sum(each), loss.dtype) for each in (self.eta * penalty, *self.auxiliary.losses)]
+        on_theta = backend.weighted(sum(terms) / backend.num_replicas(), any_tensor(x))
         return loss + on_theta, (original, simplified, y_pred, loss)
 
     def _update_both(self, x, y, sample_weight):
@@ -476,6 +476,8 @@ class DevelopmentalPlan(Plan):
         super().on_train_begin(logs)
         self._reductions = []
         last = self._last()
+        if not last:
+            return
         if self.simplification_epochs > 1 and not self.active(last):
             ends = "simplification_epochs" if last == self.simplification_epochs else "epochs"
             first = self.first_simplified_epoch

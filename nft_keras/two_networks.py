@@ -85,7 +85,8 @@ class TwoNetworks(SimplifyingModel):
 
         Raises:
             ValueError: if auxiliary_optimizer is missing while there is an auxiliary network, is no optimizer, or is
-                the same object as optimizer.
+                the same object as optimizer, and for a loss with `reduction=None` or "none", which leaves a minibatch a
+                loss for each example.
         """
         if auxiliary_optimizer is None and self.auxiliary is not None:
             raise ValueError("compile needs auxiliary_optimizer too, e.g. keras.optimizers.Adam(1e-4)")

@@ -135,6 +135,13 @@ def test_a_plan_that_training_cuts_short_is_logged(caplog):
     assert "epochs=" not in caplog.text
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_no_epochs_nothing_is_logged(first, caplog):
+    (x, y), plan = examples(), DevelopmentalPlan(1.0, 4, first_simplified_epoch=first)
+    fit(friendly(), x, y, epochs=0, plan=plan, callbacks=[EARLY("loss")])
+    assert not caplog.messages
+
+
 def test_a_plan_that_begins_after_its_end_is_logged(caplog):
     model = friendly()
     history = fit(model, *examples(), epochs=3, plan=DevelopmentalPlan(1.0, 2, first_simplified_epoch=3))

@@ -133,11 +133,14 @@ def test_a_sum_beside_a_mean_is_refused_by_compile():
         model.compile("adam", [losses(reduction="sum"), losses()])
 
 
+@pytest.mark.parametrize("floatx, relative", [("float32", 1e-4), ("float64", 1e-12)], indirect=["floatx"])
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_loss_that_a_layer_adds_counts_as_that_of_the_examples_that_are_left(jit_compile):
+def test_a_loss_that_a_layer_adds_counts_as_that_of_the_examples_that_are_left(jit_compile, floatx, relative):
     x, y = examples(24)
+    x = x.astype(floatx)
     l2, step = 5.0, 0.5
-    layer = keras.layers.Dense(CLASSES, activity_regularizer=keras.regularizers.L2(l2))
+    of_activity, of_kernel = keras.regularizers.L2(l2), keras.regularizers.L2(0.1)
+    layer = keras.layers.Dense(CLASSES, activity_regularizer=of_activity, kernel_regularizer=of_kernel)
     model = FriendlyTraining(keras.Sequential([keras.Input(x.shape[1:]), layer]), step, 0.4)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, jit_compile=jit_compile)
@@ -156,7 +159,24 @@ def test_a_loss_that_a_layer_adds_counts_as_that_of_the_examples_that_are_left(j
         taken += left
     np.testing.assert_array_equal(steps, taken)
     assert len(set(taken)) > 1
-    assert_close([perturbed.numpy()], [expected], 1e-4)
+    assert_close([perturbed.numpy()], [expected], relative)
+
+
+def test_a_regularized_classifier_learns_in_float64_as_by_hand(floatx):
+    x, y = examples(16)
+    x, l2 = x.astype(floatx), 0.125
+    layer = keras.layers.Dense(CLASSES, kernel_regularizer=keras.regularizers.L2(l2))
+    model = FriendlyTraining(keras.Sequential([keras.Input(x.shape[1:]), layer]), 0.5, 0.5)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.125), loss)
+    model.max_steps.assign(3)
+    perturbed = model.simplify(x, y).numpy()
+    w, b = model.get_weights()
+    _, of_logits = cross_entropy(perturbed @ w + b, y)
+    model.fit(x, y, batch_size=16, epochs=1, verbose=0, callbacks=[PerturbationPlan(3, 10)])
+    expected = [w - 0.125 * (perturbed.T @ of_logits + 2 * l2 * w), b - 0.125 * of_logits.sum(0)]
+    assert np.abs(perturbed - x).max() > 0 and w.dtype == floatx
+    assert_close(model.get_weights(), expected, 1e-12)
 
 
 def test_tau_comes_down_to_0_with_the_square_of_what_is_left():

@@ -631,6 +631,42 @@ def test_labels_that_are_text_are_refused_wherever_they_stand(method, labels):
     for y in (np.array(labels), np.array(labels, object), indexed, indexed.to_frame(), {"logits": np.array(labels)}):
         with pytest.raises(ValueError, match=re.escape(f"y has text, as {text!r}, where fit takes numbers")):
             model.fit(X[:2], y, verbose=0, callbacks=[plan])
+        with pytest.raises(ValueError, match=re.escape(f"validation_data's y has text, as {text!r}, where fit takes")):
+            model.fit(X[:2], Y[:2], verbose=0, callbacks=[plan], validation_data=(X[:2], y))
+
+
+class PerOutput(keras.losses.Loss):
+    """A loss of one's own."""
+
+    def call(self, y, y_pred):
+        return keras.ops.mean(keras.ops.square(y_pred), -1)
+
+
+@pytest.mark.parametrize("method", WITH_PLAN)
+@pytest.mark.parametrize("reduction", [None, "none"])
+@pytest.mark.parametrize("kind", [keras.losses.SparseCategoricalCrossentropy, PerOutput])
+def test_a_loss_of_each_example_by_itself_is_refused_by_compile(method, reduction, kind):
+    model, _ = WITH_PLAN[method](classifier())
+    auxiliary = {"auxiliary_optimizer": "sgd"} if method == "NFT" else {}
+    loss = kind(reduction=reduction)
+    allowed = "must be one of ('sum_over_batch_size', 'mean', 'mean_with_sample_weight', 'sum'), got "
+    for given in (loss, [loss], {"a": CROSS_ENTROPY, "b": loss}, {"a": ["mse", loss], "b": None}):
+        with pytest.raises(ValueError, match=re.escape(f"reduction of {kind.__name__} {allowed}{reduction!r}")):
+            model.compile("sgd", loss=given, **auxiliary)
+        assert not model.compiled
+
+
+@pytest.mark.parametrize("method", WITH_PLAN)
+def test_any_other_loss_is_taken_by_compile(method, tmp_path):
+    model, _ = WITH_PLAN[method](classifier())
+    auxiliary = {"auxiliary_optimizer": "sgd"} if method == "NFT" else {}
+    reductions = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum")
+    losses = [kind(reduction=each) for kind in (keras.losses.Hinge, PerOutput) for each in reductions]
+    for loss in (*losses, None, "mse", keras.losses.mean_squared_error, [None, CROSS_ENTROPY], {"a": "mse", "b": None}):
+        model.compile("sgd", loss=loss, **auxiliary)
+    model.compile("sgd", loss=CROSS_ENTROPY, **auxiliary)
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").compiled
 
 
 def test_numbers_in_whatever_form_are_no_text():

@@ -11,7 +11,7 @@ from nft_keras import DevelopmentalPlan, FriendlyModel
 from nft_keras.backend import keras_internals
 from nft_keras.data import Part
 from nft_keras.data.batches import in_graph
-from tests.algorithm_1 import Dense, friendly_training
+from tests.algorithm_1 import Dense, cross_entropy, friendly_training
 
 FEATURES, CLASSES = 6, 3
 
@@ -700,6 +700,42 @@ def test_a_table_of_labels_in_the_auxiliary_network_is_updated_with_w_too():
         model.compile(optimizer, "sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         fit(model, *examples(), epochs=3)
         assert np.abs(of_label.get_weights()[0] - before).max() > 0
+
+
+@pytest.mark.parametrize("penalty", ["sum", "mean"])
+@pytest.mark.parametrize("phases", ["epoch", "batch", "joint"])
+def test_regularized_networks_learn_in_float64_as_by_hand(phases, penalty, floatx):
+    x, y = examples(16)
+    x, l2, eta, rate = x.astype(floatx), 0.125, 2.0, 0.125  # Keras rounds some to float32
+
+    def linear(outputs):
+        return keras.Sequential([keras.Input((FEATURES,)), layers.Dense(outputs, **regularized)])
+
+    regularized = {"use_bias": False, "kernel_regularizer": keras.regularizers.L2(l2)}
+    model = FriendlyModel(linear(CLASSES), linear(FEATURES), penalty, phases)
+    auxiliary = model.auxiliary
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(rate), keras.optimizers.SGD(rate), loss=loss)
+    (w,), (theta,) = model.classifier.get_weights(), auxiliary.get_weights()
+    # The first two epochs of a plan whose eta is all of eta_max from the second on: classic, then simplified.
+    plan = DevelopmentalPlan(eta, 3, law=lambda progress: float(progress > 0))
+    history = fit(model, x, y, epochs=2, plan=plan)
+
+    def step_on_w(x):
+        _, of_logits = cross_entropy(x @ w, y)
+        return w - rate * (x.T @ of_logits + 2 * l2 * w)
+
+    w = step_on_w(x)
+    elements = FEATURES if penalty == "mean" else 1
+    simplified = x @ theta
+    delta = simplified - x
+    value, of_logits = cross_entropy(simplified @ w, y)
+    eq_4 = value + l2 * ((w**2).sum() + (theta**2).sum()) + eta * (delta**2).sum() / len(x) / elements
+    of_simplified = of_logits @ w.T + 2 * eta * delta / len(x) / elements
+    theta = theta - rate * (x.T @ of_simplified + 2 * l2 * theta)
+    w = step_on_w(simplified if phases == "joint" else x @ theta)
+    assert_close([*model.get_weights(), *auxiliary.get_weights()], [w, theta], 1e-12)
+    assert history["auxiliary_loss"][1] == pytest.approx(eq_4, rel=1e-6)
 
 
 def test_losses_that_the_auxiliary_network_adds_are_summed_as_keras_does():
