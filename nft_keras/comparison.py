@@ -3,15 +3,25 @@
 import dataclasses
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from nft_keras._checks import number
-from nft_keras.base import Plan, is_dataset, rows_of
+from nft_keras._checks import number, one_of, shown
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
 from nft_keras.eef import EasyExamplesPlan
+from nft_keras.places import layers_of
+
+# Arguments of `fit` that `compare` does not pass on, and what to do instead.
+_NOT_OF_FIT = {
+    "callbacks": "a method returns its own, with the model",
+    "sample_weight": "class_weight weighs the examples of a class",
+    "validation_split": "give validation_data",
+    "shuffle": "it orders the examples itself",
+}
 
 
 def compare(
@@ -41,11 +51,12 @@ def compare(
         methods: {name: function}; the differences are to the first one. A function without arguments builds everything
             anew; it returns a compiled model, which is the classifier itself or has it (`FriendlyModel`,
             `FriendlyTraining`, `EasyExamplesFirst`), or a tuple of the model and callbacks, its plan among them.
-        x, y: arrays, the training examples; of several inputs x is a dict, list or tuple of arrays.
-        test_data: (x, y), arrays; y are class indices or one-hot.
+        x, y: arrays, the training examples; of several inputs x is a dict, list or tuple of arrays, which may be
+            sparse. y are class indices or one-hot; soft ones, as of mixup, are trained on too.
+        test_data: (x, y), arrays like these.
         validation_data: as `fit` takes it.
         epochs, batch_size: int >= 1.
-        seeds: iterable of ints.
+        seeds: iterable of different ints >= 0.
         monitor, mode: as `keras.callbacks.EarlyStopping` takes them.
         verbose: 1 prints a line for each training, 0 nothing.
         **kwargs: of every `fit`, such as `class_weight`.
@@ -54,8 +65,10 @@ def compare(
         A `PairedTable`; `print` it, or make it the last line of a notebook's cell.
 
     Raises:
-        ValueError: for no arrays, no methods or seeds, a classifier without an output per class, two that have not the
-            same weights, and a plan after which no epoch is left to choose from.
+        ValueError: for no arrays, labels that are neither class indices nor one-hot, no methods or seeds, arguments out
+            of range or of `fit` that are none of `compare`, a method that returns something else or what it returned
+            before, a classifier without an output per class, two that have not the same weights, and a plan after which
+            no epoch is left to choose from.
 
     Example:
 
@@ -73,35 +86,33 @@ def compare(
     """
     if is_dataset(x) or isinstance(x, keras.utils.PyDataset):
         raise ValueError(f"compare orders the examples itself: x and y must be arrays, got a {type(x).__name__}")
-    if isinstance(seeds, int):
-        raise ValueError(f"seeds must be several whole numbers, such as range(3), got {seeds!r}")
-    methods, seeds = dict(methods), list(seeds)
+    methods, seeds = _methods(methods), _seeds(seeds)
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
-    x, y = _as_arrays(x), np.asarray(y)
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be different ones, got {', '.join(map(str, seeds))}")
     epochs, batch_size = (
         number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
         for name, value in (("epochs", epochs), ("batch_size", batch_size))
     )
-    if not isinstance(test_data, (tuple, list)) or len(test_data) != 2:
-        raise ValueError(f"test_data must be (x, y), got a {type(test_data).__name__}")
-    _same_length("x and y", x, y)
-    _same_length("x and y of test_data", _as_arrays(test_data[0]), np.asarray(test_data[1]))
-    trainings = []
+    one_of("mode", mode, ("auto", "min", "max"))
+    for name in kwargs:
+        if name in _NOT_OF_FIT:
+            raise ValueError(f"compare takes no {name}: {_NOT_OF_FIT[name]}")
+    data = _arrays(x, y, test_data, validation_data)
+    fit = {"epochs": epochs, "validation_data": data.get("validation_data", validation_data), **kwargs}
+    trainings, met = [], weakref.WeakSet()
     for seed in seeds:
         weights = None
         for name, make in methods.items():
-            model, callbacks = _made(name, make, seed, x)
+            model, callbacks = _made(name, make, seed, data, met)
             weights = _start_from(weights, model, name, next(iter(methods)))
             last = _last_of_plan(name, callbacks, epochs, chosen=validation_data is not None)
             best = _best_epoch(last, epochs, monitor, mode) if validation_data is not None else None
-            fit = {"epochs": epochs, "validation_data": validation_data, **kwargs}
-            training = _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit)
+            training = _train(model, *data[""], batch_size, seed, callbacks, best, data["test_data"], fit)
             trainings.append({"method": name, "seed": seed, **training})
             if verbose:
-                print("{method} seed {seed}: test error {test_error:.2f} %, epoch {epoch}".format(**trainings[-1]))
+                line = "{method} seed {seed}: test error {test_error:.2f} %, epoch {epoch}"
+                line += "; {not_finite}" if "not_finite" in training else ""
+                print(line.format(**trainings[-1]))
     return PairedTable(trainings)
 
 
@@ -112,7 +123,8 @@ class PairedTable:
     Attributes:
         trainings: list of dict, one for each training: method, seed; test_error in percent, of the epoch that counts,
             epoch, its number from 1; last_test_error, of the last epoch, where that is chosen; seconds of `fit`;
-            history, the logs that it returned.
+            history, the logs that it returned; not_finite, a text, where a loss or a prediction was infinite or nan:
+            such a prediction counts as an error.
     """
 
     trainings: list[dict[str, Any]]
@@ -131,14 +143,16 @@ class PairedTable:
             pairs = [(error, t["test_error"]) for error, t in zip(errors, of[first], strict=True)]
             differences = [round(error - other, 4) for error, other in pairs]
             better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
-            row = [name, mean_std(errors)]
+            row = [str(name), mean_std(errors)]
             row += [mean_std(differences, "+"), better, p_value(pairs)] if name != first else ["-"] * 3
             if chosen:
                 row += [epochs([t["epoch"] for t in trainings]), mean_std([t["last_test_error"] for t in trainings])]
             rows.append([*row, f"{np.mean([t['seconds'] for t in trainings]):.1f}"])
         head = ["method", "test error (%)", f"- {first} (points)", "seeds better", "p"]
         head += ["best epoch", "last epoch: test error (%)"] * chosen
-        return markdown([*head, "s per run"], rows)
+        notes = ["{method} seed {seed}: {not_finite}.".format(**t) for t in self.trainings if "not_finite" in t]
+        notes += ["A prediction that is not finite counts as an error."] * bool(notes)
+        return "\n\n".join([markdown([*head, "s per run"], rows), *notes])
 
     __repr__ = __str__
 
@@ -146,19 +160,97 @@ class PairedTable:
         return str(self)
 
 
-def _made(name, make, seed, x):
+def _methods(methods):
+    """The methods, each a function."""
+    if not isinstance(methods, Mapping):
+        raise ValueError(f"methods must be {{name: function}}, got a {type(methods).__name__}")
+    for name, make in methods.items():
+        if isinstance(make, keras.Model) or not callable(make):
+            raise ValueError(f"{name} must be a function that builds a compiled model, got a {type(make).__name__}")
+    return dict(methods)
+
+
+def _seeds(seeds):
+    """The seeds as ints, all different."""
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds must be several whole numbers, such as range(3), got {seeds!r}")
+    allowed = "whole numbers from 0 to 2**32 - 1"
+    seeds = [number("seeds", seed, allowed, lambda n: 0 <= n < 2**32 and not n % 1, int) for seed in seeds]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different ones, got {', '.join(map(str, seeds))}")
+    return seeds
+
+
+def _arrays(x, y, test_data, validation_data):
+    """{"": (x, y), "test_data": (x, y), ...}, what there is of arrays, as Keras computes."""
+    if not isinstance(test_data, (tuple, list)) or len(test_data) != 2:
+        raise ValueError(f"test_data must be (x, y), got a {type(test_data).__name__}")
+    given = {"": (x, y), "test_data": test_data}
+    if isinstance(validation_data, (tuple, list)):
+        if len(validation_data) not in (2, 3):
+            raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {len(validation_data)}")
+        given["validation_data"] = validation_data
+    data = {}
+    for name, (x, y, *weights) in given.items():
+        labels = rows_of(y, slice(None)) if getattr(y, "shape", ()) else np.asarray(y)
+        if not labels.ndim:
+            raise ValueError(f"{_of('y', name)} must be an array of labels, got a {type(y).__name__}")
+        data[name] = (_as_arrays(x), labels, *weights)
+        _same_length(_of("x and y", name), *data[name][:2])
+    return data
+
+
+def _of(what, name):
+    return f"{what} of {name}" if name else what
+
+
+def _made(name, make, seed, data, met):
     """A method's model, built, and the callbacks of its `fit`, with the seed's random numbers."""
     keras.utils.set_random_seed(seed)
-    if isinstance(make, keras.Model) or not callable(make):
-        raise ValueError(f"{name} must be a function that builds a compiled model, got a {type(make).__name__}")
     made = make()
-    model, *callbacks = made if isinstance(made, (tuple, list)) else (made,)
+    model, *callbacks = made if isinstance(made, (tuple, list)) and made else (made,)
     if not isinstance(model, keras.Model):
         raise ValueError(f"{name} must return a compiled model, or one with callbacks, got a {type(model).__name__}")
-    shape = model(rows_of(x, slice(1)), training=False).shape
+    callbacks = as_list(callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback) or isinstance(callback, keras.callbacks.CallbackList):
+            kind = type(callback).__name__
+            raise ValueError(f"what {name} returns with the model must be keras.callbacks.Callback, got a {kind}")
+    shape = model(rows_of(data[""][0], slice(1)), training=False).shape
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(f"compare counts errors of classes: {name} needs an output per class, it has one of {shape}")
+    _check_new(name, model, callbacks, met)
+    for which, (_, y, *_) in data.items():
+        _check_labels(_of("y", which), y, shape[1])
     return model, callbacks
+
+
+def _check_new(name, model, callbacks, met):
+    """Refuses a model, a trainable layer or a plan of an earlier training, which would go on."""
+    networks = model.networks() if isinstance(model, SimplifyingModel) else [model]
+    layers = [layer for network in networks for layer in layers_of(network) if layer.trainable_weights]
+    parts = [model, *networks, *layers, *(callback for callback in callbacks if isinstance(callback, Plan))]
+    for part in parts:
+        if part in met:
+            what = f"a {type(part).__name__} of an earlier training"
+            raise ValueError(f"{name} must build everything anew each time, it returned {what}")
+    met.update(parts)
+
+
+def _check_labels(which, y, classes):
+    """Refuses what is neither class indices nor a number per class."""
+    per_class = y.shape[1:] == (classes,)
+    if y.dtype.kind not in "biuf":
+        text = (shown(label) for label in y.ravel().tolist() if isinstance(label, str | bytes))
+        got = next(text, f"an array of {y.dtype}")
+    elif not per_class and y.size != len(y):
+        got = f"an array of shape {y.shape}"
+    else:
+        allowed = np.isfinite(y) if per_class else np.isin(y, np.arange(classes))
+        if allowed.all():
+            return
+        got = y[~allowed][0]
+    raise ValueError(f"{which} must be class indices 0 to {classes - 1}, or one-hot, got {got}")
 
 
 def _start_from(weights, model, name, first):
@@ -217,9 +309,16 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
             plan.choose_among(x, y)
         plan.takes(data)
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
+
+    def ended(epoch, logs):
+        last["seconds"] = time.monotonic() - began
+        for name in ("auxiliary_loss", "loss", "val_loss"):
+            if not np.isfinite(logs.get(name, 0.0)):
+                last.setdefault("not_finite", f"its {name} is {logs[name]} in epoch {epoch + 1}")
+
     # The time before a film is drawn, the weights before those of the best epoch come back.
     keep = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: last.update(seconds=time.monotonic() - began),
+        on_epoch_end=ended,
         on_train_end=lambda logs: last.update(weights=model.get_weights()),
     )
     callbacks = [count, keep, *callbacks, *([best] if best else [])]
@@ -227,13 +326,14 @@ def _train(model, x, y, batch_size, seed, callbacks, best, test_data, fit):
     history = model.fit(data, shuffle=False, verbose=0, callbacks=callbacks, **fit)
     if best:
         best.check(history.history)
-    training = {"test_error": _error(model, *test_data), "epoch": 1 + history.epoch[-1]}
+    weights, training = last.pop("weights"), {"epoch": 1 + history.epoch[-1]}
+    training["test_error"] = _error(model, *test_data, last)
     if best:
         if best.best_weights is not None:
             training["epoch"] = 1 + best.best_epoch
-        model.set_weights(last["weights"])
-        training["last_test_error"] = _error(model, *test_data)
-    return {**training, "seconds": last["seconds"], "history": history.history}
+        model.set_weights(weights)
+        training["last_test_error"] = _error(model, *test_data, last)
+    return {**training, **last, "history": history.history}
 
 
 class _SeededMinibatches(keras.utils.PyDataset):
@@ -264,7 +364,7 @@ def _as_arrays(x):
     """x as arrays: whole numbers, such as those of tokens, as they are, others as Keras computes."""
 
     def of(each):
-        each = np.asarray(each)
+        each = with_rows(each) if hasattr(each, "shape") else np.asarray(each)
         return each if np.issubdtype(each.dtype, np.integer) else each.astype(keras.config.floatx())
 
     if not all(hasattr(each, "shape") for each in keras.tree.flatten(x)):  # a list of numbers
@@ -273,14 +373,17 @@ def _as_arrays(x):
 
 
 def _same_length(what, x, y):
-    lengths = [len(each) for each in keras.tree.flatten(x)]
-    if not len(y) or set(lengths) != {len(y)}:
-        raise ValueError(f"{what} must have as many examples each, got {', '.join(map(str, lengths))} and {len(y)}")
+    lengths = [each.shape[0] if each.shape else 0 for each in keras.tree.flatten(x)]
+    if set(lengths) != {len(y)} or not len(y):
+        wanted = "must have as many examples each" if len(y) else "must have examples"
+        raise ValueError(f"{what} {wanted}, got {', '.join(map(str, lengths))} and {len(y)}")
 
 
-def _error(model, x, y):
-    """Error in percent."""
-    labels = np.asarray(y)
-    labels = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
-    predicted = model.predict(_as_arrays(x), verbose=0).argmax(1)
-    return round(100 * float(np.mean(predicted != labels)), 4)
+def _error(model, x, y, seen):
+    """Error in percent; predictions that are not finite count as errors, and are noted in what was seen."""
+    labels = y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    predicted = model.predict(x, verbose=0)
+    finite = np.isfinite(predicted).all(axis=1)
+    if not finite.all():
+        seen.setdefault("not_finite", "its predictions for test_data are not finite")
+    return round(100 * float(np.mean((predicted.argmax(1) != labels) | ~finite)), 4)

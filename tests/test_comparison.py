@@ -1,5 +1,6 @@
 """`compare`: the same classifier by several methods, from the same weights and data order."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from scipy.sparse import csr_matrix
 from scipy.stats import ttest_rel
 from sklearn.datasets import make_moons
 
@@ -48,6 +50,11 @@ def ct(**arguments):
 def nft(last=3):
     model = compiled(FriendlyModel(build(), mlp(2, hidden=8)), auxiliary_optimizer=keras.optimizers.Adam(0.02))
     return model, DevelopmentalPlan(eta_max=2.0, simplification_epochs=last)
+
+
+def in_a_list():
+    model, plan = nft()
+    return model, [plan]
 
 
 def ft(steps=4):
@@ -222,11 +229,31 @@ def test_the_weights_at_the_end_of_the_chosen_epoch_are_those_that_are_tested():
         ({"CT": ct}, {"seeds": []}, "compare needs methods and seeds, got 1 and 0"),
         ({"CT": ct}, {"seeds": 2}, r"seeds must be several whole numbers, such as range\(3\), got 2"),
         ({"CT": ct}, {"seeds": [0, 1, 0]}, "seeds must be different ones, got 0, 1, 0"),
+        ({"CT": ct}, {"seeds": "01"}, r"seeds must be several whole numbers, such as range\(3\), got '01'"),
+        ({"CT": ct}, {"seeds": None}, r"seeds must be several whole numbers, such as range\(3\), got None"),
+        ({"CT": ct}, {"seeds": [1.5]}, r"seeds must be whole numbers from 0 to 2\*\*32 - 1, got 1.5"),
+        ({"CT": ct}, {"seeds": [-1]}, r"seeds must be whole numbers from 0 to 2\*\*32 - 1, got -1"),
+        (None, {}, "methods must be {name: function}, got a NoneType"),
+        ([ct], {}, "methods must be {name: function}, got a list"),
+        ({"CT": ct}, {"mode": "maximum"}, r"mode must be one of \('auto', 'min', 'max'\), got 'maximum'"),
+        ({"CT": ct}, {"callbacks": []}, "compare takes no callbacks: a method returns its own, with the model"),
+        (
+            {"CT": ct},
+            {"sample_weight": Y},
+            "compare takes no sample_weight: class_weight weighs the examples of a class",
+        ),
+        ({"CT": ct}, {"validation_split": 0.1}, "compare takes no validation_split: give validation_data"),
+        ({"CT": ct}, {"shuffle": True}, "compare takes no shuffle: it orders the examples itself"),
+        ({"CT": ct}, {"validation_data": (X[:0], Y[:0])}, "x and y of validation_data must have examples, got 0 and 0"),
+        ({"CT": ct}, {"validation_data": (X,)}, r"validation_data must be \(x, y\) or \(x, y, sample_weight\), got 1"),
         ({"CT": ct}, {"epochs": 0}, "epochs must be a whole number >= 1, got 0"),
         ({"CT": ct}, {"batch_size": 0}, "batch_size must be a whole number >= 1, got 0"),
         ({"CT": ct}, {"test_data": (X, Y[:9])}, "x and y of test_data must have as many examples each, got 40 and 9"),
         ({"CT": ct}, {"test_data": X}, r"test_data must be \(x, y\), got a ndarray"),
         ({"NFT": nft}, {"epochs": 2}, "plan of NFT, of 3 epochs, leaves none of epochs=2 to choose from"),
+        ({"NFT": in_a_list}, {"epochs": 2}, "plan of NFT, of 3 epochs, leaves none of epochs=2 to choose from"),
+        ({"CT": lambda: (ct(), [Y])}, {}, "CT returns with the model must be keras.callbacks.Callback, got a ndarray"),
+        ({"CT": lambda: ()}, {}, "CT must return a compiled model, or one with callbacks, got a tuple"),
         ({"CT": build()}, {}, "CT must be a function that builds a compiled model, got a Functional"),
         ({"CT": lambda: None}, {}, "CT must return a compiled model, or one with callbacks, got a NoneType"),
         ({"CT": lambda: ct(outputs=1)}, {}, r"CT needs an output per class, it has one of \(1, 1\)"),
@@ -245,6 +272,110 @@ def test_what_cannot_be_compared_is_named(methods, arguments, message):
         compare(methods, X, Y, **{**DATA, "epochs": 1, **arguments})
 
 
+@pytest.mark.parametrize(
+    "alter, got",
+    [
+        (lambda y: np.array(["a", "b"])[y], "class indices 0 to 1, or one-hot, got '[ab]'"),
+        (lambda y: np.array(["a", "b"], object)[y], "class indices 0 to 1, or one-hot, got '[ab]'"),
+        (lambda y: np.where(y, np.nan, 0), "class indices 0 to 1, or one-hot, got nan"),
+        (lambda y: y + 0.5, r"class indices 0 to 1, or one-hot, got [01]\.5"),
+        (lambda y: y + 1, "class indices 0 to 1, or one-hot, got 2"),
+        (lambda y: -y, "class indices 0 to 1, or one-hot, got -1"),
+        (lambda y: np.eye(3)[y], r"class indices 0 to 1, or one-hot, got an array of shape \(.., 3\)"),
+        (lambda y: np.eye(2)[y] * np.nan, "class indices 0 to 1, or one-hot, got nan"),
+        (lambda y: {"y": y}, "an array of labels, got a dict"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused_before_any_training(monkeypatch, alter, got):
+    monkeypatch.setattr(keras.Model, "fit", None)
+    right = {"": (X, Y), " of test_data": TEST, " of validation_data": VALID}
+    for which, (x, y) in right.items():
+        train, test, valid = {**right, which: (x, alter(y))}.values()
+        with pytest.raises(ValueError, match=f"y{which} must be {got}"):
+            compare({"CT": ct}, *train, **{**DATA, "test_data": test, "validation_data": valid})
+
+
+def test_soft_labels_are_trained_on():
+    soft, one_hot = 0.9 * np.eye(2)[Y] + 0.05, (TEST[0], np.eye(2)[TEST[1]])
+    plain = {"soft": lambda: compiled(build(), keras.losses.CategoricalCrossentropy(from_logits=True))}
+    (one,) = compare(plain, X, soft, **{**DATA, "test_data": one_hot, "seeds": [0]}).trainings
+    (other,) = compare({"smoothed": smoothed}, X, Y, **{**DATA, "seeds": [0]}).trainings
+    assert one["history"]["loss"] == pytest.approx(other["history"]["loss"], rel=1e-5)
+    assert one["test_error"] == other["test_error"]
+
+
+@functools.cache
+def once(make, *arguments):
+    return make(*arguments)
+
+
+def on_top(layer):
+    return compiled(keras.Sequential([keras.Input((2,)), layer, layers.Dense(2)]))
+
+
+@pytest.mark.parametrize(
+    "what, method",
+    [
+        ("Functional", lambda: once(ct)),
+        (
+            "Functional",
+            lambda: (compiled(FriendlyTraining(once(build), step=0.5, confidence=0.9)), PerturbationPlan(4, 0)),
+        ),
+        ("PerturbationPlan", lambda: (ft()[0], once(PerturbationPlan, 4, 0))),
+        ("Dense", lambda: on_top(once(layers.Dense, 6))),
+    ],
+)
+def test_a_method_that_returns_what_was_trained_before_is_refused(what, method):
+    with pytest.raises(ValueError, match=f"A must build everything anew each time, it returned a {what} of an earlier"):
+        compare({"A": method}, X, Y, **DATA)
+
+
+def test_what_is_not_trained_may_be_shared():
+    scaled = layers.Normalization()
+    scaled.adapt(X)
+    one, two = compare({"CT": lambda: on_top(scaled)}, X, Y, **DATA).trainings
+    assert one["history"] != two["history"]
+
+
+def test_a_training_with_losses_that_are_not_finite_is_kept_and_named(capsys):
+    def far():
+        model = build()
+        model.compile(keras.optimizers.SGD(1e38), LOSS)
+        return model
+
+    table = compare({"CT": ct, "far": far}, X, Y, epochs=2, **{**DATA, "seeds": [4], "verbose": 1})
+    classic, lost = table.trainings
+    assert (lost["test_error"], lost["not_finite"]) == (100, "its loss is nan in epoch 1")
+    assert classic["test_error"] < 100 and "not_finite" not in classic
+    assert capsys.readouterr().out.endswith("\nfar seed 4: test error 100.00 %, epoch 2; its loss is nan in epoch 1\n")
+    notes = ["far seed 4: its loss is nan in epoch 1.", "A prediction that is not finite counts as an error."]
+    assert str(table).split("\n\n")[1:] == notes
+
+
+def test_predictions_that_are_not_finite_are_errors():
+    (right,) = compare({"CT": ct}, X, Y, **{**DATA, "seeds": [4]}).trainings
+    test = (np.concatenate([TEST[0], np.full((50, 2), np.nan)]), np.concatenate([TEST[1], np.zeros(50)]))
+    (half,) = compare({"CT": ct}, X, Y, **{**DATA, "seeds": [4], "test_data": test}).trainings
+    assert half["test_error"] == pytest.approx(50 + right["test_error"] / 2)
+    assert half["not_finite"] == "its predictions for test_data are not finite"
+
+
+def test_sparse_examples_are_compared_as_dense_ones_are():
+    (train, valid, test), methods = (
+        ((np.maximum(x, 0), y) for x, y in ((X, Y), VALID, TEST)),
+        {"NFT": nft, "EEF": of_these},
+    )
+
+    def compared(form):
+        given = {"test_data": (form(test[0]), test[1]), "validation_data": (form(valid[0]), valid[1])}
+        return compare(methods, form(train[0]), Y, epochs=4, **{**DATA, **given, "seeds": [0]}).trainings
+
+    for dense, sparse in zip(compared(np.asarray), compared(csr_matrix), strict=True):
+        assert sparse["test_error"] == dense["test_error"]
+        for name, values in dense["history"].items():
+            np.testing.assert_allclose(sparse["history"][name], values, rtol=1e-5)
+
+
 def test_what_is_monitored_is_looked_for_after_the_first_epoch():
     begun = []
     seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
@@ -256,7 +387,8 @@ def test_what_is_monitored_is_looked_for_after_the_first_epoch():
 
 
 def test_numbers_of_numpy_and_whole_floats_are_taken():
-    (whole,) = compare({"CT": ct}, X, Y, epochs=2.0, **{**DATA, "batch_size": np.float64(16), "seeds": [0]}).trainings
+    numbers = {"batch_size": np.float64(16), "seeds": np.arange(1)}
+    (whole,) = compare({"CT": ct}, X, Y, epochs=2.0, **{**DATA, **numbers}).trainings
     (same,) = compare({"CT": ct}, X, Y, epochs=2, **{**DATA, "seeds": [0]}).trainings
     assert whole["history"] == same["history"]
 
