@@ -1,9 +1,10 @@
 """Measures nft_keras beside a plain PyTorch eager loop: python -m bench [SECTION ...] [--out DIR] [--quick]
 
-Sections: steps (CT and NFT, the three phases, the floor), cheaper (NFT with fewer operations), drop (after the drop
-against `keras.Model.fit`), others (FT and EEF), backends (CT and NFT on each of Keras' back ends), kernels (what a step
-is made of), profile (where a step's time goes), memory (and start-up), scaling (batch size, width, number of examples),
-short (small networks), pipeline. They need `pip install -e '.[bench]'`.
+Sections: steps (CT and NFT, the three phases, the floor), cheaper (NFT with fewer operations), ahead (the second
+phase's data in larger batches), drop (after the drop against `keras.Model.fit`), others (FT and EEF), backends (CT
+and NFT on each of Keras' back ends), kernels (what a step is made of), profile (where a step's time goes), memory
+(and start-up), scaling (batch size, width, number of examples), short (small networks), pipeline. They need `pip
+install -e '.[bench]'`.
 
 Two measure errors and no cost, see their --help: python -m bench calibrate, how hard the generated data sets are, and
 python -m bench own-data, NFT and CT beside scikit-learn on tables that packages carry. And python -m bench soak says
@@ -18,7 +19,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SECTIONS = tuple("steps cheaper drop others backends kernels profile memory scaling short pipeline".split())
+SECTIONS = tuple("steps cheaper ahead drop others backends kernels profile memory scaling short pipeline".split())
 
 
 def main(arguments=None):
@@ -38,8 +39,8 @@ def main(arguments=None):
 
     from bench import backends, costs, kernels, measure, operations, report, steps
 
-    homes = {"steps": steps, "cheaper": steps, "drop": steps, "others": steps, "backends": backends, "kernels": kernels}
-    homes["profile"] = operations
+    homes = {"steps": steps, "cheaper": steps, "ahead": steps, "drop": steps, "others": steps, "backends": backends}
+    homes |= {"kernels": kernels, "profile": operations}
     functions = {name: getattr(homes.get(name, costs), name) for name in SECTIONS}
     measure.same_threads(options.threads)
     tables = []

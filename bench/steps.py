@@ -1,17 +1,23 @@
 """Training steps side by side with the PyTorch loop: CT, NFT, its cheaper forms, FT, EEF, after the drop."""
 
 import dataclasses
+import functools
 import statistics
+import time
+
+import tensorflow as tf
 
 from bench import measure
 from bench.floor import floor, friendly_floor
 from bench.report import Table, milliseconds, times
 from bench.workloads import BFLOAT16, LARGE, SMALL, TEXTS, WORKLOADS, Fit, TorchFit, small
 from nft_keras import costs
+from nft_keras.auxiliaries import altered_by
 
 PERTURBATION = {"step": 10.0, "confidence": 0.98, "max_steps": 10}
 # With random labels nobody gets as sure as that in ten steps; of this one is sure after five, another after eleven.
 SOONER_OR_LATER = {"step": 3000.0, "confidence": 0.15, "max_steps": 40}
+AHEAD = (64, 128, 256)  # examples
 
 
 def steps(quick):
@@ -139,6 +145,36 @@ def cheaper(quick):
         table.values[workload.name] = {f"fraction {p}, stem {stem}": values[p, stem] for p, stem in forms}
         measure.forget()
     return [table]
+
+
+def ahead(quick):
+    """x~ of the second phase in larger batches than its minibatches of 32; returns the table."""
+    table = Table(
+        "The second phase's data ahead",
+        "Theta does not move in the second phase, so that x~ = s(x) could be computed ahead of it, in larger batches. "
+        "Seconds per example in minibatches of 32, over those in batches of 64 and more: above 1 that is quicker.",
+        ["workload", *(f"batch {size}" for size in AHEAD), "32 (ms per example)"],
+    )
+    for workload in _workloads(quick, (LARGE, SMALL, TEXTS), quick_ones=(LARGE,)):
+        _, auxiliary = workload.networks()
+        x, y = workload.examples(2 * AHEAD[-1])
+        inputs = [tf.constant(x if len(workload.shape) == 3 else x.toarray()), tf.constant(y)][: len(auxiliary.inputs)]
+        forward = tf.function(functools.partial(altered_by, auxiliary))
+        runners = {size: functools.partial(_forward, forward, inputs, size) for size in (32, *AHEAD)}
+        values = measure.epochs(runners, quick, 20)
+        ratios = [times(measure.ratio(values[32], values[size])) for size in AHEAD]
+        table.rows.append([workload.name, *ratios, milliseconds(values[32])])
+        table.values[workload.name] = {str(size): of for size, of in values.items()}
+        measure.forget()
+    return [table]
+
+
+def _forward(forward, inputs, size):
+    """Seconds per example of s(x) in batches of a size."""
+    n, began = len(inputs[0]), time.perf_counter()
+    for start in range(0, n, size):
+        forward(*(part[start : start + size] for part in inputs))
+    return {"epoch": (time.perf_counter() - began) / n}
 
 
 def _operations(model):

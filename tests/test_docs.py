@@ -9,7 +9,6 @@ import gzip
 import importlib
 import importlib.util
 import io
-import itertools
 import json
 import math
 import os
@@ -316,14 +315,17 @@ def test_the_page_on_reproduction_has_the_numbers_of_its_runs():
         "nft-training-mode": "the classifier in training mode while theta is updated",
         "nft-as-coded": "the penalty counted twice: as the authors' code",
     }
-    added = {method: of[0] for method, of in kept("evening-imdb-forms").items()}
-    for method, name in forms.items():
-        of = added[method]
-        assert f"| {name} | {of['test_error']:.2f} | {of['valid_error']:.2f} | {of['best_epoch']} |" in page
-    errors = [round(added[method]["test_error"], 2) for method in forms][1:]
-    first, *others = (f"{abs(a - b):.2f}" for a, b in itertools.pairwise(errors))
-    assert f"the first epoch is all of it: {first} points" in page
-    assert f"move the error by {' and '.join(others)} points" in page
+    added, before_it = kept("evening-imdb-forms"), [None, *forms]
+    for method, above in zip(forms, before_it, strict=False):
+        seeds = sorted(added[method])
+        row = [forms[method], ", ".join(map(str, seeds))]
+        row += [mean_std([added[method][seed][key] for seed in seeds]) for key in ("test_error", "valid_error")]
+        for other in (None if above == "ct" else above, "ct" if above else None):
+            errors = [added[name] for name in (method, other) if other]
+            both = sorted(set.intersection(*map(set, errors))) if errors else []
+            pairs = [tuple(of[seed]["test_error"] for of in errors) for seed in both]
+            row += [mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)] if pairs else ["", ""]
+        assert f"| {' | '.join(row)} |".replace("  |", " |") in page, row
     for name in ("README.md", "docs/results/index.md"):
         text = " ".join((DOCS.parent / name).read_text(encoding="utf-8").split())
         for method in ("ct", "nft-as-coded"):
