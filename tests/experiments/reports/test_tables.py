@@ -196,7 +196,7 @@ def test_what_is_missing_is_said_with_the_command_that_fills_it(runs, capsys):
     text = capsys.readouterr().out
     command = "python -m nft_keras.run recipes/mnist-back-image.yaml --classifiers cnn-a --methods"
     assert f"{command} nft --seeds 2\n" in text and f"{command} ft --seeds 0 1 2\n" in text
-    assert f"{command} ct" not in text and "19 of 20 rows were not begun" in text
+    assert f"{command} ct --" not in text and "19 of 20 rows were not begun" in text
 
 
 def test_runs_with_other_settings_stay_out_of_the_papers_tables(runs, capsys):
