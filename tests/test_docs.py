@@ -326,6 +326,12 @@ def test_the_page_on_reproduction_has_the_numbers_of_its_runs():
             pairs = [tuple(of[seed]["test_error"] for of in errors) for seed in both]
             row += [mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)] if pairs else ["", ""]
         assert f"| {' | '.join(row)} |".replace("  |", " |") in page, row
+    coded, classic = added["nft-as-coded"], added["ct"]
+    pairs = [(coded[seed]["test_error"], classic[seed]["test_error"]) for seed in range(5)]
+    difference, p = mean_std([round(a - b, 4) for a, b in pairs]), p_value(pairs)
+    *most, last = (f"{b - a:.2f}" for a, b in pairs)
+    fewer = f"{difference[1:]} points fewer errors, with each of five seeds ({', '.join(most)} and {last}; p {p})"
+    assert fewer in page and f"three seeds it did (p {p_value(pairs[:3])})" in page
     for name in ("README.md", "docs/results/index.md"):
         text = " ".join((DOCS.parent / name).read_text(encoding="utf-8").split())
         for method in ("ct", "nft-as-coded"):
