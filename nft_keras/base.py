@@ -315,11 +315,7 @@ class SimplifyingModel(keras_internals.Model):
         _, validated, _ = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
         for whose, y, how in (
             ("", arguments["y"], "names, y = numpy.unique(y, return_inverse=True) makes them"),
-            (
-                "validation_data's ",
-                validated,
-                "numpy.searchsorted(names, y) makes them, with the names in y of training",
-            ),
+            ("validation_data's ", validated, "numpy.searchsorted(names, y) makes them, by the names of y"),
         ):
             if (text := _text_among(y)) is not None:
                 raise ValueError(f"{whose}y has text, as {text!r}, where fit takes numbers: {how}")
