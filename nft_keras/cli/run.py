@@ -56,10 +56,14 @@ def _run_all(arguments):
         loggers=tuple(arguments.log),
     )
     if arguments.dry_run:
-        return _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
+        _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
     if arguments.costs:
-        return print_costs(arguments.recipe, options)
-    return 1 if run_recipes(arguments.recipe, options) else 0
+        print_costs(arguments.recipe, options, start="# " if arguments.dry_run else "")
+    elif arguments.dry_run:
+        print("# what they take on this machine: --dry-run --costs")
+    else:
+        return 1 if run_recipes(arguments.recipe, options) else 0
+    return 0
 
 
 def _print(trials):
@@ -73,7 +77,6 @@ def _print(trials):
             print(line)
     for trial, row in rows:
         print(trial.folder, *_lines(row, without=of_method[trial.method]))
-    print("# what they take on this machine: --costs")
 
 
 def _shared(rows):

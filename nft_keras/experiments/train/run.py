@@ -149,11 +149,12 @@ def run_recipes(recipes, options):
     return failed
 
 
-def print_costs(recipes, options):
+def print_costs(recipes, options, start=""):
     """Prints what the trials of recipes take on this machine: operations, and seconds, from a few steps of each.
 
     Args:
         recipes, options: as for `run_recipes`.
+        start: str, what each line begins with.
 
     Raises:
         RecipeError, DataError, BackendError: as `run_recipes`.
@@ -168,7 +169,7 @@ def print_costs(recipes, options):
     for of_dataset in by_dataset(trials):
         dataset = data.load(**of_dataset[0].dataset, data_dir=options.data_dir)
         for line in (*remarks(of_dataset, dataset), *expected.lines(of_dataset, dataset)):
-            print(line)
+            print(f"{start}{line}")
 
 
 def _run(trials, of_recipe, session):

@@ -163,6 +163,10 @@ def test_costs_are_printed_without_training(recipe, tmp_path, capsys, monkeypatc
     operations, seconds = capsys.readouterr().out.splitlines()
     assert operations.startswith("cnn-a, operations per example: ") and ", FT " in seconds
     assert seconds.startswith("cnn-a, expected on this machine: CT ") and "; all 6 trials " in seconds
+    assert run.main([str(recipe), "--out", str(tmp_path / "out"), "--dry-run", "--costs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"# {operations}", f"# {seconds}"]
+    assert sum(not line.startswith("#") for line in lines) == 6  # the trials
     assert not (tmp_path / "out").exists()
 
 
