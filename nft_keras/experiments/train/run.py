@@ -9,7 +9,7 @@ from nft_keras import _manifest
 from nft_keras._manifest import DamagedError
 from nft_keras._text import say
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
-from nft_keras.data import check_files
+from nft_keras.data import DataError, check_files
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
@@ -129,24 +129,35 @@ def run_recipes(recipes, options):
         check(trials)
     for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
-    from filelock import Timeout
-
     cluster = distribution.cluster(trials)
     failed = 0
     for _, text, chosen, of_recipe in found:
         session = Session(chosen[0].recipe, text, options, cluster)
-        folder = options.out / session.name
-        only_one = contextlib.nullcontext()
-        if session.writes:
-            only_one = one_at_a_time(folder / ".lock", wait=False, option="--out")
-        try:
-            with only_one:
-                failed += _run(chosen, of_recipe, session)
-        except Timeout:
-            raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
+        with _alone_in(options.out / session.name) if session.writes else contextlib.nullcontext():
+            failed += _run(chosen, of_recipe, session)
     if cluster:
         cluster.end()
     return failed
+
+
+@contextlib.contextmanager
+def _alone_in(folder):
+    """Keeps other runs out of a run's folder; a refused run leaves none that it has made."""
+    from filelock import Timeout
+
+    made, lock = [each for each in (folder, *folder.parents) if not each.exists()], folder / ".lock"
+    try:
+        with one_at_a_time(lock, wait=False, option="--out"):
+            yield
+    except Timeout:
+        raise RecipeError(f"{folder} is in use by another run; wait for it, or choose another --out") from None
+    except (RecipeError, DataError):
+        with contextlib.suppress(OSError):
+            if made and list(folder.iterdir()) == [lock]:
+                lock.unlink()
+                for each in made:
+                    each.rmdir()
+        raise
 
 
 def print_costs(recipes, options, start=""):
