@@ -98,9 +98,11 @@ CONTROLS = ("ct-short", "ct-smooth", "ct-nft-schedule")
 
 
 PUBLISHED = sorted({dataset for _, dataset in (*IMAGES, *TEXT)})
+OF_GENERATED_IMAGES = ("mnist-rot", "mnist-back-image", "mnist-rot-back-image", "rectangles-image", "convex")
+SMALL = [f"small/{name}" for name in (*OF_GENERATED_IMAGES, "ablation", "sensitivity")]
 
 
-@pytest.mark.parametrize("dataset", [*PUBLISHED, "cifar10-noise"])
+@pytest.mark.parametrize("dataset", [*PUBLISHED, "cifar10-noise", *SMALL])
 def test_the_controls_differ_from_ct_in_what_they_control_alone(dataset):
     of_classifiers = {}
     for trial in load_recipe(RECIPES / f"{dataset}.yaml", seeds=[0]):
