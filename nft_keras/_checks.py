@@ -21,6 +21,15 @@ def number(name, value, allowed, is_allowed, convert):
     return convert(value)
 
 
+def whole_number(name, value, least):
+    """The value as an int, if it is a whole number >= least.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    return number(name, value, f"a whole number >= {least}", lambda n: n >= least and not n % 1, int)
+
+
 def one_of(name, value, allowed):
     """The value, if it is among those allowed.
 

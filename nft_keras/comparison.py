@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nft_keras._checks import number, one_of, shown
+from nft_keras._checks import number, one_of, shown, whole_number
 from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
 from nft_keras.eef import EasyExamplesPlan
 from nft_keras.places import layers_of
@@ -90,8 +90,7 @@ def compare(
     if not methods or not seeds:
         raise ValueError(f"compare needs methods and seeds, got {len(methods)} and {len(seeds)}")
     epochs, batch_size = (
-        number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
-        for name, value in (("epochs", epochs), ("batch_size", batch_size))
+        whole_number(name, value, least=1) for name, value in (("epochs", epochs), ("batch_size", batch_size))
     )
     one_of("mode", mode, ("auto", "min", "max"))
     for name in kwargs:
@@ -281,12 +280,13 @@ def _best_epoch(last, epochs, monitor, mode):
 class _BestEpoch(keras.callbacks.EarlyStopping):
     """Of epochs that are equally good takes the one with the lower validation loss."""
 
-    loss = None
+    loss = math.inf
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the weights of the best epoch so far."""
-        loss, tie = (logs or {}).get("val_loss"), logs and self.best is not None and logs.get(self.monitor) == self.best
-        if loss is not None:
+        logs = logs or {}
+        loss, tie = logs.get("val_loss", math.inf), self.best is not None and logs.get(self.monitor) == self.best
+        if "val_loss" in logs:
             self.check(logs)
         super().on_epoch_end(epoch, logs)
         if tie and loss < self.loss:

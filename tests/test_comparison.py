@@ -386,6 +386,16 @@ def test_what_is_monitored_is_looked_for_after_the_first_epoch():
     assert begun == [0]
 
 
+def test_epochs_that_are_not_validated_are_no_better_than_those_of_the_same_accuracy_that_are():
+    def still():
+        model = ct()
+        model.optimizer.learning_rate = 0.0
+        return model
+
+    options = {"validation_data": VALID, "validation_freq": 2, "monitor": "accuracy", "epochs": 3}
+    assert [training["epoch"] for training in compare({"CT": still}, X, Y, **options, **DATA).trainings] == [2, 2]
+
+
 def test_numbers_of_numpy_and_whole_floats_are_taken():
     numbers = {"batch_size": np.float64(16), "seeds": np.arange(1)}
     (whole,) = compare({"CT": ct}, X, Y, epochs=2.0, **{**DATA, **numbers}).trainings

@@ -45,7 +45,8 @@ class Cluster:
                 host, _, port = address.rpartition(":")
                 if not host or not 0 < int(port) < 65536:
                     raise ValueError(address)
-            self.addresses[self.index]
+            if not 0 <= self.index < len(self.addresses):
+                raise IndexError(self.index)
         except (KeyError, ValueError, IndexError, TypeError, AttributeError, RecursionError):
             got = os.environ.get("TF_CONFIG")
             what = "is not set" if got is None else f"is {got[:200]!r}"

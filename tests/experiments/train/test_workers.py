@@ -119,6 +119,7 @@ def test_two_workers_killed_and_started_again_train_as_one_process_does(tmp_path
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}',
     '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}',
     '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "[" * 100_000])  # fmt: skip
 def test_several_workers_without_a_right_tf_config_are_refused(tmp_path, monkeypatch, text):
     recipe = tmp_path / "workers.yaml"
