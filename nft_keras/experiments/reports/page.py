@@ -90,7 +90,7 @@ def curves(runs):
     for run in runs:
         varied = run.result.get("varied", "")
         groups.setdefault((varied, run.result["classifier"]), {}).setdefault(run.result["method"], []).append(run)
-    looks, figures = styles(method for of in groups.values() for method in of), {}
+    looks, figures = styles(run.result["method"] for run in runs), {}
     for group, by_method in groups.items():
         for part, column in _PARTS.items():
             rows = {method: [histories[run.folder] for run in of] for method, of in by_method.items()}
@@ -149,20 +149,21 @@ def _tables(text):
 
 
 def _pictures(runs):
-    """The pictures of the first seed of each method."""
+    """The pictures of the first seed of each method, those of a kind beside each other."""
     first = {}
     for run in sorted(runs, key=lambda run: run.result["seed"]):
         of = " ".join(filter(None, (run.result.get("varied"), run.result["classifier"])))
         first.setdefault((of, run.result["method"]), run)
-    found = []
+    found = {names: [] for names in PICTURES}
     for (of, method), run in first.items():
-        paths = ([run.folder / name for name in names] for names in PICTURES)
-        for path in filter(None, (next(filter(Path.is_file, of), None) for of in paths)):
-            _check(run.folder, path)
-            content = base64.b64encode(path.read_bytes()).decode()
-            caption = f"{of} {method_title(method)}, seed {run.result['seed']}: {path.name}"
-            found.append(_figure(f"data:image/png;base64,{content}", caption))
-    return ["<h2>Pictures</h2>", _beside(found)] if found else []
+        for names, figures in found.items():
+            if path := next(filter(Path.is_file, (run.folder / name for name in names)), None):
+                _check(run.folder, path)
+                content = base64.b64encode(path.read_bytes()).decode()
+                caption = f"{of} {method_title(method)}, seed {run.result['seed']}: {path.name}"
+                figures.append(_figure(f"data:image/png;base64,{content}", caption))
+    found = [_beside(figures) for figures in found.values() if figures]
+    return ["<h2>Pictures</h2>", *found] if found else []
 
 
 def _check(folder, path):

@@ -31,7 +31,7 @@ def styles(methods):
     """How the lines of methods look: ours always the same, all others as they come in their order.
 
     Args:
-        methods: iterable of names, some of them several times.
+        methods: iterable of the names of all methods of the runs, drawn or not, some of them several times.
 
     Returns:
         {name: keyword arguments of matplotlib}.
@@ -74,7 +74,7 @@ def label_noise(runs):
             panels[place] = longest
     if not panels:
         raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
-    looks = styles(method for by_method in panels.values() for method in by_method)
+    looks = styles(run.result["method"] for run in runs)
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, (place, by_method) in zip(axes, panels.items(), strict=True):
         for method in METHODS.ordered(by_method):
@@ -135,7 +135,7 @@ def curves(runs):
         raise _nothing(what, "recipes/mnist-back-image.yaml --set test_every=1")
     classifiers = CLASSIFIERS.ordered(classifier for *_, classifier in panels)
     panels = dict(sorted(panels.items(), key=lambda item: (item[0][:-1], classifiers.index(item[0][-1]))))
-    looks = styles(method for by_method in panels.values() for method in by_method)
+    looks = styles(run.result["method"] for run in runs)
     figure, axes = grid(len(panels), r"epoch $\gamma$", "error (%)")
     for axis, (key, by_method) in zip(axes, panels.items(), strict=True):
         for method, run in by_method.items():
@@ -170,7 +170,7 @@ def sensitivity(runs):
     found = [(key, curves) for key, curves in found if curves]
     if not found:
         raise _nothing("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
-    looks = styles(nft)
+    looks = styles(run.result["method"] for run in runs)
     figure, axes = grid(len(found), "", "test error (%)", share=True)
     for axis, (key, curves) in zip(axes, found, strict=True):
         values = sorted({value for curve in curves.values() for value in curve})

@@ -1,11 +1,13 @@
 """Our figures beside the published ones: Tables 1 and 2 and Figure 3 of Marullo et al. (2022) from our runs."""
 
 import dataclasses
+import os
 import statistics
 from pathlib import Path
 
 import yaml
 
+from nft_keras.data.io.fingerprint import differ
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.shipped import shipped_recipes
@@ -26,6 +28,7 @@ class Cell:
         classifier, dataset: names.
         published: {method: [mean, standard deviation], or [mean] of a figure}.
         runs: {method: list of result.json contents} of our runs with exactly the recipe's settings, of any seed.
+        differences: {method: list of floats}, of their test errors to CT's, for the seeds that both have.
         missing: {method: list of int}, the seeds of the recipe that were not run.
         methods: names of those that the table has.
         command: what runs the row.
@@ -35,6 +38,7 @@ class Cell:
     dataset: str
     published: dict
     runs: dict
+    differences: dict
     missing: dict
     methods: tuple
     command: str
@@ -47,7 +51,7 @@ class Cell:
         """
         generated = any("generated" in run["provenance"] for runs in self.runs.values() for run in runs)
         shown = (*self.methods, *variants)
-        ours = {m: self._beside_ct(m) for m in shown}
+        ours = {m: statistics.mean(self.differences[m]) if self.differences.get(m) else None for m in shown}
         theirs = {m: self.published[m][0] - self.published["ct"][0] for m in self.methods if m in self.published}
         texts = {
             m: f"{mean_std([r['test_error'] for r in runs])} ({len(runs)})" for m, runs in self.runs.items() if runs
@@ -63,12 +67,6 @@ class Cell:
             "NFT - CT published": _difference(theirs.get("nft"), digits),
         }
 
-    def _beside_ct(self, method):
-        """The mean difference of a method's test errors to CT's, of the seeds that both have; None without any."""
-        ours, classic = ({run["seed"]: run["test_error"] for run in self.runs.get(m, ())} for m in (method, "ct"))
-        differences = [error - classic[seed] for seed, error in ours.items() if seed in classic]
-        return statistics.mean(differences) if differences else None
-
 
 def cells(runs):
     """The rows of the published tables, with those of our runs that have exactly the settings of our recipes.
@@ -81,12 +79,15 @@ def cells(runs):
     """
     published = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text(encoding="utf-8"))
     ours, used, tables = experiments(runs), set(), {}
+    all_of = {}
+    for run in runs:
+        all_of.setdefault(settings(run.config), []).append(run)
     for name, classifiers in published.items():
         tables[name] = []
         methods = DRAWN.get(name) or tuple(method for method in METHODS if METHODS[method].published)
         for classifier, datasets in classifiers.items():
             for dataset, figures in datasets.items():
-                results, missing, recipe = {}, {}, RECIPES.get(name, dataset)
+                found, missing, classic, recipe = {}, {}, [], RECIPES.get(name, dataset)
                 command = f"python -m nft_keras.run recipes/{recipe}.yaml --classifiers {classifier}"
                 for trial in load_recipe(shipped_recipes() / f"{recipe}.yaml", classifiers=[classifier]):
                     if noise_of(trial.dataset) != noise_of({"name": dataset, "label_noise": 0.0}):
@@ -97,13 +98,33 @@ def cells(runs):
                     experiment = settings(trial.config())
                     used.add(experiment)
                     by_seed = ours.get(experiment, {})
-                    results[trial.method] = [by_seed[seed].result for seed in sorted(by_seed)]
+                    found[trial.method] = [by_seed[seed] for seed in sorted(by_seed)]
+                    if trial.method == "ct":
+                        classic = all_of.get(experiment, [])
                     if trial.seed not in by_seed:
                         missing.setdefault(trial.method, []).append(trial.seed)
-                cell = Cell(classifier, dataset, figures, results, missing, methods, command)
+                results = {method: [run.result for run in of] for method, of in found.items()}
+                beside = {method: _differences(of, classic) for method, of in found.items()}
+                cell = Cell(classifier, dataset, figures, results, beside, missing, methods, command)
                 tables[name].append(cell)
     others = [list(by_seed.values()) for experiment, by_seed in ours.items() if experiment not in used]
     return tables, others
+
+
+def _differences(runs, classic):
+    """The differences of runs' test errors to CT's with the same seed and data, of the same report where it has one."""
+    found = []
+    for run in runs:
+        there = [
+            each
+            for each in classic
+            if each.result["seed"] == run.result["seed"]
+            and not differ(each.config.get("fingerprint"), run.config.get("fingerprint"))
+        ]
+        if there:
+            nearest = max(there, key=lambda each: len(os.path.commonpath([each.folder, run.folder])))
+            found.append(run.result["test_error"] - nearest.result["test_error"])
+    return found
 
 
 def what_is_missing(rows):

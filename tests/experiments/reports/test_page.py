@@ -128,7 +128,8 @@ def test_what_is_not_the_report_s_or_was_changed_is_not_shown(folder, tmp_path, 
         (copy / name).write_bytes(before)
     (copy / "results.json").write_text("[")
     assert report.main([str(copy), "--keep", str(tmp_path / "kept")]) == 2
-    assert all(" damaged" in line for line in capsys.readouterr().err.splitlines())
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 4 and all(" damaged" in line for line in said)
 
 
 def test_a_folder_without_a_run_is_told_and_nothing_is_made(tmp_path, capsys):

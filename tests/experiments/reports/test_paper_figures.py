@@ -6,7 +6,7 @@ import pytest
 from nft_keras.cli import figures
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.reports import paper_figures
+from nft_keras.experiments.reports import page, paper_figures
 from tests.experiments import finished
 from tests.experiments.reports.test_published import RECIPES
 
@@ -105,6 +105,16 @@ def test_figure_5_pairs_ct_and_nft_of_one_recipe(finish):
     (axis,) = paper_figures.curves(runs.find([out])).axes
     assert axis.get_title() == "b, mnist-back-image, cnn-a, seed 0"
     assert [list(line.get_ydata()) for line in axis.lines if "training" in line.get_label()] == [[20], [20]]
+
+
+def test_a_method_looks_the_same_in_a_figure_and_on_the_page(finish):
+    row = {"epoch": 1, "phase": "classic", "error": 40, "valid_error": 30}
+    for trial in load_recipe("mnist-back-image", (), ["ct", "ct-short", "nft", "nft-as-coded"], ["cnn-a"], [0]):
+        out = finish(trial, history=[row])
+    found = runs.find([out])
+    drawn = paper_figures.curves(found), page.curves(found)["cnn-a, validation"]
+    colours = [{line.get_label().partition(",")[0]: line.get_color() for line in of.axes[0].lines} for of in drawn]
+    assert colours[0].items() <= colours[1].items() and "nft-as-coded" in colours[0]
 
 
 def test_figure_5_without_a_history_is_refused_in_one_line(finish, capsys):

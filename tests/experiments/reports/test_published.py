@@ -1,12 +1,14 @@
 """Every cell of the recipes against the settings that the paper's authors published, re-typed here."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.runs import flatten
+from nft_keras.experiments.reports.published import cells
+from nft_keras.experiments.runs import find, flatten
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
@@ -135,6 +137,13 @@ def test_the_training_is_the_published_one_for_every_method(dataset):
         else:
             assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-4, 1e-4)
             assert (training.batch_size, training.schedule, training.augment) == (32, "constant", "none")
+
+
+def test_a_difference_is_to_ct_of_the_same_run_where_it_has_one():
+    kept = RECIPES.parent / "results"
+    (imdb,) = [cell for cell in cells(find([kept]))[0]["Table 2"] if cell.dataset == "imdb"]
+    of = {r["method"]: r["test_error"] for r in json.loads((kept / "imdb-as-printed/results.json").read_text())}
+    assert imdb.differences["nft"] == [of["nft"] - of["ct"]] and len(imdb.differences["nft-as-coded"]) == 3
 
 
 @pytest.mark.parametrize("method", ["ct", *FORMS])
