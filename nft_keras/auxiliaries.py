@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from nft_keras._checks import number
+from nft_keras._checks import whole_number
 from nft_keras.layers import FusedBatchNormalization, batch_norm, conv, dense, output_dtype
 
 
@@ -45,9 +45,12 @@ def unet(
         A `keras.Model` (batch, *input_shape) -> (batch, *input_shape), or with labels [x, y] -> (batch, *input_shape).
 
     Raises:
-        ValueError: if input_shape is not that of an image, or too small for depth and stem, or stem is below 1.
+        ValueError: if input_shape is not that of an image, or too small for depth and stem, or another number is no
+            whole number >= 1.
     """
-    stem = number("stem", stem, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+    filters, depth, stem = (
+        whole_number(name, value, least=1) for name, value in (("filters", filters), ("depth", depth), ("stem", stem))
+    )
     if len(input_shape) != 3 or None in input_shape:
         raise ValueError(f"unet needs input_shape (height, width, channels), got {tuple(input_shape)}")
     height, width, channels = input_shape
@@ -106,15 +109,14 @@ def mlp(input_dim: int, hidden: int = 256, num_classes: int | None = None, resid
         A `keras.Model` (batch, input_dim) -> (batch, input_dim), or with labels [x, y] -> (batch, input_dim).
 
     Raises:
-        ValueError: if input_dim or hidden is no whole number >= 1.
+        ValueError: if input_dim, hidden or num_classes is no whole number >= 1.
 
     Example:
 
         mlp(30, hidden=64)
     """
     input_dim, hidden = (
-        number(name, value, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
-        for name, value in (("input_dim", input_dim), ("hidden", hidden))
+        whole_number(name, value, least=1) for name, value in (("input_dim", input_dim), ("hidden", hidden))
     )
     inputs, features, x = _inputs((input_dim,), num_classes)
     x = dense(x, hidden, "relu")
@@ -131,6 +133,7 @@ def _inputs(shape, num_classes, folded=lambda x: x):
     image = keras.Input(shape, name="x")
     if num_classes is None:
         return image, image, folded(image)
+    num_classes = whole_number("num_classes", num_classes, least=1)
     y = keras.Input((), dtype="int32", name="y")
     label, x = ops.one_hot(y, num_classes), folded(image)
     for length in reversed(x.shape[1:-1]):

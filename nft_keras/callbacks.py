@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from nft_keras import backend
-from nft_keras._checks import number
+from nft_keras._checks import whole_number
 from nft_keras.backend import tensorflow_for_data
 from nft_keras.base import SimplifyingModel, is_dataset, rows_of
 from nft_keras.places import layers_of
@@ -115,7 +115,8 @@ class SimplificationPicture(Picture):
 
     def on_train_begin(self, logs=None):
         """Chooses the epochs."""
-        if not isinstance(self.model, SimplifyingModel):
+        alters = isinstance(self.model, SimplifyingModel) and type(self.model).simplify is not SimplifyingModel.simplify
+        if not alters:
             raise ValueError(f"SimplificationPicture needs a model that alters data, got a {type(self.model).__name__}")
         if self.model.alters is not None:
             raise ValueError(
@@ -178,7 +179,7 @@ class DecisionFilm(Picture):
         if self.x.ndim != 2 or self.x.shape[1] != 2:
             raise ValueError(f"DecisionFilm shows points in the plane, got x of shape {self.x.shape}")
         if every is not None:
-            every = number("every", every, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+            every = whole_number("every", every, least=1)
         self.every = every
         self.grid = grid_around(self.x)
 
@@ -323,22 +324,23 @@ class Comparison(keras.callbacks.Callback):
 
     Args:
         examples: (x, y), or None.
+        log: `nft_keras.metrics.Number`, the metric that is assigned.
     """
 
-    def __init__(self, examples: tuple | None) -> None:
+    def __init__(self, examples: tuple | None, log: keras.metrics.Metric) -> None:
         super().__init__()
-        self.examples = examples
+        self.examples, self.log = examples, log
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Compares the two losses."""
         reduction = 0.0
         if self.model.simplifying:
             reduction = self._reduction(*self.examples) if self.examples else math.nan
-        self.model._loss_reduction.variable.assign(reduction)
+        self.log.variable.assign(reduction)
 
     def _reduction(self, x, y):
         with backend.inference():
-            original = self.model.place.of(self.model, x)
+            original = self.model.place.original(self.model, x)
             losses = [
                 self.model.unlogged_loss(x, y, self.model.classify(x, original, each))
                 for each in (original, self.model.simplify(x, y))

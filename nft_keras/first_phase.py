@@ -54,14 +54,17 @@ class FirstPhase(keras.callbacks.Callback):
         training: `AuxiliaryTraining`.
         given: dict, the arguments of `fit`, of which `READS` count.
         fraction, seed: `FriendlyModel`'s auxiliary_fraction and seed.
+        log: `keras.metrics.Mean`, of the pass' loss.
 
     Raises:
         ValueError: if not all minibatches are to be taken, and their number is not known.
     """
 
-    def __init__(self, training: AuxiliaryTraining, given: dict, fraction: float, seed: int | None) -> None:
+    def __init__(
+        self, training: AuxiliaryTraining, given: dict, fraction: float, seed: int | None, log: keras.metrics.Mean
+    ) -> None:
         super().__init__()
-        self.training, self.fraction, self.seed = training, fraction, seed
+        self.training, self.fraction, self.seed, self.log = training, fraction, seed, log
         self.data = {name: given[name] for name in READS}
         self.number = keras_internals.number_of_minibatches(self.data) if fraction < 1 else None
         if fraction < 1 and self.number is None:
@@ -78,7 +81,7 @@ class FirstPhase(keras.callbacks.Callback):
                 chosen = sample(self.number, self.fraction, self.seed, epoch + 1)
                 data = {"x": keras_internals.SomeMinibatches(data, chosen)}
             history = self.training.fit(**data, verbose=0).history
-            self.model._auxiliary_loss.update_state(history["auxiliary_loss"][-1])
+            self.log.update_state(history["auxiliary_loss"][-1])
         if self.model.auxiliary is None:
             self.training = None  # it was dropped, and this holds its memory
 

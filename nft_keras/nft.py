@@ -22,7 +22,7 @@ import keras
 from keras import ops
 
 from nft_keras import backend, costs
-from nft_keras._checks import number, one_of
+from nft_keras._checks import number, one_of, whole_number
 from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
 from nft_keras.base import Plan, as_list, is_dataset, is_in_graph, squared_norms, warn
@@ -32,7 +32,7 @@ from nft_keras.laws import progress, quadratic
 from nft_keras.metrics import Number, RelativePerturbation
 from nft_keras.places import any_tensor, number_of_examples
 from nft_keras.two_networks import TwoNetworks
-from nft_keras.verdict import at_the_drop
+from nft_keras.verdict import drop_warnings
 
 PENALTIES = ("sum", "mean")
 PHASES = ("epoch", "batch", "joint")
@@ -137,7 +137,7 @@ class FriendlyModel(TwoNetworks):
                 f'got {share} (phases="epoch" takes it)'
             )
         if seed is not None:
-            seed = number("seed", seed, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int)
+            seed = whole_number("seed", seed, least=0)
         self.auxiliary_fraction = share
         self.seed = random.randint(0, 2**31 - 1) if share < 1 and seed is None else seed
         vars(self._aside).update(updates_auxiliary=True, eta=Number("eta"))
@@ -181,7 +181,7 @@ class FriendlyModel(TwoNetworks):
         Raises:
             ValueError: if labels are needed and missing, or the auxiliary network's output has not the shape of x.
         """
-        return self._simplify(self.place.of(self, x), y, training)
+        return self._simplify(self.place.original(self, x), y, training)
 
     def _simplify(self, x, y, training=False):
         return x if self.auxiliary is None else altered_by(self.auxiliary, x, y, training)
@@ -215,7 +215,7 @@ class FriendlyModel(TwoNetworks):
             eq_4 = self.update_auxiliary(x, y, sample_weight)
             self._auxiliary_loss.update_state(eq_4 * backend.num_replicas(), number_of_examples(x))
         # x~ is computed before the gradient is taken, hence cut off from it.
-        original, w = self.place.of(self, x), self.trainable_variables
+        original, w = self.place.original(self, x), self.trainable_variables
         simplified = self._simplify(original, y)
 
         def classification_loss():
@@ -260,7 +260,7 @@ class FriendlyModel(TwoNetworks):
             The value, a scalar tensor (of this replica; divided by their number), and (x, x~, predictions,
             classification loss), where x is what is altered.
         """
-        original = self.place.of(self, x)
+        original = self.place.original(self, x)
         simplified = self._simplify(original, y, training=True)
         y_pred = self.classify(x, original, simplified, training=training)
         compute_loss = self.compute_loss if logged else self.unlogged_loss
@@ -323,11 +323,12 @@ class FriendlyModel(TwoNetworks):
         super()._prepare_fit(given)
         first_phase = []
         if self.phases == "epoch":
-            first_phase = [FirstPhase(self._auxiliary_training(), given, self.auxiliary_fraction, self.seed)]
+            training, log = self._auxiliary_training(), self._auxiliary_loss
+            first_phase = [FirstPhase(training, given, self.auxiliary_fraction, self.seed, log)]
         # Pictures before the plan, which drops what they show; after it, since it says what the epoch is, the first
         # phase and then, before w is updated, the comparison.
         callbacks = sorted(as_list(given["callbacks"]), key=lambda callback: not isinstance(callback, Picture))
-        given["callbacks"] = [*callbacks, *first_phase, Comparison(examples)]
+        given["callbacks"] = [*callbacks, *first_phase, Comparison(examples, self._loss_reduction)]
 
     def _look_at(self, original):
         self._relative_perturbation.around(original)
@@ -351,7 +352,8 @@ class FriendlyModel(TwoNetworks):
                 f"{type(given['x']).__name__} cannot do: give fit a tf.data.Dataset, which it distributes itself"
             )
         for callback in callbacks:
-            if type(callback) in (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau):
+            schedules = isinstance(callback, (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau))
+            if schedules and not getattr(callback, "classifier_alone", False):
                 warn(
                     "%s changes the learning rate of the classifier's optimizer alone; give auxiliary_optimizer a "
                     "schedule of keras.optimizers.schedules if it shall change too",
@@ -443,10 +445,8 @@ class DevelopmentalPlan(Plan):
     ) -> None:
         super().__init__(simplification_epochs, law)
         self.eta_max = number("eta_max", eta_max, "a finite number >= 0", lambda n: 0 <= n < math.inf, float)
-        self.first_simplified_epoch = number(
-            "first_simplified_epoch", first_simplified_epoch, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int
-        )
-        self._reductions = []  # loss_reduction of this training's simplified epochs
+        self.first_simplified_epoch = whole_number("first_simplified_epoch", first_simplified_epoch, least=1)
+        self._reductions = {}  # {gamma: loss_reduction} of the simplified epochs
 
     def eta(self, gamma: int) -> float:
         """eta in epoch gamma (Eq. 5).
@@ -474,7 +474,6 @@ class DevelopmentalPlan(Plan):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses a model that cannot follow the plan, and warns of a plan that does not come to its end."""
         super().on_train_begin(logs)
-        self._reductions = []
         last = self._last()
         if not last:
             return
@@ -498,6 +497,8 @@ class DevelopmentalPlan(Plan):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets eta and says whether the epoch's data are simplified."""
         gamma = epoch + 1
+        # Training begins anew with epoch 1, or goes on, in another call of `fit`, with the one after the last.
+        self._reductions = {earlier: value for earlier, value in self._reductions.items() if earlier < gamma}
         if gamma > self.simplification_epochs:
             self.model.drop_auxiliary()
         elif self.model.auxiliary is None and any(map(self.active, range(gamma, self._last() + 1))):
@@ -515,9 +516,11 @@ class DevelopmentalPlan(Plan):
         """Drops the auxiliary network after epoch simplification_epochs, and warns of what then is to be known."""
         gamma, logs = epoch + 1, logs or {}
         if self.active(gamma) and "loss_reduction" in logs:
-            self._reductions.append(float(logs["loss_reduction"]))
+            self._reductions[gamma] = float(logs["loss_reduction"])
         if gamma == self.simplification_epochs and self.active(gamma):
-            for line in at_the_drop(float(logs.get("relative_perturbation", 0.0)), self._reductions):
+            whole = len(self._reductions) == sum(map(self.active, range(1, gamma + 1)))  # else some were not seen here
+            seen = self._reductions.values() if whole else ()
+            for line in drop_warnings(float(logs.get("relative_perturbation", 0.0)), seen):
                 warn(line)
         if gamma >= self.simplification_epochs:
             self.model.drop_auxiliary()

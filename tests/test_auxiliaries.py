@@ -135,9 +135,13 @@ def test_shapes_that_are_no_images_or_too_small_are_refused():
     with pytest.raises(ValueError, match="depth 2 and stem 3 needs images of at least 10x10, got 9x12"):
         unet((9, 12, 1), depth=2, stem=3)
     assert unet((10, 12, 1), 4, depth=2, stem=3).output_shape == (None, 10, 12, 1)
-    for stem in (0, 1.5):
-        with pytest.raises(ValueError, match=f"stem must be a whole number >= 1, got {stem}"):
-            unet((9, 9, 1), stem=stem)
+
+
+@pytest.mark.parametrize("name", ["filters", "depth", "stem", "num_classes"])
+@pytest.mark.parametrize("value", [0, 1.5, "2"])
+def test_what_is_no_whole_number_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1, got {value!r}"):
+        unet((9, 9, 1), **{name: value})
 
 
 @pytest.mark.parametrize("policy, tolerance", [("float32", 1e-5), ("mixed_bfloat16", 2e-2), ("mixed_float16", 2e-3)])

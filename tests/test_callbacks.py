@@ -12,7 +12,15 @@ from PIL import Image
 from sklearn.datasets import make_moons
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nft_keras import DevelopmentalPlan, FriendlyModel, FriendlyTraining, PerturbationPlan, pictures
+from nft_keras import (
+    DevelopmentalPlan,
+    EasyExamplesFirst,
+    EasyExamplesPlan,
+    FriendlyModel,
+    FriendlyTraining,
+    PerturbationPlan,
+    pictures,
+)
 from nft_keras.auxiliaries import mlp, unet
 from nft_keras.callbacks import DecisionFilm, PlanCurve, SimplificationPicture
 from nft_keras.classifiers import fc_a
@@ -264,6 +272,12 @@ def test_a_model_that_cannot_be_drawn_is_refused(tmp_path):
         plain.fit(x, y, callbacks=[DecisionFilm(x, y, tmp_path / "a.gif")], verbose=0)
     with pytest.raises(ValueError, match="SimplificationPicture needs a model that alters data, got a Sequential"):
         plain.fit(x, y, callbacks=[SimplificationPicture(images()[0], path=tmp_path / "a.png")], verbose=0)
+    chooses = EasyExamplesFirst(fc_a((8, 8, 1), 2, units=5))
+    chooses.compile(loss="sparse_categorical_crossentropy")
+    x, y = images()
+    with pytest.raises(ValueError, match="SimplificationPicture needs a model that alters data, got a EasyExamples"):
+        plan = EasyExamplesPlan((x, y), len(x), 0.5, 2)
+        chooses.fit(x, y, callbacks=[SimplificationPicture(x, path=tmp_path / "a.png"), plan], verbose=0)
 
 
 def test_nft_keras_is_imported_without_matplotlib():

@@ -12,6 +12,7 @@ from nft_keras import (
     FriendlyModel,
     FriendlyTraining,
     PerturbationPlan,
+    verdict,
 )
 from nft_keras.auxiliaries import mlp
 from nft_keras.laws import LAWS
@@ -114,6 +115,24 @@ def test_data_that_were_harder_than_the_real_ones_are_warned_of(caplog):
     assert (
         "in 1 of 1 simplified epochs the classifier's loss was higher on altered data than on real data" in caplog.text
     )
+
+
+@pytest.mark.parametrize("same_plan", [True, False])
+def test_only_whole_plans_are_said_to_have_been_harder(caplog, same_plan):
+    x, y = examples(320)
+    y = x[:, :3].argmax(1)
+    model = friendly(auxiliary=keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Rescaling(-1.0), Shift()]))
+    plan = DevelopmentalPlan(0.0, 4)
+    fit(model, x, y, epochs=3, plan=plan)
+    caplog.clear()
+    fit(model, x, y, epochs=5, initial_epoch=3, plan=plan if same_plan else DevelopmentalPlan(0.0, 4))
+    assert ("in 3 of 3 simplified epochs" in caplog.text) == same_plan and "in 1 of 1" not in caplog.text
+
+
+def test_an_unknown_perturbation_is_said_where_it_is_warned_of_and_in_the_report():
+    (line,) = verdict.drop_warnings(math.nan, [])
+    assert line.startswith("the perturbation is still an unknown share of the variance of the data")
+    assert not verdict.came_back(math.nan) and verdict.came_back(0.1) and not verdict.came_back(0.11)
 
 
 class Shift(keras.layers.Layer):
