@@ -25,9 +25,8 @@ from nft_keras import data
 from nft_keras._registry import imported
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.recipe import reading as recipe
-from nft_keras.experiments.recipe import settings
-from nft_keras.experiments.reports.tables import controls, markdown, mean_std, p_value
+from nft_keras.experiments.recipe import reading, settings
+from nft_keras.experiments.reports.tables import controls, differences, markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the lists of settings say it themselves.
@@ -153,7 +152,7 @@ def addressed(notebook, name, url):
 
 def keys():
     """The top-level keys of a recipe."""
-    return _definitions([name, _text(meaning)] for name, meaning in recipe.KEYS.items())
+    return _definitions([name, _text(meaning)] for name, meaning in reading.KEYS.items())
 
 
 def settings_of(name):
@@ -312,7 +311,7 @@ def against_controls(folder=ROOT / "results"):
                 beside = trials.get((varied, classifier, name), {})
                 pairs = [(of[seed], beside[seed]) for seed in sorted(of.keys() & beside.keys())]
                 pairs = [] if name != "ct" == kinds[method] else pairs
-                row += [mean_std(_differences(pairs), "+"), p_value(pairs)] if pairs else ["-", "-"]
+                row += [mean_std(differences(pairs), "+"), p_value(pairs)] if pairs else ["-", "-"]
             rows.append(row)
     keep = [i for i in range(len(rows[0]) if rows else 0) if i != 1 or any(row[1] for row in rows)]
     head = ["run", "varied", "classifier", "method", "seeds", "test error (%)"]
@@ -363,17 +362,12 @@ def _mean(of):
     return mean_std([result["test_error"] for result in of.values()]) if of else "-"
 
 
-def _differences(pairs):
-    """Differences of errors, without what rounding to binary fractions adds, as reports have them."""
-    return [round(a - b, 4) for a, b in pairs]
-
-
 def _against_ct(run, classifier, of, method):
     """A row below `_head`; difference, p and ratio of the training times are over the seeds that both have."""
     seeds = sorted(of[method].keys() & of["ct"].keys())
     pairs = [(of[method][seed]["test_error"], of["ct"][seed]["test_error"]) for seed in seeds]
     times = [sum(of[name][seed]["seconds"] for seed in seeds) for name in (method, "ct")]
-    compared = [mean_std(_differences(pairs), "+"), p_value(pairs), f"{times[0] / times[1]:.1f}"]
+    compared = [mean_std(differences(pairs), "+"), p_value(pairs), f"{times[0] / times[1]:.1f}"]
     run = f"[{run}](../../results/{run}/report.md)"
     return [run, classifier, _mean(of["ct"]), _mean(of[method]), *compared]
 

@@ -15,6 +15,7 @@ from keras import layers
 
 from nft_keras._checks import suggest
 from nft_keras.layers import dense, output_dtype
+from nft_keras.places import layers_of
 
 
 class BackboneError(ValueError):
@@ -89,7 +90,7 @@ def unfreeze(classifier: keras.Model, trained: bool = True) -> None:
     network = network_in(classifier)
     network.trainable = True
     # To call it with training=False would not do: in a model Keras overrides that in training.
-    for layer in _layers_of(network) if trained else ():
+    for layer in layers_of(network) if trained else ():
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
 
@@ -97,11 +98,6 @@ def unfreeze(classifier: keras.Model, trained: bool = True) -> None:
 def network_in(classifier: keras.Model) -> keras.Model:
     """The backbone of a classifier of `backbone`."""
     return next(layer for layer in classifier.layers if isinstance(layer, keras.Model))
-
-
-def _layers_of(network):
-    for layer in network.layers:
-        yield from _layers_of(layer) if isinstance(layer, keras.Model) else [layer]
 
 
 def _applications():

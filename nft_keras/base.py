@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from nft_keras import backend
-from nft_keras._checks import number, one_of
+from nft_keras._checks import one_of, whole_number
 from nft_keras.backend import keras_internals
 from nft_keras.laws import LAWS, checked, progress
-from nft_keras.places import LayerOutput, WholeInput, any_tensor, layers_of, place
+from nft_keras.places import LayerOutput, Place, any_tensor, layers_of, place
 
 
 class Plan(keras.callbacks.Callback):
@@ -43,9 +43,7 @@ class Plan(keras.callbacks.Callback):
     def __init__(self, simplification_epochs: int, law: str | Callable[[float], float] = "quadratic") -> None:
         super().__init__()
         self.beside = ()
-        self.simplification_epochs = number(
-            "simplification_epochs", simplification_epochs, "a whole number >= 0", lambda n: n >= 0 and not n % 1, int
-        )
+        self.simplification_epochs = whole_number("simplification_epochs", simplification_epochs, least=0)
         if not callable(law) and not (isinstance(law, str) and law in LAWS):
             raise ValueError(f"law must be one of {', '.join(map(repr, LAWS))} or a function, got {law!r}")
         self.law = checked(law if callable(law) else LAWS[law])
@@ -142,20 +140,20 @@ class SimplifyingModel(keras_internals.Model):
         return self.classifier.output_names
 
     @property
-    def place(self) -> WholeInput:
+    def place(self) -> Place:
         """Where data are altered, as `alters` says."""
         return self._aside.place
 
     def simplify(self, x: Any, y: Any = None) -> Any:
         """Altered data, at their `place`: here as they are; a method that alters them says how."""
-        return self.place.of(self, x)
+        return self.place.original(self, x)
 
     def classify(self, x: Any, original: Any, altered: Any, training: bool = False) -> Any:
         """Predictions for x whose data are altered, f(x~, w).
 
         Args:
             x: a minibatch as `fit` has it.
-            original: what is at `place`, as of `place.of`.
+            original: what is at `place`, as of `place.original`.
             altered: what is there instead, as of `simplify`.
             training: bool, the mode of the classifier.
         """

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from nft_keras import backend
-from nft_keras._checks import number
+from nft_keras._checks import number, whole_number
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
 from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
 from nft_keras.places import any_tensor
@@ -117,7 +117,7 @@ class EasyExamplesPlan(Plan):
         super().__init__(simplification_epochs, law)
         self.first_fraction = number("first_fraction", first_fraction, "in (0, 1]", lambda p: 0 < p <= 1, float)
         if n is not None:
-            n = number("n", n, "a whole number >= 1", lambda n: n >= 1 and not n % 1, int)
+            n = whole_number("n", n, least=1)
         self.n, self._told, self.class_weight = n, n, None
         self.examples = self._made = None
         if is_dataset(examples):

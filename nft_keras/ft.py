@@ -139,7 +139,7 @@ class FriendlyTraining(SimplifyingModel):
     def _perturbation_of(self, x, y):
         """What is perturbed, its delta, and the steps that each example took."""
         x, y = keras.tree.map_structure(lambda each: ops.convert_to_tensor(each, sparse=False), (x, y))
-        original = self.place.of(self, x)
+        original = self.place.original(self, x)
         batch = number_of_examples(x)
         axes = (-1, *(1 for _ in original.shape[1:]))
         xla = self._compiles_perturbation()
@@ -210,7 +210,7 @@ class FriendlyTraining(SimplifyingModel):
             with backend.scope(self), backend.inference():
                 if not self.classifier.built:
                     self(x, training=False)
-                self.place.of(self, x)
+                self.place.original(self, x)
         if y is None or keras.tree.is_nested(y) or len(y.shape) != 2 or y.shape[1] < 2:
             return
         labels = ops.convert_to_numpy(y).astype("float32")

@@ -1,5 +1,6 @@
 """Where a model alters its data, as its argument `alters` says: x itself, some of its inputs, or a layer's output."""
 
+import abc
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ _NUMBERS_OF_WORDS = (
 )
 
 
-def place(alters: str | list[str] | keras.layers.Layer | None, classifier: keras.Model) -> "WholeInput":
+def place(alters: str | list[str] | keras.layers.Layer | None, classifier: keras.Model) -> "Place":
     """The place that `alters` names.
 
     Args:
@@ -80,7 +81,53 @@ def _known(classifier):
     return f"{of_inputs}a layer of the classifier ({', '.join(layers) or 'it has none yet'})"
 
 
-class WholeInput:
+class Place(abc.ABC):
+    """Where data are altered."""
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Refuses inputs that cannot be altered a little.
+
+        Raises:
+            ValueError: naming one that is of whole numbers.
+        """
+
+    def altered_inputs(self) -> dict:
+        """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
+        return {}
+
+    def cost(self, classifier: keras.Model) -> tuple[int, int]:
+        """Operations per example up to this place, and of finding out what the data are there.
+
+        Raises:
+            ValueError: as `costs.forward`.
+        """
+        return 0, 0
+
+    @abc.abstractmethod
+    def original(self, model: keras.Model, x: Any) -> Any:
+        """The data at this place as they are, before they are altered: a float tensor (batch, ...), or a list of some.
+
+        Args:
+            model: the `SimplifyingModel`.
+            x: a minibatch as `fit` has it.
+
+        Raises:
+            ValueError: if x has nothing at this place, or no tensor.
+        """
+
+    @abc.abstractmethod
+    def altered(self, x: Any, original: Any, data: Any) -> contextlib.AbstractContextManager:
+        """Gives what to call the model with in place of x, in a context, for it to see altered data at this place.
+
+        Args:
+            x: a minibatch as `fit` has it.
+            original: what `original` gave.
+            data: that, altered.
+        """
+
+
+class WholeInput(Place):
     """x is a single tensor, and altered itself.
 
     Args:
@@ -92,11 +139,7 @@ class WholeInput:
         self.embeddings = [layer for layer in layers_of(classifier) if isinstance(layer, keras.layers.Embedding)]
 
     def check(self) -> None:
-        """Refuses inputs that cannot be altered a little.
-
-        Raises:
-            ValueError: naming one that is of whole numbers.
-        """
+        """Refuses inputs of whole numbers, and of numbers of words."""
         for name, each in self.altered_inputs().items():
             if not keras.backend.is_float_dtype(each.dtype):
                 raise ValueError(
@@ -108,23 +151,11 @@ class WholeInput:
                     raise ValueError(_NUMBERS_OF_WORDS.format(f"the classifier's input {name!r}", layer.name))
 
     def altered_inputs(self) -> dict:
-        """{name: KerasTensor} of the inputs that are altered, as far as the classifier says what its inputs are."""
+        """All of the classifier's inputs."""
         return self.inputs
 
-    def cost(self, classifier: keras.Model) -> tuple[int, int]:
-        """Operations per example up to this place, and of finding out what the data are there: none."""
-        return 0, 0
-
-    def of(self, model: keras.Model, x: Any) -> Any:
-        """The data at this place as they are, before they are altered: a float tensor (batch, ...), or a list of some.
-
-        Args:
-            model: the `SimplifyingModel`.
-            x: a minibatch as `fit` has it.
-
-        Raises:
-            ValueError: if x has nothing at this place, or no tensor.
-        """
+    def original(self, model: keras.Model, x: Any) -> Any:
+        """x as floats."""
         return self._as_floats(x)
 
     def _as_floats(self, x):
@@ -139,13 +170,7 @@ class WholeInput:
 
     @contextlib.contextmanager
     def altered(self, x: Any, original: Any, data: Any) -> Iterator[Any]:
-        """Gives what to call the model with in place of x, in this context, for it to see altered data at this place.
-
-        Args:
-            x: a minibatch as `fit` has it.
-            original: what `of` gave.
-            data: that, altered.
-        """
+        """Gives the altered data."""
         yield data
 
 
@@ -166,7 +191,7 @@ class NamedInputs(WholeInput):
         """The classifier's inputs that are named."""
         return {name: each for name, each in self.inputs.items() if name in self.names}
 
-    def of(self, model: keras.Model, x: Any) -> Any:
+    def original(self, model: keras.Model, x: Any) -> Any:
         """The named tensors of x as floats: a tensor, or a list in the order of the names."""
         found = [self._as_floats(x if key is None else x[key]) for key in self._keys(x)]
         return found[0] if self.alone else found
@@ -198,7 +223,7 @@ class NamedInputs(WholeInput):
         return self.names if isinstance(x, dict) else [known.index(name) for name in self.names]
 
 
-class LayerOutput(WholeInput):
+class LayerOutput(Place):
     """The output of a layer is altered, as of an embedding; what comes before it goes on learning.
 
     The change, that of the output in inference mode, is added as a constant: what the layer's own weights learn, and
@@ -213,9 +238,8 @@ class LayerOutput(WholeInput):
         self.layer, self.index = layer, index
         keras_internals.make_output_replaceable(layer)
 
-    def altered_inputs(self) -> dict:
-        """None."""
-        return {}
+    def check(self) -> None:
+        """Nothing: what the layer's output is like a pass shows, see `original`."""
 
     def cost(self, classifier: keras.Model) -> tuple[int, int]:
         """As for other places: what a compiled pass computes and nothing needs is left out of it.
@@ -228,7 +252,7 @@ class LayerOutput(WholeInput):
         before = costs.forward(keras.Model(classifier.inputs, self.layer.output))
         return before, costs.forward(classifier) if keras.backend.backend() == "torch" else before
 
-    def of(self, model: keras.Model, x: Any) -> Any:
+    def original(self, model: keras.Model, x: Any) -> Any:
         """The layer's output for x in inference mode, cut off from gradients."""
         seen = []
 

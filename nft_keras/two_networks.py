@@ -117,7 +117,7 @@ class TwoNetworks(SimplifyingModel):
         with backend.scope(self), backend.inference():
             if not self.classifier.built:
                 self(x, training=False)
-            original = self.place.of(self, x)
+            original = self.place.original(self, x)
             self.classify(x, original, self.simplify(x, y))
         self._look_at(original)
         self.built = True

@@ -271,7 +271,7 @@ def test_a_mask_of_the_embedding_still_reaches_the_layers_behind_it():
     x = keras.Input((LENGTH,), dtype="int32")
     h = layers.GlobalAveragePooling1D()(layers.Embedding(TOKENS, WIDTH, mask_zero=True, name="embedding")(x))
     model = friendly(keras.Model(x, layers.Dense(CLASSES)(h)), changer(), alters="embedding")
-    original = model.place.of(model, tokens)
+    original = model.place.original(model, tokens)
     altered = original + np.array([1.0] * 3 + [50.0] * 2)[None, :, None].astype("float32")
     logits = ops.convert_to_numpy(model.classify(tokens, original, altered))
     means = ops.convert_to_numpy(altered)[:, :3].mean(1)

@@ -94,7 +94,7 @@ def positive(text):
 
 
 def run_command(errors, function, *arguments):
-    """Calls a function; what the user can mend is one line on stderr.
+    """Calls a function. Prints user errors as one line; exit code 2.
 
     Args:
         errors: exception class or a tuple of them, whose messages are that line; those of a `RegistrationError` and an

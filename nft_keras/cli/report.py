@@ -63,10 +63,9 @@ def _keep(options):
 def _report(folders, out):
     from nft_keras.experiments import runs
     from nft_keras.experiments.files import atomic_write, write_csv
-    from nft_keras.experiments.reports import published as tables
-    from nft_keras.experiments.reports import tables as report
+    from nft_keras.experiments.reports import published, tables
 
-    paper, others = tables.cells(runs.find(folders))
+    paper, others = published.cells(runs.find(folders))
     parts = [
         "Test error in percent, mean ± standard deviation (runs); bold: a lower mean than CT's of the same seeds; †: "
         "generated data; -: not run, or not published. The paper's Figure 3, read off its bars: ± 0.2."
@@ -75,11 +74,11 @@ def _report(folders, out):
     for name, cells in paper.items():
         variants = dict.fromkeys(m for cell in cells for m, of in cell.runs.items() if of and m not in cell.methods)
         rows_of[name] = rows = [cell.row(variants) for cell in cells]
-        parts += [f"## {name}", report.markdown(list(rows[0]), [list(row.values()) for row in rows]), *_missing(cells)]
+        parts += [f"## {name}", tables.markdown(list(rows[0]), [list(row.values()) for row in rows]), *_missing(cells)]
     if others:
         results = [[run.result for run in experiment] for experiment in others]
         recipes = [experiment[0].config["name"] for experiment in others]
-        own = ["## Other runs", "Settings other than the published ones.", report.table_of_groups(results, recipes)]
+        own = ["## Other runs", "Settings other than the published ones.", tables.table_of_groups(results, recipes)]
     with writing_to(out):
         for name, rows in rows_of.items():
             plain = [{column: cell.replace("*", "") for column, cell in row.items()} for row in rows]

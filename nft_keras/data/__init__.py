@@ -182,7 +182,7 @@ class Part:
     """One part (train, valid or test) of a data set.
 
     Attributes:
-        x: array (n, *input_shape), float32 or uint8 images (which `batches` divides by 255), or a
+        x: array (n, *input_shape), float32 or uint8 images (which `scaled` divides by 255), or a
             `scipy.sparse.csr_matrix` (n, d) of float32.
         y: int32 array (n,), class indices from 0; of other tasks float32 (n, outputs), see
             `nft_keras.data.targets.Target`.
@@ -201,6 +201,16 @@ class Part:
     def __getitem__(self, rows: "slice | np.ndarray") -> "Part":
         beside = (None if of_each is None else of_each[rows] for of_each in (self.names, self.weights))
         return Part(self.x[rows], self.y[rows], *beside)
+
+
+def scaled(x: Any, dtype: str = "float32") -> Any:
+    """Examples as floats, pixels 0 to 255 divided by 255; `nft_keras.data.batches` does the same in TensorFlow's graph.
+
+    Args:
+        x: array of NumPy or JAX; of dtype uint8 it is taken for pixels.
+        dtype: str, that of the result.
+    """
+    return x.astype(dtype) / 255 if x.dtype == "uint8" else x.astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True)

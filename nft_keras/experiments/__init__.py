@@ -100,6 +100,6 @@ def report(results: list[dict[str, Any]]) -> str:
     Returns:
         str, Markdown.
     """
-    from nft_keras.experiments.reports.tables import against_classic, against_controls, at_the_drop, table
+    from nft_keras.experiments.reports.tables import against_classic, against_controls, drop_table, table
 
-    return "\n\n".join(filter(None, (of(results) for of in (table, against_classic, against_controls, at_the_drop))))
+    return "\n\n".join(filter(None, (of(results) for of in (table, against_classic, against_controls, drop_table))))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 CHANGED = "# run with --set "  # with which a recipe.yaml begins that the command line has changed
-# Of a trial's config.yaml what does not change its training, or says a second time what does.
+# Keys of config.yaml that do not affect training, or are redundant.
 _NOT_SETTINGS = ("name", "seeds", "test_every", "deterministic", "vary", "fingerprint")
 # What the manifest of a finished trial lists beside result.json: what a trial writes, and nothing else does.
 _LISTED = ("config.yaml", "history.csv", "classifier.keras", "preprocessing.json", "snapshots.npz")
@@ -58,7 +58,7 @@ class Run:
         altered = [int(row["epoch"]) for row in self.rows() if row["phase"] == "simplified"]
         return max(altered, default=0)
 
-    def at_the_drop(self) -> dict[str, Any] | None:
+    def drop_summary(self) -> dict[str, Any] | None:
         """What the data were like until the auxiliary network was dropped, from the history; None where none was.
 
         Returns:
@@ -249,7 +249,7 @@ def outcome(trial: Trial, out: str | os.PathLike) -> tuple[dict[str, Any] | None
     except (FileNotFoundError, NotADirectoryError):
         return None, None
     except OSError as error:
-        return None, f"{error.filename} cannot be read: {error.strerror}; mend that, and the same command goes on"
+        return None, f"{error.filename} cannot be read: {error.strerror}; fix that, and the same command resumes"
     except ValueError as error:
         return None, str(error) if os.path.lexists(folder / _manifest.FILE) else None
     return (None if next(_differences(run.config, trial.config()), None) else run.result), None

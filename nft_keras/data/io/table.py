@@ -371,7 +371,7 @@ def _of_text(path, form, text, words, skipped, numbers):
     if len(frame) != len(lines):
         raise DataError(f"{path} has {len(lines):,} rows, of which {len(frame):,} can be read")
     decimal = "," if comma or form.decimal == "," else "."
-    return dataclasses.replace(_tidy(path, frame, lines, header, text), decimal=decimal, codes=codes)
+    return dataclasses.replace(_tidy(path, frame, lines, text), decimal=decimal, codes=codes)
 
 
 def _rewritten(path, form):
@@ -419,7 +419,7 @@ def _whole(path, read, text, words, extra):
             frame[name] = _as_words(frame[name]).fillna("" if name in text else float("nan"))
     found = {name: _code_in(frame[name]) for name in frame.columns if frame[name].dtype.kind == "O"}
     codes = {name: cell for name, cell in found.items() if cell}
-    return dataclasses.replace(_tidy(path, frame, range(first, first + len(frame)), header, text), codes=codes)
+    return dataclasses.replace(_tidy(path, frame, range(first, first + len(frame)), text), codes=codes)
 
 
 def _parquet(path, text):
@@ -461,7 +461,7 @@ def _as_words(cells):
     return cells.astype(object).map(str, na_action="ignore").astype(object)
 
 
-def _tidy(path, frame, lines, header, text):
+def _tidy(path, frame, lines, text):
     """A `Table` without columns that have no name, its text stripped."""
     import pandas as pd
 

@@ -141,8 +141,7 @@ def examples(dataset, settings):
     if settings.examples < len(test):
         rows = np.random.default_rng(settings.seed).choice(len(test), settings.examples, replace=False)
         test = test[np.sort(rows)]
-    x = test.x.toarray() if scipy.sparse.issparse(test.x) else test.x
-    x = x.astype("float32") / 255 if x.dtype == np.uint8 else x.astype("float32")
+    x = data.scaled(test.x.toarray() if scipy.sparse.issparse(test.x) else test.x)
     is_image = x.ndim == 4 and x.min() >= 0 and x.max() <= 1
     return Examples(x, test.y, (0.0, 1.0) if is_image else None, of_data(dataset, loaded))
 

@@ -50,11 +50,15 @@ def sentences(groups, controls=None):
 def _shows(differences, level):
     """Whether there is a difference: by the t-test, or, where all seeds have the same one, by the sign test."""
     constant = len(set(differences)) == 1 and differences[0] != 0
-    return 2 * 0.5 ** len(differences) < level if constant else _p(differences) < level
+    return 2 * 0.5 ** len(differences) < level if constant else paired_p(differences) < level
 
 
-def _p(differences):
-    """The p of the paired t-test; 1 where there is nothing to test."""
+def paired_p(differences):
+    """The p of the paired t-test; 1 where there is nothing to test.
+
+    Args:
+        differences: list of floats, a difference for each pair.
+    """
     from scipy.stats import ttest_1samp
 
     return ttest_1samp(differences, 0).pvalue if len(set(differences)) > 1 else 1.0
@@ -71,7 +75,7 @@ def _sentence(method, classic, differences, level):
         if not mean:
             return f"{method} and {classic} have the same test error {each}."
         return f"{has} {each}{'' if _shows(differences, level) else ', too few to show anything'}."
-    if _p(differences) < level:
+    if paired_p(differences) < level:
         return f"{has} ({n} seeds{_how_sure(differences)})."
     least = shown_by(n, deviation, level)
     more = next(((t, k) for t in _TARGETS if t < least and (k := seeds_for(t, deviation, level))), None)
@@ -84,7 +88,13 @@ def _how_sure(differences):
     """What stands behind a difference: p, or that every seed has it."""
     if len(set(differences)) < 2:
         return " in each seed" if len(differences) > 1 else " with one seed"
-    return f", p = {p:.3f}" if (p := _p(differences)) >= 0.001 else ", p < 0.001"
+    p = as_text(paired_p(differences))
+    return f", p {p}" if p.startswith("<") else f", p = {p}"
+
+
+def as_text(p):
+    """A p, float, as it is printed."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _beside(method, controls):
@@ -95,7 +105,7 @@ def _beside(method, controls):
         of = better if mean < 0 and _shows(differences, LEVEL) else others
         of.append(f"{control} ({mean:+.2f} points{_how_sure(differences)})")
     if others:
-        return f"{method} is not shown to be better than {' nor '.join(others)}, which a gain has to beat."
+        return f"{method} is not shown to be better than {' or '.join(others)}, which a gain has to beat."
     return f"{method} is better than {' and '.join(better)} too."
 
 

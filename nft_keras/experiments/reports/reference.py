@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from nft_keras._registry import imported
+from nft_keras.data import scaled
 from nft_keras.experiments.files import write_json
 from nft_keras.experiments.recipe.settings import as_plain
 from nft_keras.experiments.tasks import TASKS
@@ -186,10 +187,8 @@ def line(entry):
 
 def _features(x):
     """The examples as rows of float64: in float32 the smallest C stop early, the intercept still 0."""
-    import numpy as np
     import scipy.sparse
 
     if scipy.sparse.issparse(x):
         return x.astype("float64")
-    rows = x.reshape(len(x), -1).astype("float64")
-    return rows / 255.0 if x.dtype == np.uint8 else rows
+    return scaled(x.reshape(len(x), -1), "float64")

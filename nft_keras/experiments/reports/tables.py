@@ -14,7 +14,7 @@ from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
 from nft_keras.experiments.runs import CHANGED
 from nft_keras.experiments.tasks import TASKS
-from nft_keras.verdict import MOST_LEFT
+from nft_keras.verdict import MOST_LEFT, came_back, mostly_harder
 
 FOLD = "dataset.fold="  # what a trial of a recipe with folds varies
 
@@ -38,7 +38,7 @@ def write_report(name, results, out, references=()):
     tables = [table(results), against_classic(results), against_controls(results)]
     tables = "\n\n".join(filter(None, [*tables, *said]))
     provenances = [f"Data: {in_markdown(line)}." for line in sorted({result["provenance"] for result in results})]
-    sections = [*_own_data(of_own_data(results), results), *_sections(at_the_drop(results))]
+    sections = [*_own_data(of_own_data(results), results), *_sections(drop_table(results))]
     text = "\n\n".join([f"# {name}", tables, *sections, *provenances, *_circumstances(results)])
     write_text(folder / "report.md", text + "\n")
     return tables
@@ -137,12 +137,12 @@ def against_classic(results):
     over, rows = _over(results), []
     for (varied, classifier, method), of in pairs.items():
         errors = _errors(of, "test_error")
-        differences = _differences(errors)
-        better = f"{sum(d < 0 for d in differences)} of {len(differences)}"
+        compared = differences(errors)
+        better = f"{sum(d < 0 for d in compared)} of {len(compared)}"
         p = (lambda _: "-") if over != "seeds" else p_value  # folds share training data: the test would find too much
-        row = [classifier, method_title(method), mean_std(differences, "+"), better, p(errors)]
+        row = [classifier, method_title(method), mean_std(compared, "+"), better, p(errors)]
         last = _errors(of, "last_test_error") if _have_last(of) else ()
-        row += [mean_std(_differences(last), "+") if last else "-", p(last)] * with_last
+        row += [mean_std(differences(last), "+") if last else "-", p(last)] * with_last
         rows.append([varied] * with_variation + row)
     difference = f"test error - {method_title(name or 'ct')} (points)"
     head = ["varied"] * with_variation + ["classifier", "method", difference, f"{over} better", "p"]
@@ -165,7 +165,7 @@ def against_controls(results):
         for key, of in _of_others(results, name).items():
             errors = _errors(of, "test_error")
             row = rows.setdefault(key, ["-", "-"] * len(names))
-            row[2 * i : 2 * i + 2] = [mean_std(_differences(errors), "+"), p_value(errors)]
+            row[2 * i : 2 * i + 2] = [mean_std(differences(errors), "+"), p_value(errors)]
     with_variation = any(varied for varied, *_ in rows)
     head = ["varied"] * with_variation + ["classifier", "method"]
     for name in names:
@@ -225,7 +225,7 @@ def _differences_to_classic(results):
     pairs, classic = _pairs(results), method_title(baseline(results) or "ct")
     several = len({(varied, classifier) for varied, classifier, _ in pairs}) > 1
     return {
-        (f"{' '.join(filter(None, (varied, classifier)))}: " if several else "", method, classic): _differences(
+        (f"{' '.join(filter(None, (varied, classifier)))}: " if several else "", method, classic): differences(
             _errors(of, "test_error")
         )
         for (varied, classifier, method), of in pairs.items()
@@ -238,7 +238,7 @@ def _differences_to_controls(results):
     for (where, method, classic), key in zip(_differences_to_classic(results), _pairs(results), strict=False):
         of_controls = {method_title(name): _of_others(results, name).get(key) for name in controls(results)}
         found[where, method, classic] = {
-            title: _differences(_errors(of, "test_error")) for title, of in of_controls.items() if of
+            title: differences(_errors(of, "test_error")) for title, of in of_controls.items() if of
         }
     return found
 
@@ -276,8 +276,8 @@ def of_own_data(results):
             how = ".2f" if "(" in title else ".4g"  # one without a unit has that of the data
             rows[-1].append(_mean_of([result[f"test_{name}"] for result in of], "", how))
             there = [pair for pair in _errors(beside, f"test_{name}") if None not in pair]
-            differences = [*_differences(there, how), *[None] * (len(beside) - len(there))]
-            rows[-1].append(_mean_of(differences, "+", how) if beside else "-")
+            compared = [*differences(there, how), *[None] * (len(beside) - len(there))]
+            rows[-1].append(_mean_of(compared, "+", how) if beside else "-")
     head = ["varied"] * with_variation + ["classifier", "method"]
     for title in columns.values():
         head += [title, f"- {ct} (points)" if "(" in title else f"- {ct}"]
@@ -331,7 +331,7 @@ def baseline(results):
     return "ct" if "ct" in names else next(iter(names), None)
 
 
-def at_the_drop(results):
+def drop_table(results):
     """A Markdown table: what the data were like until the auxiliary network was dropped.
 
     Args:
@@ -346,14 +346,14 @@ def at_the_drop(results):
     with_variation = any(varied for varied, *_ in groups)
     rows = []
     for (varied, classifier, method), drops in groups.items():
-        left = [100 * drop["relative_perturbation"] for drop in drops]
+        left = [drop["relative_perturbation"] for drop in drops]
         harder, of = (sum(drop.get(key, 0) for drop in drops) for key in ("harder_epochs", "simplified_epochs"))
-        away = sum(not each <= 100 * MOST_LEFT for each in left)  # NaN too
+        away = sum(not came_back(each) for each in left)
         some = f"{away} of {len(left)} " if 0 < away < len(left) else ""
         verdict = f"{some}did not come back" if away else "came back"
-        verdict += ", were not easier but strange" if 2 * harder > of else ", were easier" if of else ""
-        rows.append([varied] * with_variation + [classifier, method_title(method), mean_std(left)])
-        rows[-1] += [f"{harder} of {of}" if of else "-", verdict]
+        verdict += ", were not easier but strange" if mostly_harder(harder, of) else ", were easier" if of else ""
+        seen = mean_std([100 * each for each in left]), f"{harder} of {of}" if of else "-", verdict
+        rows.append([varied] * with_variation + [classifier, method_title(method), *seen])
     head = ["varied"] * with_variation + ["classifier", "method", "perturbation left (% of the variance)"]
     return markdown([*head, "epochs harder than real data", "the altered data"], rows) if rows else ""
 
@@ -408,17 +408,12 @@ def epochs(numbers):
 
 def p_value(pairs):
     """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
-    differences = _differences(pairs)
-    if len(set(differences)) < 2:
-        return "-"
-    from scipy.stats import ttest_1samp
-
-    p = ttest_1samp(differences, 0).pvalue
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    compared = differences(pairs)
+    return conclusion.as_text(conclusion.paired_p(compared)) if len(set(compared)) > 1 else "-"
 
 
-def _differences(pairs, how=".2f"):
-    """The differences without what rounding to binary fractions adds to them."""
+def differences(pairs, how=".2f"):
+    """The differences of pairs of errors, without what rounding to binary fractions adds to them."""
     return [round(ours - ct, 4) if how == ".2f" else ours - ct for ours, ct in pairs]
 
 

@@ -1,4 +1,4 @@
-"""Points that processes on any number of machines try, each once, whoever dies: a study in Optuna's storage.
+"""A fault-tolerant work queue on an Optuna study: processes on any number of machines try each point once.
 
 Optuna hands out what waits in a study, but what a process had taken when it died stays taken. Here a process that tries
 a point holds a lock file, which the kernel releases with the process, and moves a counter in the storage, for file

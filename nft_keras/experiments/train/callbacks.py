@@ -15,6 +15,7 @@ from nft_keras.backend import tensorflow_for_data
 from nft_keras.backend.keras_internals import saved
 from nft_keras.base import SimplifyingModel
 from nft_keras.callbacks import MOMENTS, SimplificationPicture, classes_on, grid_around, moments, seen
+from nft_keras.data import scaled
 from nft_keras.experiments.files import write_figure, write_text, write_whole
 from nft_keras.experiments.selection import rank, rounded
 from nft_keras.experiments.train.backup import SNAPSHOT
@@ -282,8 +283,7 @@ def pictures(trial, model, dataset, folder, backup):
     if len(shape) != 3:
         return []
     part = dataset.train[:EXAMPLES]
-    x = part.x / 255.0 if part.x.dtype == np.uint8 else part.x
-    x = x.astype("float32")
+    x = scaled(part.x)
     return [
         Snapshots(folder, backup, x, part.y, moments(last, MOMENTS), simplification, "simplification.png"),
         SimplificationPicture(x, part.y, epochs=range(2, last + 1, max(1, last // 10)), log_dir=folder / "tensorboard"),

@@ -4,8 +4,10 @@ Where a run goes each says itself, as ever: MLFLOW_TRACKING_URI, WANDB_MODE and 
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.util
+from collections.abc import Callable
 
 from nft_keras._checks import suggest
 from nft_keras.experiments.recipe.schema import RecipeError
@@ -31,8 +33,8 @@ def check(names, together=False):
             raise RecipeError(f"--log {name}: unknown; allowed: {', '.join(LOGGERS)}{suggest(name, LOGGERS)}")
         if importlib.util.find_spec(name) is None:
             raise RecipeError(f"--log {name} needs {name}: pip install {name}")
-    if "mlflow" in names:
-        _reach_mlflow()
+    for name in names:
+        LOGGERS[name].reach()
 
 
 def _reach_mlflow():
@@ -59,7 +61,7 @@ def logged(names, trial, folder):
         list of `keras.callbacks.Callback`.
     """
     with contextlib.ExitStack() as runs:
-        yield [runs.enter_context(LOGGERS[name](trial, _digest(trial, folder))) for name in names]
+        yield [runs.enter_context(LOGGERS[name].run(trial, _digest(trial, folder))) for name in names]
 
 
 @contextlib.contextmanager
@@ -96,5 +98,17 @@ def _digest(trial, folder):
     return hashlib.sha256(f"{folder.resolve()}{trial.config()}".encode()).hexdigest()[:16]
 
 
-# {name: context manager of a trial, and of what tells its run from others, that gives its callback}.
-LOGGERS = {"mlflow": _mlflow, "wandb": _wandb}
+@dataclasses.dataclass(frozen=True)
+class Logger:
+    """Where trials are logged.
+
+    Attributes:
+        run: context manager of (trial, what tells its run from others), which gives the callback.
+        reach: function without arguments; raises `RecipeError` where the store does not answer.
+    """
+
+    run: Callable
+    reach: Callable = lambda: None
+
+
+LOGGERS = {"mlflow": Logger(_mlflow, reach=_reach_mlflow), "wandb": Logger(_wandb)}

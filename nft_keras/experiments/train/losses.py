@@ -135,7 +135,7 @@ def weighted(setting, dataset):
 
 @keras.saving.register_keras_serializable("nft_keras")
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
-    """`keras.losses.CategoricalCrossentropy` of class indices, too: Keras' own loss of these smoothes no labels.
+    """`keras.losses.CategoricalCrossentropy` of class indices, too: Keras' own loss of these does not smooth labels.
 
     Of C classes that of the label has the target 1 - label_smoothing + label_smoothing / C, each other one
     label_smoothing / C.

@@ -14,7 +14,7 @@ def ready_backend(trials):
     """Refuses trials that Keras' back end does not train, and readies it for the others, before it computes anything.
 
     Args:
-        trials: list of `nft_keras.experiments.recipe.settings.Trial`.
+        trials: list of `nft_keras.experiments.recipe.trial.Trial`.
 
     Raises:
         BackendError: if it trains none at all.

@@ -27,9 +27,7 @@ from nft_keras.experiments.recipe.settings import ratio_of
 from nft_keras.experiments.recipe.trial import is_a
 from nft_keras.experiments.runs import Run, write_result
 from nft_keras.experiments.tasks import TASKS
-from nft_keras.experiments.train import callbacks as monitor
-from nft_keras.experiments.train import distribution as distribute
-from nft_keras.experiments.train import environment
+from nft_keras.experiments.train import callbacks, distribution, environment
 from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.checkpoint import Checkpoint
 from nft_keras.experiments.train.loggers import logged
@@ -64,7 +62,7 @@ def run_trial(trial, dataset, out, progress, loggers=()):
         test_calibration_error in points), task, where it is no classification,
         last_test_error and last_valid_error (of the last epoch's classifier), epochs, seconds, provenance, fingerprint
         (of the data), environment (see `environment.describe`); varied ("key=value") if the recipe varies a
-        setting; is, the method, if the recipe has it under another name; drop, see `Run.at_the_drop`.
+        setting; is, the method, if the recipe has it under another name; drop, see `Run.drop_summary`.
 
     Raises:
         nft_keras.experiments.train.callbacks.TrainingError: if the training cannot go on.
@@ -72,7 +70,7 @@ def run_trial(trial, dataset, out, progress, loggers=()):
     """
     began = time.monotonic()
     folder = Path(out, trial.folder)
-    with distribute.own_folder(trial.distribute, folder) as folder:
+    with distribution.own_folder(trial.distribute, folder) as folder:
         return _run(trial, dataset, folder, progress, began, loggers)
 
 
@@ -81,12 +79,12 @@ def _run(trial, dataset, folder, progress, began, loggers):
     write_yaml(folder / "config.yaml", trial.config())
     if trial.deterministic:
         make_deterministic()
-    strategy = distribute.strategy(trial.distribute)
+    strategy = distribution.strategy(trial.distribute)
     with (
         warnings_named(trial),
         logged(loggers, trial, folder) as also,
         dtype_policy(trial.training.precision),
-        distribute.throughout(strategy),
+        distribution.throughout(strategy),
     ):
         best, last_test_error, spent = _train(trial, dataset, folder, strategy, progress, began, also)
     return finish(trial, dataset, folder, best, last_test_error, lambda: spent + time.monotonic() - began)
@@ -150,7 +148,7 @@ def finish(trial, dataset, folder, best, last_test_error, seconds):
         "last_test_error": round(last_test_error, 4),
         "last_valid_error": round(float(run.rows()[-1]["valid_error"]), 4),
         "epochs": trial.training.epochs,
-        **({"drop": drop} if dropped and (drop := run.at_the_drop()) else {}),
+        **({"drop": drop} if dropped and (drop := run.drop_summary()) else {}),
         "seconds": round(seconds(), 1),
         "provenance": dataset.provenance,
         **trial.of_data(),
@@ -176,41 +174,31 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
     with strategy.scope():
         classifier = build_classifier(trial, dataset)
     model, plan = build_method(trial, classifier, dataset, strategy)
-    best = monitor.BestClassifier(backup, trial.first_eligible, trial.selection_metric)
-    history = monitor.History(folder / "history.csv", history_also(trial))
+    best = callbacks.BestClassifier(backup, trial.first_eligible, trial.selection_metric)
+    history = callbacks.History(folder / "history.csv", history_also(trial))
     unfreeze = unfreezing(trial)
     checkpoint = Checkpoint(backup, trial, best, history, began, unfreeze)
     checkpoint.restore(model)
     epoch = tensorflow_for_data().Variable(0)
-    chosen = trial.training.augmentations
-    augment, mix = augmentation(chosen), mixing(chosen, dataset.num_classes)
-    size = trial.training.batch_size
-
-    def minibatches(part, *arguments, **keywords):
-        return distribute.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts, **keywords))
-
-    if takes_in_graph(trial, model):
-        valid, test = (in_graph(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-        train = in_graph(dataset.train, size, trial.seed, epoch, plan.kept)
-    else:
-        valid, test = (minibatches(part, EVALUATION_BATCH) for part in (dataset.valid, dataset.test))
-        train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept, mix=mix)
+    train, valid, test = _minibatches(trial, dataset, model, plan, strategy, epoch)
     plan.takes(train)
-    callbacks = [
+    # First what the epoch's data depend on; StopAtNaN before anything of the epoch is kept; pictures before the plan,
+    # which drops what they show; the test error before what logs it; the checkpoint last, when all else is written.
+    in_order = [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: epoch.assign(index)),
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda index, logs: seed_epoch(trial.seed, index)),
-        *([monitor.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
-        monitor.StopAtNaN(trial, dataset),
-        *monitor.pictures(trial, model, dataset, folder, backup),
+        *([callbacks.AverageStatistics()] if strategy.num_replicas_in_sync > 1 else []),
+        callbacks.StopAtNaN(trial, dataset),
+        *callbacks.pictures(trial, model, dataset, folder, backup),
         best,
-        *([monitor.TestError(test, trial.test_every)] if trial.test_every else []),
+        *([callbacks.TestError(test, trial.test_every)] if trial.test_every else []),
         history,
-        monitor.TensorBoard(folder / "tensorboard"),
+        callbacks.TensorBoard(folder / "tensorboard"),
         *also,
         keras.callbacks.LambdaCallback(
             on_epoch_end=lambda index, logs: progress({**logs, "epoch": index + 1, "simplifying": model.simplifying})
         ),
-        OfTheClassifier(lambda index, now: learning_rate(trial, index + 1)),
+        ClassifierSchedule(lambda index, now: learning_rate(trial, index + 1)),
         unfreeze,
         plan,
         checkpoint,
@@ -223,12 +211,28 @@ def _train(trial, dataset, folder, strategy, progress, began, also):
         initial_epoch=checkpoint.epoch,
         shuffle=False,
         verbose=0,
-        callbacks=callbacks,
+        callbacks=in_order,
     )
     last_test_error = model.evaluate(test, verbose=0, return_dict=True)["error"]
     best.publish(folder / "classifier.keras")
     # Not the callbacks, which would keep both networks and their optimizers.
     return (best.epoch, best.valid), last_test_error, checkpoint.spent
+
+
+def _minibatches(trial, dataset, model, plan, strategy, epoch):
+    """The training, validation and test part as `fit` takes them; `epoch` is a variable, the index of the epoch."""
+    size, evaluated = trial.training.batch_size, (dataset.valid, dataset.test)
+    if takes_in_graph(trial, model):
+        train = in_graph(dataset.train, size, trial.seed, epoch, plan.kept)
+        return train, *(in_graph(part, EVALUATION_BATCH) for part in evaluated)
+
+    def minibatches(part, *arguments, **keywords):
+        return distribution.dataset(strategy, lambda parts: batches(part, *arguments, parts=parts, **keywords))
+
+    chosen = trial.training.augmentations
+    augment, mix = augmentation(chosen), mixing(chosen, dataset.num_classes)
+    train = minibatches(dataset.train, size, trial.seed, epoch, augment, plan.kept, mix=mix)
+    return train, *(minibatches(part, EVALUATION_BATCH) for part in evaluated)
 
 
 def takes_in_graph(trial, model):
@@ -254,17 +258,17 @@ def _check_shares(trial, dataset, backup, strategy):
     replicas, size = strategy.num_replicas_in_sync, trial.training.batch_size
     last = len(dataset.train) % size
     if size < replicas:
-        raise monitor.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
+        raise callbacks.TrainingError(f"training.batch_size must be >= {replicas}, the number of replicas, got {size}")
     if METHODS[trial.kind].fills_replicas and 0 < last < replicas:
-        raise monitor.TrainingError(
+        raise callbacks.TrainingError(
             f"training.batch_size: {size} leaves {last} of {len(dataset.train)} examples for {replicas} replicas in "
             f"the last minibatch, which {trial.method} cannot share; choose another"
         )
     state, _ = backup.latest()
     # Copies of a large file on several machines may have several times of their last change.
     settings = repr(dataclasses.replace(trial, fingerprint=None).config())
-    if not distribute.same_everywhere(strategy, settings, repr(state)):
-        raise monitor.TrainingError(
+    if not distribution.same_everywhere(strategy, settings, repr(state)):
+        raise callbacks.TrainingError(
             "the workers do not have the same trial, or not the same checkpoint of it; all need the same recipe and "
             "options, and an output folder that all of them see"
         )
@@ -314,8 +318,10 @@ def check_fits(trial, dataset):
         keras.backend.clear_session()
 
 
-class OfTheClassifier(keras.callbacks.LearningRateScheduler):
+class ClassifierSchedule(keras.callbacks.LearningRateScheduler):
     """A recipe's schedule, which is the classifier's alone: `fit` need not say so."""
+
+    classifier_alone = True
 
 
 def learning_rate(trial, gamma):
