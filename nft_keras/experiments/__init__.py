@@ -33,7 +33,8 @@ def run(
     """Trains what a recipe describes, as `nft-keras run` does, and goes on where an earlier run was broken off.
 
     Args:
-        recipe: path of a recipe, the name of a shipped one, or a mapping with a recipe's keys and a `name`.
+        recipe: path of a recipe, the name of a shipped one, or a mapping with a recipe's keys and a `name`, whose
+            values may be numpy's.
         out: the output folder.
         data_dir: where data sets are or go, None for $NFT_DATA_DIR, else a folder in the user's cache.
         overrides: "key.key=value", a change to the recipe, or several.
@@ -49,13 +50,14 @@ def run(
 
     Raises:
         nft_keras.experiments.recipe.schema.RecipeError, nft_keras.data.DataError: before anything is trained.
+        nft_keras.backend.BackendError: if Keras runs on a back end that nothing is trained with.
+        nft_keras.experiments.files.OutputError: if `out` cannot be written to.
         RuntimeError: if trials failed; the others are done.
     """
     import pathlib
     import tempfile
 
-    import yaml
-
+    from nft_keras.experiments.from_python import arguments_in_errors, write_mapping
     from nft_keras.experiments.runs import finished
     from nft_keras.experiments.train.run import Options, run_recipes, trials_of
 
@@ -73,12 +75,13 @@ def run(
         loggers=_several(loggers),
     )
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(recipe, Mapping):
-            path = pathlib.Path(folder, f"{recipe.get('name', 'recipe')}.yaml")
-            path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-            recipe = path
-        failed = run_recipes([recipe], options)
-        ((_, _, trials, _),) = trials_of([recipe], options)
+        file = pathlib.Path(folder, "recipe.yaml")
+        with arguments_in_errors(file):
+            if isinstance(recipe, Mapping):
+                write_mapping(recipe, file)
+                recipe = file
+            failed = run_recipes([recipe], options)
+            ((_, _, trials, _),) = trials_of([recipe], options)
     if failed:
         raise RuntimeError(f"{failed} of {len(trials)} trials failed; what is wrong with each was printed")
     return finished(trials, options.out)

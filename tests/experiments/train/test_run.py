@@ -379,5 +379,5 @@ def test_from_python_a_recipe_of_a_mapping_is_run_and_reported_on(tmp_path, caps
     assert experiments.report(results) in capsys.readouterr().out
     assert (tmp_path / "out" / "mine" / "recipe.yaml").read_text().count("name: mine") == 1
     assert len(experiments.run(recipe, out=tmp_path / "both", reference=False, seeds=np.arange(2))) == 2
-    with pytest.raises(RecipeError, match="mine.yaml:2: dataset.name: unknown data set 'three-moons'"):
+    with pytest.raises(RecipeError, match="^recipe: dataset.name: unknown data set 'three-moons'"):
         experiments.run({**recipe, "dataset": "three-moons"}, out=tmp_path / "out")
