@@ -52,6 +52,15 @@ KEYS = {
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft-keras sweep` tries every combination",
 }
+# {key: (what it may be, its default)} of what all trials of a recipe have, in the order in which errors are said.
+_SHARED = {
+    "selection": (Literal["after-drop", "all"], "after-drop"),
+    "selection_metric": (Literal[tuple(METRICS)], "error"),
+    "fingerprint": (str | None, None),
+    "test_every": (Annotated[int, ">= 0"], 0),
+    "deterministic": (bool, False),
+    "distribute": (Literal["none", "mirrored", "multi-worker"], "none"),
+}
 
 
 def load_recipe(
@@ -221,65 +230,71 @@ def _trials(document, name, varied, seeds, only=None):
             raise document.error((), f"{key} is missing")
     dataset = _dataset(document, values["dataset"])
     settings = _classifiers(document, values["classifiers"], dataset)
-    by_method = document.read_names(values["methods"], ("methods",))
-    if not by_method:
-        raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
-    ancestry = ancestries(document, by_method)
+    ancestry = _methods(document, values["methods"])
     cells = document.read_mapping(values.get("cells"), ("cells",))
     document.check_keys(cells, settings, ("cells",))
-    recipe_seeds = document.read(Annotated[tuple[int, ...], ">= 0"], values.get("seeds", (0, 1, 2)), ("seeds",))
-    if not recipe_seeds or len(set(recipe_seeds)) < len(recipe_seeds):
-        raise document.error(("seeds",), f"should be one or more different whole numbers, got {list(recipe_seeds)}")
-    selection = document.read(Literal["after-drop", "all"], values.get("selection", "after-drop"), ("selection",))
-    metric = values.get("selection_metric", "error")
-    metric = document.read(Literal[tuple(METRICS)], metric, ("selection_metric",))
-    fingerprint = document.read(str | None, values.get("fingerprint"), ("fingerprint",))
-    test_every = document.read(Annotated[int, ">= 0"], values.get("test_every", 0), ("test_every",))
-    deterministic = document.read(bool, values.get("deterministic", False), ("deterministic",))
-    distribute = values.get("distribute", "none")
-    distribute = document.read(Literal["none", "mirrored", "multi-worker"], distribute, ("distribute",))
+    recipe_seeds = _seeds(document)
+    shared = {"recipe": name, "dataset": dataset, "varied": varied, **_shared(document)}
     trials = []
     for classifier, classifier_settings in settings.items():
         of_classifier = document.read_mapping(cells.get(classifier), ("cells", classifier))
-        document.check_keys(of_classifier, by_method, ("cells", classifier))
-        for method in by_method if only is None else [only]:
+        document.check_keys(of_classifier, ancestry, ("cells", classifier))
+        for method in ancestry if only is None else [only]:
             method_settings, training = _cell(document, classifier, ancestry[method], dataset)
-            task, of_cell = dataset.get("task", "classification"), ("cells", classifier, method)
-            check_task(document, task, ancestry[method], method_settings, training, metric, of_cell)
-            if deterministic and training.jit_compile:
-                raise document.error(
-                    ("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false"
-                )
-            if distribute != "none":
-                _check_distributed(document, dataset, method_settings, training)
-            length = method_settings.plan.epochs(training.epochs)
-            if selection == "after-drop" and length >= training.epochs and length > 1:
-                raise document.error(
-                    ("methods", method, "plan"),
-                    f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "
-                    "select the best from; shorten the plan or give selection: all",
-                )
-            for seed in recipe_seeds if seeds is None else seeds:
-                trial = Trial(
-                    recipe=name,
-                    dataset=dataset,
-                    classifier=classifier,
-                    classifier_settings=classifier_settings,
-                    method=method,
-                    method_settings=method_settings,
-                    training=training,
-                    selection=selection,
-                    test_every=test_every,
-                    deterministic=deterministic,
-                    seed=seed,
-                    distribute=distribute,
-                    selection_metric=metric,
-                    fingerprint=fingerprint,
-                    varied=varied,
-                    variant_of=ancestry[method][0] if len(ancestry[method]) > 1 else None,
-                )
-                trials.append(trial)
+            cell = {
+                "classifier": classifier,
+                "classifier_settings": classifier_settings,
+                "method": method,
+                "method_settings": method_settings,
+                "training": training,
+                "variant_of": ancestry[method][0] if len(ancestry[method]) > 1 else None,
+            }
+            of_cell = [Trial(**shared, **cell, seed=seed) for seed in (recipe_seeds if seeds is None else seeds)]
+            _check_cell(document, of_cell[0], ancestry[method])
+            trials += of_cell
     return trials
+
+
+def _methods(document, value):
+    """The ancestry of every method of a recipe, see `ancestries`."""
+    by_method = document.read_names(value, ("methods",))
+    if not by_method:
+        raise document.error(("methods",), f"should name at least one of {', '.join(METHODS)}")
+    return ancestries(document, by_method)
+
+
+def _seeds(document):
+    key = ("seeds",)
+    seeds = document.read(Annotated[tuple[int, ...], ">= 0"], document.values.get("seeds", (0, 1, 2)), key)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise document.error(key, f"should be one or more different whole numbers, got {list(seeds)}")
+    return seeds
+
+
+def _shared(document):
+    """What all trials of a recipe have, see `_SHARED`."""
+    return {
+        key: document.read(allowed, document.values.get(key, default), (key,))
+        for key, (allowed, default) in _SHARED.items()
+    }
+
+
+def _check_cell(document, trial, ancestry):
+    """Refuses a trial whose settings, each allowed, do not go together."""
+    settings, training, task = trial.method_settings, trial.training, trial.dataset.get("task", "classification")
+    key = ("cells", trial.classifier, trial.method)
+    check_task(document, task, ancestry, settings, training, trial.selection_metric, key)
+    if trial.deterministic and training.jit_compile:
+        raise document.error(("deterministic",), "Keras compiles nothing with XLA then: jit_compile must be false")
+    if trial.distribute != "none":
+        _check_distributed(document, trial.dataset, settings, training)
+    length = trial.simplification_epochs
+    if trial.selection == "after-drop" and length >= training.epochs and length > 1:
+        raise document.error(
+            ("methods", trial.method, "plan"),
+            f"the data are altered up to epoch {length} of {training.epochs}, so that no epoch is left to "
+            "select the best from; shorten the plan or give selection: all",
+        )
 
 
 def _dataset(document, value):
