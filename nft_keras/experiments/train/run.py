@@ -76,10 +76,20 @@ class Session:
         """Whether this process writes to the output folder: of several workers that train together one does."""
         return self.cluster is None or self.cluster.chief
 
+    @property
+    def refers(self):
+        """Whether this process computes references."""
+        return self.options.reference and self.writes
+
+    @property
+    def folder(self):
+        """`pathlib.Path` of the recipe's results."""
+        return self.options.out / self.name
+
     def keep_recipe(self):
         """Writes the recipe, as it was read, beside its results."""
         if self.writes:
-            with writing_to(self.options.out / self.name):
+            with writing_to(self.folder):
                 write_recipe(self.text, self.options.overrides, self.options.out, self.name)
 
 
@@ -133,7 +143,7 @@ def run_recipes(recipes, options):
     failed = 0
     for _, text, chosen, of_recipe in found:
         session = Session(chosen[0].recipe, text, options, cluster)
-        with _alone_in(options.out / session.name) if session.writes else contextlib.nullcontext():
+        with _alone_in(session.folder) if session.writes else contextlib.nullcontext():
             failed += _run(chosen, of_recipe, session)
     if cluster:
         cluster.end()
@@ -187,67 +197,24 @@ def _run(trials, of_recipe, session):
     """Runs trials and returns how many failed; the report is on all finished ones that have the present settings."""
     from nft_keras.experiments.train.screen import Screen
 
-    name, failed, out = trials[0].recipe, 0, session.options.out
-    to_run, done_before, damaged = [], [], []
     in_report = list({trial.folder: trial for trial in (*of_recipe, *trials)}.values())
-    references = References(out / name, in_report, again=trials if session.options.fresh else ())
+    references = References(session.folder, in_report, again=trials if session.options.fresh else ())
     with Screen(trials) as screen:
         for line in dict.fromkeys(line for trial in trials for line in _without_effect(trial)):
             screen.say(line, stderr=True)
-        for trial in trials:
-            done, reason = (None, None) if session.options.fresh else outcome(trial, out)
-            if session.writes:
-                _tidy(trial, session, done)
-            if done:
-                screen.finished_before(trial, done)
-                done_before.append(dataclasses.replace(trial, fingerprint=done.get("fingerprint")))
-            elif reason:
-                failed += _failed(trial, reason, screen, session)
-                damaged.append(trial)
-            else:
-                to_run.append(trial)
-        if to_run:
-            screen.note("starting TensorFlow ...")
-            import_tensorflow_quietly()
-            from nft_keras.experiments.train.expected import Expected
-
-            expected = Expected()
-            if session.cluster:
-                session.cluster.watch()
-            distribution.strategy(to_run[0].distribute)
+        to_run, done_before, damaged = _sorted_out(trials, screen, session)
         loader = Loader(session, screen, trials, to_run, in_report)
-        if session.options.vectorize is not None:
-            failed += _run_together(to_run, loader, screen, session, references)
-        for of_dataset in by_dataset(to_run) if session.options.vectorize is None else ():
-            dataset = loader.load(of_dataset)
-            ready = loader.ready(of_dataset, dataset)
-            if not ready:
-                failed += len(of_dataset)
-                continue
-            _refer(references, ready[0], dataset, screen, session)
-            if session.writes:
-                screen.note("measuring a few steps")
-                for line in expected.lines(ready, dataset):
-                    screen.say(line)
-            for trial in ready:
-                failed += not _run_one(trial, dataset, screen, session, expected.classic_share(trial))
-        for trial in references.missing(done_before) if session.options.reference and session.writes else ():
+        failed = len(damaged) + _train(to_run, loader, references, screen, session)
+        for trial in references.missing(done_before) if session.refers else ():
             _refer(references, trial, loader.load_again(trial), screen, session)
     if not session.writes:
-        print(f"worker {session.cluster.index} is done; worker 0 has written to {session.options.out / name}")
+        print(f"worker {session.cluster.index} is done; worker 0 has written to {session.folder}")
         return failed
-
     session.keep_recipe()
-    outcomes = {trial.folder: outcome(trial, out) for trial in in_report}
-    for trial in in_report:
-        if (reason := outcomes[trial.folder][1]) and trial not in damaged:
-            failed += _failed(trial, reason, screen, session) and trial in trials
-    results = [result for result, _ in outcomes.values() if result]
+    results, spoilt = _read_back(in_report, damaged, screen, session)
+    failed += sum(trial in trials for trial in spoilt)
     if results:
-        with writing_to(out / name):
-            screen.tables(write_report(name, results, out, references.entries))
-        print(f"written to {out / name}")
-        print(*_next(in_report, results, out / name), sep="\n")
+        _report(results, in_report, references, screen, session)
     if failed:
         say(f"{failed} of {len(trials)} trials failed")
     return failed
@@ -260,6 +227,62 @@ def _without_effect(trial):
     first, epochs = getattr(trial.classifier_settings, "trainable_from", None), trial.training.epochs
     if first is not None and first > epochs:
         yield f"{trial.classifier}: trainable_from: {first} comes after the last of {epochs} epochs; it stays frozen"
+
+
+def _sorted_out(trials, screen, session):
+    """Trials by what is in their folders: lists of those to run, of those finished before, and of damaged ones."""
+    to_run, done_before, damaged = [], [], []
+    for trial in trials:
+        done, reason = (None, None) if session.options.fresh else outcome(trial, session.options.out)
+        if session.writes:
+            _tidy(trial, session, done)
+        if done:
+            screen.finished_before(trial, done)
+            done_before.append(dataclasses.replace(trial, fingerprint=done.get("fingerprint")))
+        elif reason:
+            _failed(trial, reason, screen, session)
+            damaged.append(trial)
+        else:
+            to_run.append(trial)
+    return to_run, done_before, damaged
+
+
+def _train(trials, loader, references, screen, session):
+    """Trains trials, one after the other or together; returns how many failed."""
+    if not trials:
+        return 0
+    screen.note("starting TensorFlow ...")
+    import_tensorflow_quietly()
+    from nft_keras.experiments.train.expected import Expected
+
+    expected = Expected()
+    if session.cluster:
+        session.cluster.watch()
+    distribution.strategy(trials[0].distribute)
+    if session.options.vectorize is not None:
+        return _run_together(trials, loader, references, screen, session)
+    return _run_in_turn(trials, loader, references, expected, screen, session)
+
+
+def _read_back(in_report, damaged, screen, session):
+    """The results of the trials of the report, and a list of those that are damaged and were not said to be."""
+    results, spoilt = [], []
+    for trial in in_report:
+        result, reason = outcome(trial, session.options.out)
+        if result:
+            results.append(result)
+        if reason and trial not in damaged:
+            _failed(trial, reason, screen, session)
+            spoilt.append(trial)
+    return results, spoilt
+
+
+def _report(results, in_report, references, screen, session):
+    """Writes and prints the report, and what to do next."""
+    with writing_to(session.folder):
+        screen.tables(write_report(session.name, results, session.options.out, references.entries))
+    print(f"written to {session.folder}")
+    print(*_next(in_report, results, session.folder), sep="\n")
 
 
 def _next(trials, results, folder):
@@ -281,9 +304,9 @@ def _next(trials, results, folder):
 
 def _tidy(trial, session, done):
     """Takes out of a trial's folder what it is to start without, and what processes that were killed left there."""
-    out, folder = session.options.out, session.options.out / trial.folder
-    with writing_to(out / trial.recipe):
-        for each in (out / trial.recipe, folder):
+    folder = session.options.out / trial.folder
+    with writing_to(session.folder):
+        for each in (session.folder, folder):
             clear_temporaries(each)
         if session.options.fresh:
             if session.cluster:  # before the other workers look for what to go on with
@@ -298,14 +321,33 @@ def _tidy(trial, session, done):
 
 def _refer(references, trial, dataset, screen, session):
     """Adds the reference of a trial's data set, if it was loaded, to those that are there."""
-    if dataset is None or not session.options.reference or not session.writes:
+    if dataset is None or not session.refers:
         return
     screen.note(f"{trial.dataset['name']}: logistic regression, to compare with")
-    with writing_to(session.options.out / trial.recipe):
+    with writing_to(session.folder):
         references.add(trial, dataset)
 
 
-def _run_together(trials, loader, screen, session, references):
+def _run_in_turn(trials, loader, references, expected, screen, session):
+    """Runs trials one after the other, those on the same data in a row; returns how many failed."""
+    failed = 0
+    for of_dataset in by_dataset(trials):
+        dataset = loader.load(of_dataset)
+        ready = loader.ready(of_dataset, dataset)
+        if not ready:
+            failed += len(of_dataset)
+            continue
+        _refer(references, ready[0], dataset, screen, session)
+        if session.writes:
+            screen.note("measuring a few steps")
+            for line in expected.lines(ready, dataset):
+                screen.say(line)
+        for trial in ready:
+            failed += not _run_one(trial, dataset, screen, session, expected.classic_share(trial))
+    return failed
+
+
+def _run_together(trials, loader, references, screen, session):
     """Runs trials in groups, each in one compiled program; returns how many failed."""
     failed, loaded, of_data = 0, {}, {}
     for trial in trials:
@@ -377,13 +419,13 @@ def _run_one(trial, dataset, screen, session, share):
             raise
     if session.cluster:
         session.cluster.leave(f"{session.options.out / trial.folder}: {reason}")
-    return not _failed(trial, reason, screen, session)
+    _failed(trial, reason, screen, session)
+    return False
 
 
 def _failed(trial, reason, screen, session):
-    """Says what a trial failed for, and counts one."""
+    """Says what a trial failed for."""
     screen.say(f"failed: {session.options.out / trial.folder}: {reason}", stderr=True)
-    return 1
 
 
 def _mendable(error, again):
