@@ -56,7 +56,7 @@ def _run_all(arguments):
         loggers=tuple(arguments.log),
     )
     if arguments.dry_run:
-        _print([trial for _, _, chosen, _ in trials_of(arguments.recipe, options) for trial in chosen])
+        _print([trial for run in trials_of(arguments.recipe, options) for trial in run.chosen])
     if arguments.costs:
         print_costs(arguments.recipe, options, start="# " if arguments.dry_run else "")
     elif arguments.dry_run:

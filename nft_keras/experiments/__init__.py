@@ -81,7 +81,7 @@ def run(
                 write_mapping(recipe, file)
                 recipe = file
             failed = run_recipes([recipe], options)
-            ((_, _, trials, _),) = trials_of([recipe], options)
+            trials = trials_of([recipe], options)[0].chosen
     if failed:
         raise RuntimeError(f"{failed} of {len(trials)} trials failed; what is wrong with each was printed")
     return finished(trials, options.out)

@@ -15,10 +15,11 @@ from nft_keras.experiments.files import as_csv, atomic_write, write_json
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
 from nft_keras.experiments.reports.tables import write_report
-from nft_keras.experiments.runs import CHANGED, Run
+from nft_keras.experiments.runs import CHANGED, Run, key_of
 
 FILES = ("report.md", "results.json", "recipe.yaml")
 HISTORIES = "histories.csv.gz"
+# The columns of `Trial.key`.
 TRIAL = ("variation", "classifier", "method", "seed")
 
 
@@ -108,10 +109,10 @@ def _without_comments(recipe):
 
 
 def _results(run):
-    """(trial, result) of the content of results.json, a trial as `TRIAL`."""
+    """(key, result) of the content of results.json, see `key_of`."""
     try:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-        return [((r.get("varied", ""), *(r[name] for name in TRIAL[1:])), r) for r in results]
+        return [(key_of(result), result) for result in results]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         what = f"{type(error).__name__}: the same run writes it again"
         raise RecipeError(f"{run / 'results.json'} is damaged, {what}") from None

@@ -213,6 +213,15 @@ def experiments(runs: Iterable[Run]) -> dict[str, dict[int, Run]]:
     return found
 
 
+def key_of(result: dict[str, Any]) -> tuple[str, str, str, int]:
+    """The `Trial.key` of the trial of a result.
+
+    Args:
+        result: content of result.json.
+    """
+    return result.get("varied", ""), result["classifier"], result["method"], result["seed"]
+
+
 def finished(trials: Iterable[Trial], out: str | os.PathLike) -> list[dict[str, Any]]:
     """Those of the trials that were run to their end with exactly their present settings, and are whole.
 
@@ -357,12 +366,9 @@ def _kept(path):
         seeds = list({result["seed"]: None for result in results})
         trials = load_recipe(recipe, overrides, seeds=seeds, allow_code=None)
         trials = [dataclasses.replace(trial, recipe=path.parent.name) for trial in trials]
-        trials = {(t.variation, t.classifier, t.method, t.seed): t for t in trials}
-        keys = [(r.get("varied", ""), *(r[key] for key in ("classifier", "method", "seed"))) for r in results]
-        return [
-            Run(path.parent.parent / trials[key].folder, trials[key].config(), result)
-            for key, result in zip(keys, results, strict=True)
-        ]
+        trials = {trial.key: trial for trial in trials}
+        of_results = [(trials[key_of(result)], result) for result in results]
+        return [Run(path.parent.parent / trial.folder, trial.config(), result) for trial, result in of_results]
     except KeyError as error:
         raise RecipeError(f"{path}: not results of {recipe}: {error} is missing") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:

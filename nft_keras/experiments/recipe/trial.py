@@ -63,6 +63,11 @@ class Trial:
         return f"{self.varied[0]}={as_yaml(self.varied[1])}" if self.varied else ""
 
     @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What tells it from the other trials of its recipe: variation, classifier, method and seed."""
+        return self.variation, self.classifier, self.method, self.seed
+
+    @property
     def simplification_epochs(self) -> int:
         """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
         return self.method_settings.plan.epochs(self.training.epochs)

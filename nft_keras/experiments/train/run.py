@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from nft_keras import _manifest
 from nft_keras._manifest import DamagedError
@@ -18,14 +19,15 @@ from nft_keras.experiments.recipe.fingerprints import Fingerprints
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.recipe.shipped import find_recipe
+from nft_keras.experiments.recipe.trial import Trial
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import FOLD, write_recipe, write_report
-from nft_keras.experiments.runs import check_free, finished, outcome
+from nft_keras.experiments.runs import check_free, finished, key_of, outcome
 from nft_keras.experiments.selection import rank
 from nft_keras.experiments.train import distribution, loggers
 from nft_keras.experiments.train.loading import Loader, by_dataset, remarks
 from nft_keras.experiments.train.ready import ready_backend
-from nft_keras.experiments.train.together.groups import check, groups
+from nft_keras.experiments.train.together.groups import check_vectorizes, groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,22 @@ class Options:
     fresh: bool = False
     allow_code: bool = False
     loggers: tuple = ()
+
+
+class RecipeRun(NamedTuple):
+    """A recipe that is to be run.
+
+    Attributes:
+        path: of its file, or the name of a shipped one.
+        text: str, the file's content.
+        chosen: list of those of its trials that were asked for.
+        trials: list of all of its trials.
+    """
+
+    path: str | os.PathLike
+    text: str
+    chosen: list[Trial]
+    trials: list[Trial]
 
 
 class Session:
@@ -94,7 +112,7 @@ class Session:
 
 
 def trials_of(recipes, options):
-    """What the recipes stand for: a list of (path, its text, chosen trials, all trials of the recipe).
+    """What the recipes stand for: a list of `RecipeRun`.
 
     Raises:
         RecipeError: for whatever is wrong in a recipe, and where one would write over what another wrote.
@@ -105,19 +123,19 @@ def trials_of(recipes, options):
         asked = options.methods, options.classifiers, options.seeds
         chosen = load_recipe(path, options.overrides, *asked, allow_code=options.allow_code)
         text = Path(find_recipe(path)).read_text(encoding="utf-8")
-        of_recipe = load_recipe(path, options.overrides, allow_code=options.allow_code)
-        chosen, of_recipe = (list(map(fingerprints.of, trials)) for trials in (chosen, of_recipe))
+        trials = load_recipe(path, options.overrides, allow_code=options.allow_code)
+        chosen, trials = (list(map(fingerprints.of, each)) for each in (chosen, trials))
         for trial in chosen:
             if options.fresh or not finished([trial], options.out):
                 check_files(**trial.dataset, data_dir=options.data_dir)
-        found.append((path, text, chosen, of_recipe))
+        found.append(RecipeRun(path, text, chosen, trials))
     owners = {}
-    for path, _, chosen, _ in found:
-        for trial in chosen:
+    for run in found:
+        for trial in run.chosen:
             if trial.folder in owners:
-                both = f"{owners[trial.folder]} and {path}"
+                both = f"{owners[trial.folder]} and {run.path}"
                 raise RecipeError(f"{both} both have the trial {trial.folder}; give one of them another name")
-            owners[trial.folder] = path
+            owners[trial.folder] = run.path
     return found
 
 
@@ -132,19 +150,19 @@ def run_recipes(recipes, options):
         RecipeError, DataError, BackendError, OutputError: before anything is trained.
     """
     found = trials_of(recipes, options)
-    trials = [trial for _, _, chosen, _ in found for trial in chosen]
+    trials = [trial for run in found for trial in run.chosen]
     ready_backend(trials)
     loggers.check(options.loggers, together=options.vectorize is not None)
     if options.vectorize is not None:
-        check(trials)
+        check_vectorizes(trials)
     for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
     cluster = distribution.cluster(trials)
     failed = 0
-    for _, text, chosen, of_recipe in found:
-        session = Session(chosen[0].recipe, text, options, cluster)
+    for run in found:
+        session = Session(run.chosen[0].recipe, run.text, options, cluster)
         with _alone_in(session.folder) if session.writes else contextlib.nullcontext():
-            failed += _run(chosen, of_recipe, session)
+            failed += _run(run.chosen, run.trials, session)
     if cluster:
         cluster.end()
     return failed
@@ -180,7 +198,7 @@ def print_costs(recipes, options, start=""):
     Raises:
         RecipeError, DataError, BackendError: as `run_recipes`.
     """
-    trials = [trial for _, _, chosen, _ in trials_of(recipes, options) for trial in chosen]
+    trials = [trial for run in trials_of(recipes, options) for trial in run.chosen]
     ready_backend(trials)
     import_tensorflow_quietly()
     from nft_keras import data
@@ -290,10 +308,9 @@ def _next(trials, results, folder):
     from nft_keras.data.features import preprocessing
 
     yield f"curves, pictures, all on one page: python -m nft_keras report {folder} --html"
-    places = {(t.variation, t.classifier, t.method, t.seed): folder.parent / t.folder for t in trials}
-    keys = ("varied", "classifier", "method", "seed")
+    places = {trial.key: folder.parent / trial.folder for trial in trials}
     ranked = sorted(results, key=lambda result: rank(trials[0].selection_metric, result))
-    best = [places[tuple(result.get(key, "") for key in keys)] for result in ranked]
+    best = [places[key_of(result)] for result in ranked]
     pictures = (place / name for place in best for name in ("simplification.png", "figure-1.png"))
     if picture := next(filter(Path.exists, pictures), None):
         yield f"how data were altered: {picture}"

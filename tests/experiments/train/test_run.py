@@ -103,6 +103,8 @@ def test_results_are_a_list_with_the_promised_keys(images):
     ).split()
     assert [list(r) for r in results] == [[key for key in keys if key != "drop"], keys]
     assert set(results[1]["drop"]) == {"relative_perturbation", "harder_epochs", "simplified_epochs"}
+    trials = load_recipe(images.parents[1] / "small.yaml")
+    assert [runs.key_of(r) for r in results] == [trial.key for trial in trials]
     assert [r["method"] for r in results] == ["ct", "nft"]
     assert all(0 <= r["test_error"] <= 100 and 1 <= r["best_epoch"] <= r["epochs"] == 5 for r in results)
 

@@ -20,7 +20,7 @@ from nft_keras.data import DataError
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train.losses import binary_crossentropy, label_error, squared_error, unexplained
-from nft_keras.experiments.train.together.groups import check
+from nft_keras.experiments.train.together.groups import check_vectorizes
 
 RECIPE = """\
 dataset: {name: csv, path: t.csv, LABEL}
@@ -221,7 +221,7 @@ def test_attacks_and_trials_in_one_program_are_for_classes(trained, capsys, monk
     assert f"attacks are on classifiers of one class, and this is for {task}" in error and error.count("\n") == 1
     monkeypatch.setattr("nft_keras.experiments.train.together.groups.backend_name", lambda: "jax")
     with pytest.raises(RecipeError, match=f"--vectorize: dataset.task {task} is not supported"):
-        check(load_recipe(folder / "r.yaml", methods=["ct"]))
+        check_vectorizes(load_recipe(folder / "r.yaml", methods=["ct"]))
 
 
 BASE = RECIPE.replace("LABEL", LABELS["regression"])

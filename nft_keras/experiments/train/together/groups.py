@@ -11,7 +11,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 DENSE = ("fc-a", "fc-b")
 
 
-def check(trials):
+def check_vectorizes(trials):
     """Refuses trials that cannot be trained together with others.
 
     Args:
