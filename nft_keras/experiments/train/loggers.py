@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.util
+import logging
+import os
 from collections.abc import Callable
 
 from nft_keras._checks import suggest
@@ -40,6 +42,9 @@ def check(names, together=False):
 def _reach_mlflow():
     import mlflow
 
+    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+        for name in ("mlflow", "alembic"):  # which tell of every table that they make
+            logging.getLogger(name).setLevel(logging.WARNING)
     try:
         mlflow.MlflowClient().search_experiments(max_results=1)
     except mlflow.MlflowException as error:

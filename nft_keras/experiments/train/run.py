@@ -152,6 +152,8 @@ def run_recipes(recipes, options):
     found = trials_of(recipes, options)
     trials = [trial for run in found for trial in run.chosen]
     ready_backend(trials)
+    if options.loggers:
+        print(f"starting {' and '.join(options.loggers)} ...", flush=True)
     loggers.check(options.loggers, together=options.vectorize is not None)
     if options.vectorize is not None:
         check_vectorizes(trials)

@@ -1,6 +1,9 @@
 """Trials in MLflow's file store and in Weights & Biases, both offline."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -62,6 +65,16 @@ def test_mlflow_has_settings_and_every_epoch_of_each_trial(command, mlflow, tmp_
         by_epoch = {metric.step: metric.value for metric in metrics}
         assert by_epoch == pytest.approx({i: float(row["valid_loss"]) for i, row in enumerate(rows)}, rel=1e-4)
     assert "eta" in runs["fc-a/nft/seed-0"].data.metrics and "eta" not in runs["fc-a/ct/seed-0"].data.metrics
+
+
+@pytest.mark.slow
+def test_a_word_comes_before_mlflow_does_and_none_of_its_own_in_between(command, tmp_path):
+    pytest.importorskip("mlflow")
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    program = [sys.executable, "-m", "nft_keras.run", *command, "--methods", "ct", "--log", "mlflow"]
+    done = subprocess.run(program, env={**os.environ, **store}, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr and done.stdout.startswith("starting mlflow ...\n")
+    assert (tmp_path / "mlflow.db").stat().st_size
 
 
 def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(command, mlflow, monkeypatch):
