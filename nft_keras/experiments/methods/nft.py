@@ -100,15 +100,21 @@ def build_auxiliary(settings, dataset):
     return getattr(auxiliaries, name)(shape[0] if name == "mlp" else shape, **arguments)
 
 
+def simplified_step(settings, f, s):
+    """Operations of a simplified epoch per example, `nft_keras.costs.simplified_step`."""
+    from nft_keras import costs
+
+    return costs.simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction)
+
+
 def operations(trial, f, s):
     """Classic steps, and in an epoch of simplified data 3 s + 2 f for theta and s for x~ (3 s with `phases: joint`)."""
-    from nft_keras.costs import classic_step, simplified_step
+    from nft_keras.costs import classic_step
 
     first, length = trial.method_settings.plan.first_simplified_epoch, trial.simplification_epochs
     updated = max(length - max(first - 1, 1), 0)
     untrained = s if length > 1 and first == 1 else 0  # in epoch 1 x~, and no update of theta
-    settings = trial.method_settings
-    extra = simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction) - classic_step(f)
+    extra = simplified_step(trial.method_settings, f, s) - classic_step(f)
     return classic_step(f) * trial.training.epochs + updated * extra + untrained
 
 
@@ -117,6 +123,7 @@ NFT = Method(
     model=model,
     plan=plan,
     operations=operations,
+    simplified_step=simplified_step,
     label="NFT",
     style=Style("#c1121f", "D", "-."),
     takes_mixed_labels=True,

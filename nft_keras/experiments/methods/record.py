@@ -39,6 +39,8 @@ class Method:
         fills_replicas: whether each of several devices needs an example of every minibatch.
         takes_mixed_labels: whether a label may be the share of each class, as MixUp and CutMix make them.
         takes_any_task: whether labels may be several of an example, or a quantity, and not one class.
+        simplified_step: function of (settings, f, s), with f and s as for `operations` and linear in both; it returns
+            the operations of a simplified epoch per example, of a method with an auxiliary network. None: not counted.
     """
 
     settings: type
@@ -52,6 +54,7 @@ class Method:
     fills_replicas: bool = False
     takes_mixed_labels: bool = False
     takes_any_task: bool = False
+    simplified_step: Callable | None = None
 
     def __post_init__(self):
         if not dataclasses.is_dataclass(self.settings) or not (self.has_plan or hasattr(self.settings, "plan")):

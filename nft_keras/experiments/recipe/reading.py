@@ -348,7 +348,7 @@ def _cell(document, classifier, ancestry, dataset):
             find_law(settings.plan.law, document.allow_code)
     except ValueError as error:
         raise document.error((*key, "plan", "law"), str(error)) from None
-    if getattr(settings, "auxiliary_fraction", 1.0) < 1 and settings.phases != "epoch":
+    if getattr(settings, "auxiliary_fraction", 1.0) < 1 and getattr(settings, "phases", "epoch") != "epoch":
         what = f"must be 1 with phases {settings.phases}, which updates both networks on each minibatch"
         raise document.error((*key, "auxiliary_fraction"), f"{what}; got {settings.auxiliary_fraction}")
     for name, of in vars(settings).items():

@@ -16,7 +16,8 @@ from nft_keras.backend import out_of_memory, tensorflow_for_data
 from nft_keras.data.batches import batches, in_graph
 from nft_keras.data.features.augment import augmentation, mixing
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.recipe.settings import plain
+from nft_keras.experiments.methods.nft import NFTSettings
+from nft_keras.experiments.recipe.settings import OptimizerSettings, plain
 from nft_keras.experiments.train.size import few_operations
 from nft_keras.experiments.train.together.groups import gains
 from nft_keras.experiments.train.trial import build_classifier, build_method, dtype_policy, takes_in_graph
@@ -70,7 +71,7 @@ class Expected:
         kinds = list({_kind(trial): trial for trial in trials}.values())
         counts = _counts(kinds, dataset)
         lines = _of_operations(kinds, counts)
-        if _alone(trials) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
+        if _alone(kinds, counts) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
             passes = {id(trial): _of_passes(trial, dataset, self._steps) for trial in kinds}
             self._shares.update({_kind(trial): _classic_share(trial, dataset, *passes[id(trial)]) for trial in kinds})
             lines.append(_of_seconds(kinds, trials, dataset, passes))
@@ -98,7 +99,7 @@ def _counts(kinds, dataset):
     """Operations of a forward pass per example, {id of a trial: (classifier, auxiliary network)}, where counted."""
     counts, of_networks = {}, {}
     for trial in kinds:
-        key = repr((trial.classifier_settings, getattr(trial.method_settings, "auxiliary", None)))
+        key = repr(trial.classifier_settings) + _of_method(trial)
         if key not in of_networks:
             model, _ = build_method(trial, build_classifier(trial, dataset), dataset)
             try:
@@ -112,13 +113,12 @@ def _counts(kinds, dataset):
 
 
 def _of_operations(kinds, counts):
-    """The line on operations, where a method has an auxiliary network."""
+    """The line on operations, where a method has an auxiliary network and counts them."""
     texts = {}
     for trial in kinds:
-        f, s = counts.get(id(trial), (0, 0))
-        if s and f:
-            settings, classic = trial.method_settings, costs.classic_step(f)
-            simplified = costs.simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction)
+        (f, s), simplified_step = counts.get(id(trial), (0, 0)), METHODS[trial.kind].simplified_step
+        if s and f and simplified_step:
+            classic, simplified = costs.classic_step(f), simplified_step(trial.method_settings, f, s)
             texts[id(trial)] = f"{_count(simplified)} ({simplified / classic:.3g} times)"
     if not texts:
         return []
@@ -139,9 +139,15 @@ def _by_method(kinds, texts):
     return ", ".join(parts)
 
 
-def _alone(trials):
+def _alone(kinds, counts):
     """Whether this process and one device train them, of methods whose costs are known."""
-    return all(trial.distribute == "none" and METHODS[trial.kind].operations for trial in trials)
+    return all(trial.distribute == "none" and _known(trial, *counts.get(id(trial), (0, 0))) for trial in kinds)
+
+
+def _known(trial, f, s):
+    """Whether a trial's method counts what it takes, with the auxiliary network, where it has one (s > 0)."""
+    method = METHODS[trial.kind]
+    return method.operations and (method.simplified_step or not s)
 
 
 def _takes_long(kinds, seeds, counts, dataset):
@@ -163,8 +169,8 @@ def _classic_share(trial, dataset, f, s):
     """Seconds of a classic epoch over those of a simplified one, validation and all; f and s as for `seconds`."""
     if s <= 0:
         return 1.0
-    settings, validation = trial.method_settings, f * len(dataset.valid) / len(dataset.train)
-    simplified = costs.simplified_step(settings.phases, f, s, fraction=settings.auxiliary_fraction)
+    validation = f * len(dataset.valid) / len(dataset.train)
+    simplified = METHODS[trial.kind].simplified_step(trial.method_settings, f, s)
     return (costs.classic_step(f) + validation) / (simplified + validation)
 
 
@@ -184,8 +190,10 @@ def _of_auxiliary(trial, dataset, f, s, took):
     """What the auxiliary network has of a training's time, and what updating it less often would leave; "" without."""
     if s <= 0:
         return ""
-    settings = trial.method_settings
-    said = f"{settings.auxiliary.name} {100 * (1 - seconds(trial, dataset, f, 0.0) / took):.0f} % of it"
+    settings, share = trial.method_settings, f"{100 * (1 - seconds(trial, dataset, f, 0.0) / took):.0f} % of it"
+    if not isinstance(settings, NFTSettings):
+        return f" (auxiliary network {share})"
+    said = f"{settings.auxiliary.name} {share}"
     if settings.phases == "epoch" and settings.auxiliary_fraction > SMALLER:
         fewer = dataclasses.replace(settings, auxiliary_fraction=SMALLER)
         less = seconds(dataclasses.replace(trial, method_settings=fewer), dataset, f, s)
@@ -205,15 +213,15 @@ def _of_passes(trial, dataset, steps):
     training = {**plain(trial.training), "epochs": None, "learning_rate": None, "schedule": None}
     of_classic = repr((dataset.input_shape, trial.classifier, trial.classifier_settings, training))
     gamma = _first_update(trial)
-    settings = trial.method_settings if gamma <= trial.simplification_epochs else None
-    of_both = settings and of_classic + repr((settings.auxiliary, settings.phases, settings.classifier_mode))
+    simplified_step = METHODS[trial.kind].simplified_step if gamma <= trial.simplification_epochs else None
+    of_both = simplified_step and of_classic + _of_method(trial)
     missing = [key for key in (of_classic, of_both) if key and key not in steps]
     if missing:
         with dtype_policy(trial.training.precision):
             model, plan = build_method(trial, build_classifier(trial, dataset), dataset)
             passes = takes_in_graph(trial, model)
             minibatch = None if passes else _minibatch(trial, dataset)
-            if passes and settings:
+            if passes and of_both:
                 plan.simplification_epochs += 1  # an epoch is measured twice, and its end is not to drop anything
             for key in reversed(missing):  # that of both networks before one of them is dropped
                 if passes:
@@ -223,17 +231,33 @@ def _of_passes(trial, dataset, steps):
                     model.simplifying = key == of_both
                     steps[key] = _step(model, minibatch)
     f = steps[of_classic] / costs.classic_step(1)
-    if not settings:
+    if not of_both:
         return f, 0.0
-    s = (steps[of_both] - costs.simplified_step(settings.phases, f, 0)) / costs.simplified_step(settings.phases, 0, 1)
+    settings = _of_a_step(trial.method_settings)
+    s = (steps[of_both] - simplified_step(settings, f, 0)) / simplified_step(settings, 0, 1)
     return f, max(s, -f / 2)
+
+
+def _of_method(trial):
+    """What of a trial's method decides its networks and how long a step takes, a text."""
+    fields = {name: of for name, of in vars(_of_a_step(trial.method_settings)).items() if name != "plan"}
+    for name, of in fields.items():
+        if isinstance(of, OptimizerSettings):
+            fields[name] = dataclasses.replace(of, learning_rate=1.0)
+    return repr((trial.kind, fields))
+
+
+def _of_a_step(settings):
+    """The settings that a method has on one minibatch, where theta is updated, however few of an epoch's have it so."""
+    return dataclasses.replace(settings, auxiliary_fraction=1.0) if isinstance(settings, NFTSettings) else settings
 
 
 def _first_update(trial):
     """The first epoch gamma in which theta may be updated: Algorithm 1's second one, or the plan's first."""
-    if not hasattr(trial.method_settings, "phases"):
+    settings, simplified_step = trial.method_settings, METHODS[trial.kind].simplified_step
+    if not simplified_step or not simplified_step(settings, 0, 1):
         return math.inf
-    return max(2, trial.method_settings.plan.first_simplified_epoch)
+    return max(2, getattr(settings.plan, "first_simplified_epoch", 1))
 
 
 def _minibatch(trial, dataset):

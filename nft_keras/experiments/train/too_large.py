@@ -29,7 +29,7 @@ def too_large(trial, logs, dataset=None):
     first = [key for key in sizes if key not in own]
     if not all(math.isfinite(logs.get(name, 0.0)) for name in ("auxiliary_loss", "perturbation")):
         # An epoch for theta comes before one for w; where both are updated by turns either may have been the first.
-        first = own if getattr(trial.method_settings, "phases", None) == "epoch" else list(sizes)
+        first = own if own and getattr(trial.method_settings, "phases", None) == "epoch" else list(sizes)
     for keys in (first, sizes):
         largest = max(keys, key=lambda key: sizes[key][1])
         if sizes[largest][1] > 1:
@@ -53,6 +53,6 @@ def _sizes(trial, dataset):
     if dataset is not None and dataset.train.x.dtype != np.uint8:
         others["the largest value of the data"] = float(abs(dataset.train.x).max())
     for key, value in others.items():
-        if value is not None:
+        if isinstance(value, int | float):
             found[key] = value, value / _USUAL["data" if " " in key else key.rpartition(".")[2]]
     return found

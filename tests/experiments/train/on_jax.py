@@ -14,8 +14,10 @@ import numpy as np
 
 from nft_keras import data
 from nft_keras.cli import run
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.reading import load_recipe
 from tests.experiments.finished import repeatable
+from tests.experiments.train.own_method import OWN
 from tests.experiments.train.test_losses import best_valid_loss_apart
 from tests.small_trainings import ready_for_small_trainings
 
@@ -36,6 +38,8 @@ methods:
     is: nft
     plan: {first_simplified_epoch: 1}
     classifier_mode: training
+  own:
+    plan: {simplification_epochs: 3}
 training:
   {epochs: 4, learning_rate: 0.01, weight_decay: 1.0e-4, batch_size: 16, label_smoothing: 0.1,
    schedule: constant-then-cosine, constant_ratio: 0.5}
@@ -110,11 +114,12 @@ def main(folder):
     It is {"trials": {folder: apart}, "smoothed": how far losses on smoothed labels are from NumPy's, "files": names in
     the folders of those together}.
     """
+    METHODS["own"] = OWN
     write_recipes(folder)
     alone, together, found = folder / "alone", folder / "together", {}
     chosen = (
         ("dense", "--methods", "ct", "nft"),
-        ("dense", "--methods", "ft", "nft-as-coded", "--seeds", "1"),
+        ("dense", "--methods", "ft", "nft-as-coded", "own", "--seeds", "1"),
         ("images",),
     )
     for name, *choice in chosen:

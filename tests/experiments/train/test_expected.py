@@ -1,6 +1,8 @@
 """What is said before a training of what it will take."""
 
+import dataclasses
 import itertools
+import json
 
 import keras
 import numpy as np
@@ -9,11 +11,13 @@ import pytest
 from nft_keras import data
 from nft_keras.cli import run
 from nft_keras.data import Dataset, Part
+from nft_keras.experiments.methods import METHODS
 from nft_keras.experiments.recipe.reading import load_recipe
 from nft_keras.experiments.train import expected, trial
 from nft_keras.experiments.train.callbacks import TrainingError
 from nft_keras.experiments.train.screen import Screen
 from nft_keras.experiments.train.together import groups
+from tests.experiments.train.own_method import OWN, simplified_step
 
 RECIPE = """\
 dataset: {name: digits-back-image, train_size: 64, valid_size: 32, test_size: 32}
@@ -78,6 +82,41 @@ def test_operations_of_both_kinds_of_epochs_are_said_and_what_is_short_is_not_me
         trials = load_recipe(recipe, [f"vary={{methods.nft.{varied}}}"])
         (line,) = expected.Expected().lines(trials, images(64, 32))
         assert line.count("methods.nft.") == said and line.count(" NFT ") == max(said, 1)
+
+
+@pytest.fixture
+def own(recipe, monkeypatch):
+    """A recipe with CT and a method that somebody else declares, `own_method.OWN`."""
+    monkeypatch.setitem(METHODS, "own", OWN)
+    recipe.write_text(RECIPE.replace("  ft: {plan: {max_steps: 4, ", "  own: {plan: {"))
+    return load_recipe(recipe, ["training.batch_size=16"], ["ct", "own"])
+
+
+def test_of_a_method_that_does_not_count_its_auxiliary_network_nothing_is_said(own, monkeypatch):
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: pytest.fail("measured"))
+    for operations in (OWN.operations, None):
+        monkeypatch.setitem(METHODS, "own", dataclasses.replace(OWN, operations=operations))
+        takes = expected.Expected(always=True)
+        assert takes.lines(own, images(160, 32)) == [] and {takes.classic_share(trial) for trial in own} == {1}
+
+
+def test_of_a_method_that_counts_its_auxiliary_network_both_kinds_of_epochs_are_expected(own, monkeypatch):
+    # A forward pass of the classifier takes 20 s, of the auxiliary network 85 s.
+    monkeypatch.setattr(expected, "_step", lambda model, minibatch: 460.0 if model.simplifying else 60.0)
+    monkeypatch.setitem(METHODS, "own", dataclasses.replace(OWN, simplified_step=simplified_step))
+    takes = expected.Expected(always=True)
+    operations, line = takes.lines(own, images(160, 32))
+    seconds, validation = 10 * (3 * 460 + 60), 4 * 2 * 20
+    share = 10 * 3 * 4 * 85 / (seconds + validation)
+    assert f"OWN {expected.about(seconds + validation)} (auxiliary network {100 * share:.0f} % of it)" in line
+    assert "simplified OWN" in operations and takes.classic_share(own[-1]) == pytest.approx((60 + 4) / (460 + 4))
+
+
+def test_a_method_of_somebody_elses_with_an_auxiliary_network_trains(own, recipe, tmp_path):
+    changes = ["--methods", "own", "--seeds", "0", "--no-reference"]
+    assert run.main([str(recipe), "--out", str(tmp_path / "out"), *changes]) == 0
+    (result,) = (tmp_path / "out").rglob("result.json")
+    assert json.loads(result.read_text())["epochs"] == 4
 
 
 def test_what_another_data_set_of_the_shape_takes_is_neither_measured_nor_said_again(recipe, monkeypatch):

@@ -31,8 +31,8 @@ def trained(request, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
 def test_replicas_that_train_together_end_as_they_do_alone(trained):
-    # 3 seeds of ct, 3 x 2 eta_max of nft, one each of ft and nft-as-coded, 2 lengths of nft on images
-    assert len(trained["trials"]) == 13
+    # 3 seeds of ct, 3 x 2 eta_max of nft, one each of ft, nft-as-coded and own, 2 lengths of nft on images
+    assert len(trained["trials"]) == 14
     for folder, apart in trained["trials"].items():
         assert apart["weights"] < 1e-3 and apart["history"] < 1e-3 and not apart["unequal"], folder
 
@@ -40,7 +40,7 @@ def test_replicas_that_train_together_end_as_they_do_alone(trained):
 @pytest.mark.slow
 @pytest.mark.xdist_group("vectorized")
 def test_replicas_train_on_smoothed_labels(trained):
-    assert len(trained["smoothed"]) == 12 and max(trained["smoothed"]) < 1e-5  # all but ct, 3 seeds of each setting
+    assert len(trained["smoothed"]) == 15 and max(trained["smoothed"]) < 1e-5  # all but ct, 3 seeds of each setting
 
 
 @pytest.mark.slow

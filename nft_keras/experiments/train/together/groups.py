@@ -39,7 +39,7 @@ def gains(trials):
         return None
     auxiliaries = [getattr(trial.method_settings, "auxiliary", None) for trial in trials]
     dense = all(trial.classifier in DENSE for trial in trials)
-    dense = dense and all(auxiliary is None or auxiliary.name == "mlp" for auxiliary in auxiliaries)
+    dense = dense and all(auxiliary is None or getattr(auxiliary, "name", None) == "mlp" for auxiliary in auxiliaries)
     if backend_name() == "jax" or not dense or len(trials) < 3 * len(groups(trials)):
         return None
     missing = "" if importlib.util.find_spec("jax") else " (pip install jax)"

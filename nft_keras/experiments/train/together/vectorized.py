@@ -73,7 +73,7 @@ class _Replica:
 
     def __init__(self, trial, folder):
         self.trial, self.folder, self.failed, self.last_test_error = trial, folder, None, None
-        self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, trial.kind == "nft" or None
+        self.simplifying, self.updates_auxiliary, self.auxiliary = False, True, None
         self.eta, self.max_steps = _Number(), _Number()
         begin(folder)
         remove(folder / "backup")
@@ -82,9 +82,15 @@ class _Replica:
         history = monitor.History(folder / "history.csv", also=history_also(trial))
         self.callbacks = [monitor.StopAtNaN(trial), self.best, history]
 
-    def begin(self, plan, classifier):
-        """Gives the replica its plan, and a function that returns its classifier as it is when it is called."""
-        self._classifier = classifier
+    def begin(self, plan, classifier, auxiliary):
+        """Gives the replica its plan, and a function that returns its classifier as it is when it is called.
+
+        Args:
+            plan: the trial's `nft_keras.base.Plan`.
+            classifier: the function.
+            auxiliary: bool, whether there is an auxiliary network.
+        """
+        self._classifier, self.auxiliary = classifier, auxiliary or None
         self.callbacks.append(plan)
         for callback in self.callbacks:
             callback.set_model(self)
@@ -104,6 +110,8 @@ class _Replica:
     def drop_auxiliary(self):
         """As `FriendlyModel.drop_auxiliary`; the values go when no replica needs them any more."""
         self.simplifying, self.auxiliary = False, None
+
+    drop = drop_auxiliary
 
     def on_epoch_end(self, epoch, logs):
         """Calls the callbacks; a training that cannot go on is over, and the others go on."""
@@ -138,7 +146,7 @@ def _train(replicas, datasets, parts, progress):
     together = Replicas(model, states, _floats(x[:1]), y[0, :1])
     del states
     for i, (replica, plan) in enumerate(zip(replicas, plans, strict=True)):
-        replica.begin(plan, lambda i=i: _with_values(model.classifier, together, i))
+        replica.begin(plan, lambda i=i: _with_values(model.classifier, together, i), len(model.networks()) > 1)
     n, number = y.shape[1], len(replicas)
     began = time.monotonic()
     for epoch in range(trial.training.epochs):
@@ -165,7 +173,7 @@ def _train(replicas, datasets, parts, progress):
         for replica, of_epoch in zip(replicas, logs, strict=True):
             if not replica.failed:
                 replica.on_epoch_end(epoch, {name: float(log) for name, log in of_epoch.items()})
-        if trial.kind == "nft" and model.auxiliary is not None and not any(r.auxiliary for r in replicas):
+        if len(model.networks()) > 1 and not any(r.auxiliary for r in replicas):
             together.drop_auxiliary()
         progress(epoch + 1, time.monotonic() - began)
     last_errors = together.evaluate(*test, EVALUATION_BATCH)["error"]
