@@ -68,6 +68,11 @@ class Trial:
         return self.variation, self.classifier, self.method, self.seed
 
     @property
+    def cost_key(self) -> tuple[str, str, str]:
+        """What makes two trials on data of one shape take equally long."""
+        return self.classifier, self.method, self.variation
+
+    @property
     def simplification_epochs(self) -> int:
         """gamma_max_simp: the last epoch with altered data; 0 or 1 if none is."""
         return self.method_settings.plan.epochs(self.training.epochs)

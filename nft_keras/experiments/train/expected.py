@@ -65,15 +65,15 @@ class Expected:
 
     def classic_share(self, trial):
         """What a classic epoch of a trial takes of the time of a simplified one, float; 1 where it was not measured."""
-        return self._shares.get(_kind(trial), 1.0)
+        return self._shares.get(trial.cost_key, 1.0)
 
     def _of_classifier(self, trials, dataset):
-        kinds = list({_kind(trial): trial for trial in trials}.values())
+        kinds = list({trial.cost_key: trial for trial in trials}.values())
         counts = _counts(kinds, dataset)
         lines = _of_operations(kinds, counts)
         if _alone(kinds, counts) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
             passes = {id(trial): _of_passes(trial, dataset, self._steps) for trial in kinds}
-            self._shares.update({_kind(trial): _classic_share(trial, dataset, *passes[id(trial)]) for trial in kinds})
+            self._shares.update({trial.cost_key: _classic_share(trial, dataset, *passes[id(trial)]) for trial in kinds})
             lines.append(_of_seconds(kinds, trials, dataset, passes))
         lines = [f"{trials[0].classifier}, {line}" for line in lines]
         small = all(few_operations(trial, sum(counts.get(id(trial), (math.inf,)))) for trial in kinds)
@@ -160,11 +160,6 @@ def _takes_long(kinds, seeds, counts, dataset):
     return steps > STEPS or operations > OPERATIONS
 
 
-def _kind(trial):
-    """What makes two trials on data of one shape take equally long."""
-    return trial.classifier, trial.method, trial.variation
-
-
 def _classic_share(trial, dataset, f, s):
     """Seconds of a classic epoch over those of a simplified one, validation and all; f and s as for `seconds`."""
     if s <= 0:
@@ -180,7 +175,7 @@ def _of_seconds(kinds, trials, dataset, passes):
     for trial in kinds:
         f, s = passes[id(trial)]
         took = seconds(trial, dataset, f, s)
-        total += took * sum(_kind(other) == _kind(trial) for other in trials)
+        total += took * sum(other.cost_key == trial.cost_key for other in trials)
         texts[id(trial)] = f"{about(took)}{_of_auxiliary(trial, dataset, f, s, took)}"
     line = f"expected on this machine: {_by_method(kinds, texts)}"
     return f"{line}; all {len(trials)} trials {about(total)}" if len(trials) > 1 else line

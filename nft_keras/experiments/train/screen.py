@@ -27,7 +27,7 @@ class Screen:
 
     def __init__(self, trials):
         self.number, self.total = 0, len(trials)
-        self.coming, self.took = [_kind(trial) for trial in trials], {}  # and the seconds of those that are done
+        self.coming, self.took = [trial.cost_key for trial in trials], {}  # and the seconds of those that are done
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
 
@@ -98,13 +98,13 @@ class Screen:
         """Prints the line of a finished trial, one that `trial` began if it is announced."""
         if not announced:
             self._begin(trial)
-        self.took.setdefault(_kind(trial), []).append(result["seconds"])
+        self.took.setdefault(trial.cost_key, []).append(result["seconds"])
         self._outcome(trial, result, _clock(result["seconds"]))
 
     def finished_before(self, trial, result):
         """Prints the line of a trial that is not run again."""
         self._begin(trial)
-        self.took.setdefault(_kind(trial), []).append(result["seconds"])
+        self.took.setdefault(trial.cost_key, []).append(result["seconds"])
         self._outcome(trial, result, "finished before")
 
     def _outcome(self, trial, result, end):
@@ -117,8 +117,8 @@ class Screen:
 
     def _begin(self, trial):
         self.number += 1
-        if _kind(trial) in self.coming:
-            self.coming.remove(_kind(trial))
+        if trial.cost_key in self.coming:
+            self.coming.remove(trial.cost_key)
 
     def _seconds_to_come(self):
         """What the trials to come will take, by those of their kind that are done; 0 where that is not known."""
@@ -153,11 +153,6 @@ def _narrower(table, width):
                 head, *rows = [row[:i] + row[i + 1 :] for row in (head, *rows)]
                 table = markdown(head, rows)
     return f"{table}\nnot shown for want of room: {', '.join(left_out)}" if left_out else table
-
-
-def _kind(trial):
-    """What makes two trials take equally long."""
-    return trial.classifier, trial.method
 
 
 def _fitting(title, texts, width):

@@ -85,6 +85,24 @@ def test_the_time_of_all_trials_is_known_once_one_of_each_kind_is_done(capsys, m
     assert lines == ["5:13:20 left", "8:20", "5:13:20 left, 5:21:40 in all", "8:20"]
 
 
+def test_a_short_trial_does_not_tell_the_time_of_one_with_more_epochs(capsys, monkeypatch):
+    trials = load_recipe("two-moons", ["vary={training.epochs: [2, 200]}"], methods=["ct"], seeds=[0, 1])
+    two, long, other_two, other_long = sorted(trials, key=lambda trial: (trial.seed, trial.training.epochs))
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    result = {"test_error": 1.0, "valid_error": 2.0, "best_epoch": 1, "epochs": 2}
+    with Screen(trials) as screen:
+        screen.finished_before(two, {**result, "seconds": 2.0})
+        for trial in (long, other_long):
+            show = screen.trial(trial)
+            now += 1.0
+            show({"epoch": 50, "simplifying": False, "error": 1.0, "val_error": 2.0})
+            screen.finished(trial, {**result, "seconds": 200.0})
+    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "epoch 50/200" in line]
+    # 150 epochs of 1 s; of the two trials to come after the first long one, nobody knows the other long one yet.
+    assert lines == ["2:30 left", "2:30 left, 2:32 in all"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_live_line_fits_and_keeps_what_matters(width, monkeypatch):
     (trial,) = load_recipe("two-moons", methods=["nft"], seeds=[0])
