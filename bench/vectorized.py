@@ -1,9 +1,9 @@
-"""Replicas in one compiled program against one after the other: KERAS_BACKEND=jax python -m bench.vectorized
+"""A group in one compiled program against one after the other: KERAS_BACKEND=jax python -m bench.vectorized
 
 Random examples; an epoch of classic training (ct), or one with simplified data (nft, phases="epoch"). "one after the
-other" is Keras' own `fit` of one model, whose epochs per second are those of any number of replicas in a row. "grouped"
+other" is Keras' own `fit` of one model, whose epochs per second are those of any number of members in a row. "grouped"
 leaves convolutions to vmap, which makes a grouped one of them; "product" computes them as shifted slices and a matrix
-product, batched over replicas. Medians over interleaved repetitions. Needs jax, keras and numpy only.
+product, batched over members. Medians over interleaved repetitions. Needs jax, keras and numpy only.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from nft_keras import DevelopmentalPlan, FriendlyModel, auxiliaries, classifiers, costs, optimizers  # noqa: E402
-from nft_keras.experiments.train.together.members import Replicas, initial_values  # noqa: E402
+from nft_keras.experiments.train.together.members import Members, initial_values  # noqa: E402
 
 CELLS = {
     "fc": ((784,), lambda shape: classifiers.fc_b(shape, 10, (256, 128)), lambda shape: auxiliaries.mlp(784, 128)),
@@ -31,11 +31,11 @@ CELLS = {
 
 
 def main():
-    """Prints a row for each number of replicas."""
+    """Prints a row for each number of members."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cell", choices=CELLS, default="cnn")
     parser.add_argument("--method", choices=["ct", "nft"], default="nft")
-    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 3, 9])
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 3, 9])
     parser.add_argument("--forms", nargs="+", choices=["grouped", "product"], default=["grouped", "product"])
     parser.add_argument("--examples", type=int, default=256, help="of an epoch (default 256)")
     parser.add_argument("--batch", type=int, default=32)
@@ -48,13 +48,13 @@ def main():
     keras.config.set_dtype_policy(options.precision)
     print(
         f"{options.cell} {options.method}, batch {options.batch}, {options.precision}, {jax.devices()[0].device_kind}, "
-        f"{os.cpu_count()} cores, jax {jax.__version__}; replicas x epochs of {options.examples} examples per second",
+        f"{os.cpu_count()} cores, jax {jax.__version__}; members x epochs of {options.examples} examples per second",
         flush=True,
     )
-    titles = ["replicas", "one after the other", *options.forms, *(f"{form} / one" for form in options.forms)]
+    titles = ["members", "one after the other", *options.forms, *(f"{form} / one" for form in options.forms)]
     titles += [f"{form}, % of peak" for form in options.forms if options.peak]
     print("| " + " | ".join(titles) + " |\n|" + " --- |" * len(titles), flush=True)
-    for number in options.replicas:
+    for number in options.members:
         print("| " + " | ".join(row(options, number)) + " |", flush=True)
         keras.backend.clear_session()
 
@@ -108,21 +108,21 @@ def one_after_the_other(options, x, y):
 
 
 def together(options, number, product, x, y):
-    """A function that trains all replicas for an epoch."""
+    """A function that trains all members for an epoch."""
     states = []
     for seed in range(number):
         keras.utils.set_random_seed(seed)
         model = build(options)
         states.append(initial_values(model))
-    replicas = Replicas(model, states, x[:1], y[:1], batched_convolutions=product)
+    members = Members(model, states, x[:1], y[:1], batched_convolutions=product)
     if options.method == "nft":
-        replicas.assign(model.eta, np.linspace(1, 500, number))
+        members.assign(model.eta, np.linspace(1, 500, number))
     on_device, labels = jnp.asarray(x), jnp.asarray(np.tile(y, (number, 1)))
     rng = np.random.default_rng(0)
 
     def epoch():
         rows = np.stack([rng.permutation(len(x)) for _ in range(number)])
-        replicas.train(list(range(number)), options.method == "nft", True, on_device, labels, rows, options.batch)
+        members.train(list(range(number)), options.method == "nft", True, on_device, labels, rows, options.batch)
 
     return epoch
 

@@ -399,7 +399,7 @@ def _run_group(group, datasets, screen, session):
     def progress(epoch, seconds):
         nonlocal rate
         rate = len(group) * epoch / seconds
-        screen.note(f"{title}  epoch {epoch}/{epochs}  {rate:.3g} replicas x epochs per second")
+        screen.note(f"{title}  epoch {epoch}/{epochs}  {rate:.3g} members x epochs per second")
 
     screen.note(f"{title}  starting")
     try:
@@ -415,7 +415,7 @@ def _run_group(group, datasets, screen, session):
             screen.finished(trial, result, announced=False)
         else:
             _failed(trial, result, screen, session)
-    screen.say(f"{title}: {rate:.3g} replicas x epochs per second, compiling included")
+    screen.say(f"{title}: {rate:.3g} members x epochs per second, compiling included")
     return results
 
 

@@ -82,7 +82,7 @@ def groups(trials, most=None):
 
     Args:
         trials: list of `Trial`.
-        most: int, the most replicas of a group; None for any number.
+        most: int, the most members of a group; None for any number.
 
     Returns:
         list of lists of `Trial`.

@@ -1,7 +1,7 @@
-"""Many replicas of one model trained in one compiled program, on JAX: vmap over replicas, scan over minibatches.
+"""Many models of the same shapes trained in one compiled program, on JAX: vmap over members, scan over minibatches.
 
 A model's step is a pure function of (state, minibatch) (`nft_keras.backend.jax`). Here the state of every variable is
-an array with one more axis in front, of replicas, so that whatever rides in it may differ between them: weights,
+an array with one more axis in front, of members, so that whatever rides in it may differ between them: weights,
 batch-norm statistics, the state of dropout's random numbers, both optimizers with their learning rates, eta, tau.
 """
 
@@ -18,7 +18,7 @@ from nft_keras.backend.jax import running_on, state_variables
 
 
 def initial_values(model):
-    """The values of a compiled model's variables, metrics left out: the state that a replica starts from.
+    """The values of a compiled model's variables, metrics left out: the state that a member starts from.
 
     Args:
         model: a compiled `nft_keras.base.SimplifyingModel` whose networks are built.
@@ -29,14 +29,14 @@ def initial_values(model):
     return [np.array(v) for v in _variables(model)]
 
 
-class Replicas:
-    """Replicas of a model, all of the same shapes.
+class Members:
+    """The members of a group: models of the same shapes, trained together.
 
     Args:
         model: a compiled `SimplifyingModel`; it says how to train, its own values are not used.
-        states: list of what `initial_values` gave, one for each replica, of models that are compiled alike.
+        states: list of what `initial_values` gave, one for each member, of models that are compiled alike.
         x, y: one example and its label, (1, ...) and (1,), to build the compiled metrics with.
-        batched_convolutions: bool, whether convolutions are computed as `shifted_convolution`: over replicas, whose
+        batched_convolutions: bool, whether convolutions are computed as `shifted_convolution`: over members, whose
             kernels differ, that is a batched matrix product, where a convolution becomes a grouped one.
     """
 
@@ -53,12 +53,12 @@ class Replicas:
                     keras_internals.set_convolution(layer, functools.partial(shifted_convolution, layer))
 
     def assign(self, variable, numbers):
-        """Gives a scalar variable its value in every replica."""
+        """Gives a scalar variable its value in every member."""
         self._values[id(variable)] = jnp.asarray(numbers, variable.dtype)
 
-    def values(self, variables, replica):
-        """The values of some variables in one replica, as arrays."""
-        return [np.asarray(self._values[id(v)][replica]) for v in variables]
+    def values(self, variables, member):
+        """The values of some variables in one member, as arrays."""
+        return [np.asarray(self._values[id(v)][member]) for v in variables]
 
     def drop_auxiliary(self):
         """Frees the auxiliary networks and their optimizers."""
@@ -71,15 +71,15 @@ class Replicas:
         self._functions.clear()
 
     def train(self, which, simplifying, updating, x, y, rows, batch_size):
-        """Trains some of the replicas for an epoch.
+        """Trains some of the members for an epoch.
 
         Args:
-            which: ascending indices of the replicas.
+            which: ascending indices of the members.
             simplifying: bool, whether these alter the data in this epoch.
             updating: bool, whether an auxiliary network that does so is updated.
-            x: array on the device (n, ...), the examples of all replicas; uint8 is divided by 255.
-            y: int array (number, n), the labels of each replica.
-            rows: int array (len(which), n), the order of the examples for each of these replicas.
+            x: array on the device (n, ...), the examples of all members; uint8 is divided by 255.
+            y: int array (number, n), the labels of each member.
+            rows: int array (len(which), n), the order of the examples for each of these members.
             batch_size: int; the last minibatch may be smaller.
 
         Returns:
@@ -101,7 +101,7 @@ class Replicas:
         return {name: log for name, log in logs.items() if name != "loss_reduction"}  # which is of `fit`
 
     def evaluate(self, x, y, batch_size):
-        """Evaluates the classifiers of all replicas on unaltered data.
+        """Evaluates the classifiers of all members on unaltered data.
 
         Args:
             x, y: arrays (n, ...) and (number, n).
@@ -134,7 +134,7 @@ class Replicas:
         return {log: np.asarray(value) for log, value in logs.items()}
 
     def _hold(self, model):
-        """Takes up those variables of a model that are not among the state yet, the same in all replicas."""
+        """Takes up those variables of a model that are not among the state yet, the same in all members."""
         for variable in (v for group in state_variables(model) for v in group):
             if id(variable) not in self._values:
                 value = jnp.asarray(np.array(variable))

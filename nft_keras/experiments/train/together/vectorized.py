@@ -17,7 +17,7 @@ from nft_keras.experiments.files import remove, write_yaml
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import callbacks as monitor
 from nft_keras.experiments.train.backup import Backup
-from nft_keras.experiments.train.together.members import Replicas, initial_values
+from nft_keras.experiments.train.together.members import Members, initial_values
 from nft_keras.experiments.train.trial import (
     EVALUATION_BATCH,
     begin,
@@ -51,25 +51,25 @@ def run_group(trials, datasets, out, progress):
     """
     began = time.monotonic()
     parts = [_examples([getattr(dataset, part) for dataset in datasets]) for part in ("train", "valid", "test")]
-    replicas = [_Replica(trial, Path(out, trial.folder)) for trial in trials]
+    members = [_Member(trial, Path(out, trial.folder)) for trial in trials]
     with dtype_policy(trials[0].training.precision):
-        _train(replicas, datasets, parts, progress)
+        _train(members, datasets, parts, progress)
     del parts
     results = []
-    for replica, dataset in zip(replicas, datasets, strict=True):
-        if replica.failed:
-            results.append(replica.failed)
+    for member, dataset in zip(members, datasets, strict=True):
+        if member.failed:
+            results.append(member.failed)
             continue
-        replica.best.publish(replica.folder / "classifier.keras")
-        best = (replica.best.epoch, replica.best.valid)
+        member.best.publish(member.folder / "classifier.keras")
+        best = (member.best.epoch, member.best.valid)
         each = (time.monotonic() - began) / len(trials)
-        last = replica.last_test_error
-        results.append(finish(replica.trial, dataset, replica.folder, best, last, lambda each=each: each))
+        last = member.last_test_error
+        results.append(finish(member.trial, dataset, member.folder, best, last, lambda each=each: each))
     return results
 
 
-class _Replica:
-    """What the plan and the callbacks of a trial take for the model: one replica of those that train together."""
+class _Member:
+    """What the plan and the callbacks of a trial take for the model: one member of those that train together."""
 
     def __init__(self, trial, folder):
         self.trial, self.folder, self.failed, self.last_test_error = trial, folder, None, None
@@ -83,7 +83,7 @@ class _Replica:
         self.callbacks = [monitor.StopAtNaN(trial), self.best, history]
 
     def begin(self, plan, classifier, auxiliary):
-        """Gives the replica its plan, and a function that returns its classifier as it is when it is called.
+        """Gives the member its plan, and a function that returns its classifier as it is when it is called.
 
         Args:
             plan: the trial's `nft_keras.base.Plan`.
@@ -98,17 +98,17 @@ class _Replica:
             callback.on_train_begin()
 
     def end(self):
-        """Lets go of everything that keeps the other replicas in memory."""
+        """Lets go of everything that keeps the other members in memory."""
         self._classifier = None
         self.callbacks.clear()
 
     @property
     def classifier(self):
-        """The classifier with the weights of this replica."""
+        """The classifier with the weights of this member."""
         return self._classifier()
 
     def drop_auxiliary(self):
-        """As `FriendlyModel.drop_auxiliary`; the values go when no replica needs them any more."""
+        """As `FriendlyModel.drop_auxiliary`; the values go when no member needs them any more."""
         self.simplifying, self.auxiliary = False, None
 
     drop = drop_auxiliary
@@ -132,35 +132,35 @@ class _Number:
         self.value = value
 
 
-def _train(replicas, datasets, parts, progress):
-    trial = replicas[0].trial
+def _train(members, datasets, parts, progress):
+    trial = members[0].trial
     if trial.deterministic:
         make_deterministic()
     states, plans = [], []
-    for replica, dataset in zip(replicas, datasets, strict=True):
-        keras.utils.set_random_seed(replica.trial.seed)
-        model, plan = build_method(replica.trial, build_classifier(replica.trial, dataset), dataset)
+    for member, dataset in zip(members, datasets, strict=True):
+        keras.utils.set_random_seed(member.trial.seed)
+        model, plan = build_method(member.trial, build_classifier(member.trial, dataset), dataset)
         states.append(initial_values(model))
         plans.append(plan)
     (x, y), valid, test = parts
-    together = Replicas(model, states, _floats(x[:1]), y[0, :1])
+    together = Members(model, states, _floats(x[:1]), y[0, :1])
     del states
-    for i, (replica, plan) in enumerate(zip(replicas, plans, strict=True)):
-        replica.begin(plan, lambda i=i: _with_values(model.classifier, together, i), len(model.networks()) > 1)
-    n, number = y.shape[1], len(replicas)
+    for i, (member, plan) in enumerate(zip(members, plans, strict=True)):
+        member.begin(plan, lambda i=i: _with_values(model.classifier, together, i), len(model.networks()) > 1)
+    n, number = y.shape[1], len(members)
     began = time.monotonic()
     for epoch in range(trial.training.epochs):
-        for replica in replicas:
-            for callback in replica.callbacks:
+        for member in members:
+            for callback in member.callbacks:
                 callback.on_epoch_begin(epoch)
-        _set_levels(together, replicas, epoch)
-        logs = [{} for _ in replicas]
+        _set_levels(together, members, epoch)
+        logs = [{} for _ in members]
         # Where plans have different lengths, those that simplify and those that do not are two programs.
         for simplifying in (True, False):
-            which = [i for i, replica in enumerate(replicas) if replica.simplifying == simplifying]
+            which = [i for i, member in enumerate(members) if member.simplifying == simplifying]
             if which:
-                rows = np.stack([order(n, [replicas[i].trial.seed, epoch]).numpy() for i in which])
-                updating = replicas[which[0]].updates_auxiliary  # a function of the epoch alone
+                rows = np.stack([order(n, [members[i].trial.seed, epoch]).numpy() for i in which])
+                updating = members[which[0]].updates_auxiliary  # a function of the epoch alone
                 of_these = together.train(which, simplifying, updating, x, y, rows, trial.training.batch_size)
                 for at, i in enumerate(which):
                     logs[i].update({name: log[at] for name, log in of_these.items()})
@@ -170,31 +170,31 @@ def _train(replicas, datasets, parts, progress):
         if trial.test_every and (epoch + 1) % trial.test_every == 0:
             for i, error in enumerate(together.evaluate(*test, EVALUATION_BATCH)["error"]):
                 logs[i]["test_error"] = error
-        for replica, of_epoch in zip(replicas, logs, strict=True):
-            if not replica.failed:
-                replica.on_epoch_end(epoch, {name: float(log) for name, log in of_epoch.items()})
-        if len(model.networks()) > 1 and not any(r.auxiliary for r in replicas):
+        for member, of_epoch in zip(members, logs, strict=True):
+            if not member.failed:
+                member.on_epoch_end(epoch, {name: float(log) for name, log in of_epoch.items()})
+        if len(model.networks()) > 1 and not any(member.auxiliary for member in members):
             together.drop_auxiliary()
         progress(epoch + 1, time.monotonic() - began)
     last_errors = together.evaluate(*test, EVALUATION_BATCH)["error"]
-    for replica, error in zip(replicas, last_errors, strict=True):
-        replica.last_test_error = float(error)
-        replica.end()
+    for member, error in zip(members, last_errors, strict=True):
+        member.last_test_error = float(error)
+        member.end()
 
 
-def _set_levels(together, replicas, epoch):
-    """Gives eta, tau and the learning rates of all replicas their values for the epoch."""
+def _set_levels(together, members, epoch):
+    """Gives eta, tau and the learning rates of all members their values for the epoch."""
     model = together.model
-    rates = [learning_rate(replica.trial, epoch + 1) for replica in replicas]
+    rates = [learning_rate(member.trial, epoch + 1) for member in members]
     optimizer = keras_internals.innermost(model.optimizer)
     together.assign(next(v for v in optimizer.variables if v.name == "learning_rate"), rates)
     for name in ("eta", "max_steps"):
         if hasattr(model, name):
-            together.assign(getattr(model, name), [getattr(replica, name).value for replica in replicas])
+            together.assign(getattr(model, name), [getattr(member, name).value for member in members])
 
 
-def _with_values(classifier, together, replica):
-    for variable, value in zip(classifier.weights, together.values(classifier.weights, replica), strict=True):
+def _with_values(classifier, together, member):
+    for variable, value in zip(classifier.weights, together.values(classifier.weights, member), strict=True):
         variable.assign(value)
     return classifier
 
