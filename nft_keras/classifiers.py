@@ -42,7 +42,13 @@ def fc_b(
 
     Returns:
         A `keras.Model` (batch, *input_shape) -> (batch, num_classes).
+
+    Raises:
+        ValueError: if there is no hidden layer.
     """
+    units = list(units)
+    if not units:
+        raise ValueError("fc_b needs units, those of one hidden layer at least, got none")
     inputs = keras.Input(input_shape)
     x = _flat(inputs)
     for n in units:

@@ -36,6 +36,8 @@ class Spec:
         origin: "module:function"; the function takes the name and `data_dir` and says in one line where the set would
             come from now, without loading it.
         files: names of the options that are paths of files or folders of the user's own.
+        check: "module:function"; the function takes `data_dir` and all options, and refuses what can be refused before
+            a file is read.
     """
 
     loader: str
@@ -45,6 +47,7 @@ class Spec:
     sizes: tuple[int, int, int] | None = None
     origin: str | None = None
     files: tuple[str, ...] = ()
+    check: str | None = None
 
     @functools.cached_property
     def function(self) -> "Callable[..., Dataset]":
@@ -166,6 +169,7 @@ _OWN = {
         "nft_keras.data.sources.tables:csv_file",
         "a table of your own: numbers, categories, dates, text",
         files=("path", "train", "valid", "test"),
+        check="nft_keras.data.sources.tables:check_options",
     ),
     "npz": Spec("nft_keras.data.sources.arrays:npz_file", "arrays of your own", files=("path",)),
     "image-folder": Spec(
@@ -306,16 +310,19 @@ def located(data_dir: str | os.PathLike, path: str) -> Path:
 
 
 def check_files(name: str, data_dir: str | os.PathLike | None = None, **options: Any) -> None:
-    """Refuses a data set of files of the user's own that are not there; without Keras.
+    """Refuses a data set of files of the user's own that are not there, or of options that cannot be; without Keras.
 
     Args:
         name: a key of `SPECS`.
         data_dir, **options: as for `load`.
 
     Raises:
-        DataError: naming one that is missing.
+        DataError: naming one that is missing, or the options.
     """
     spec = find(name)
+    if spec and spec.check:
+        defaults = {option: parameter.default for option, parameter in spec.options.items()}
+        imported(spec.check)(data_dir=Path(data_dir or default_data_dir()), **{**defaults, **options})
     for option in spec.files if spec else ():
         if options.get(option) and option != "labels":  # a table that may lie in the folder of the pictures
             located(data_dir or default_data_dir(), options[option])

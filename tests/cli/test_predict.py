@@ -68,7 +68,7 @@ def test_numbers_are_classified_as_in_training_whatever_the_order_of_the_columns
     assert predict(trial, tmp_path / "other.csv") == rows
 
 
-def test_texts_are_classified_as_in_training_from_a_table_or_one_per_line(trials, tmp_path):
+def test_texts_are_classified_as_in_training_from_a_table_or_one_per_line(trials, tmp_path, capsys):
     trial, folder = trials[0]["texts"], trials[1]
     dataset = loaded(trial, folder)
     with open(folder / "texts.csv", encoding="utf-8", newline="") as file:
@@ -83,6 +83,11 @@ def test_texts_are_classified_as_in_training_from_a_table_or_one_per_line(trials
     lines = predict(trial, tmp_path / "texts.txt")
     assert [row.pop("input") for row in lines] == list(range(1, 80, 2))
     assert lines == [{key: row[key] for key in row if key != "input"} for row in rows]
+    capsys.readouterr()
+    (tmp_path / "strange.txt").write_text(f"{texts[0]}\nqqq\n", encoding="utf-8")
+    predict(trial, tmp_path / "strange.txt")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "strange.txt: 1 of 2 texts have none of the " in said and said.endswith("words of the training part: 2")
 
 
 def test_points_are_classified_from_a_table_of_as_many_columns(trials, tmp_path):
@@ -263,6 +268,8 @@ def test_a_folder_without_a_whole_trial_is_refused(trials, tmp_path):
     table, trial = trials[1] / "numbers.csv", trials[0]["numbers"]
     with pytest.raises(data.DataError, match="is not the folder of a finished trial"):
         predict(tmp_path, table)
+    with pytest.raises(data.DataError, match=f"classifier.keras is a file; give the folder of the trial, {trial}$"):
+        predict(trial / "classifier.keras", table)
     config = json.loads((trial / "preprocessing.json").read_text())
     (tmp_path / "preprocessing.json").write_text(json.dumps(config))
     with pytest.raises(ExportError, match="no .*classifier.keras"):

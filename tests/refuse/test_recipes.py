@@ -153,7 +153,7 @@ BY_HAND = {
         ":4: methods.ft.plan.max_steps: must be >= 0 and <= 2147483647, got 2147483648",
     ),
     "steps at once beyond int32": (
-        good_with("epochs: 10", "steps_per_execution: 2147483648, epochs: 10"),
+        good_with("epochs: 10", "steps_per_execution: 10000000000, epochs: 10"),
         ":9: training.steps_per_execution: must be >= 1 and <= 2147483647",
     ),
     "a number of 400 digits": (good_with("epochs: 10", "epochs: " + "9" * 400), ":9: training.epochs: must be <= "),
@@ -247,6 +247,38 @@ def test_what_is_no_law_is_refused_with_leave_too(tmp_path, law, message):
     path.write_bytes(good_with("ratio: 0.5}", f"ratio: 0.5, law: {law}}}"))
     code, out, lines = command([path, "--dry-run", "--allow-code"], "recipes")
     assert code == 2 and len(lines) == 1 and ":6: methods.nft.plan.law: " in lines[0] and re.search(message, lines[0])
+
+
+CONTRADICTIONS = {
+    "label: y, drop: [y]": "column 'y' cannot be both label and drop",
+    "label: y, text: y": "column 'y' cannot be both label and text",
+    "text: a, columns: {a: number}": "column 'a' cannot be both text and columns",
+    "train: t.csv": "needs the option 'path', or 'train' .*; got both",
+    "valid: t.csv": "valid and test go with train, not with path",
+    "valid_fraction: 0.6, test_fraction: 0.6": "valid_fraction 0.6 and test_fraction 0.6 leave no example to train on",
+}
+
+
+@pytest.mark.parametrize("options", CONTRADICTIONS)
+def test_options_of_a_table_that_contradict_each_other_are_refused_without_reading_it(tmp_path, options):
+    (tmp_path / "t.csv").write_bytes(b"\0")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"dataset: {{name: csv, path: t.csv, {options}}}\n{METHODS}training: {{epochs: 3}}\n")
+    code, out, lines = command([path, "--dry-run", "--data-dir", tmp_path], "recipes")
+    assert code == 2 and not out and len(lines) == 1 and re.search(CONTRADICTIONS[options], lines[0]), lines
+
+
+def test_a_folder_is_no_table_and_a_test_part_is_not_cut_into_folds(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\0")
+    for dataset, folds, message in (
+        ("path: .", "", "is a folder; data set csv takes a file"),
+        ("train: t.csv, test: t.csv", "folds: 3", "it is not cut into folds"),
+        ("path: t.csv", "folds: 101", "folds: must be <= 100, got 101"),
+    ):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(f"dataset: {{name: csv, {dataset}}}\n{METHODS}training: {{epochs: 3}}\n{folds}\n")
+        code, _, lines = command([path, "--dry-run", "--data-dir", tmp_path], "recipes")
+        assert code == 2 and len(lines) == 1 and message in lines[0], lines
 
 
 def test_a_pipe_is_no_recipe_and_nobody_waits_for_one(tmp_path):

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from nft_keras._checks import listed
+from nft_keras._text import say
 from nft_keras.data import DataError
 from nft_keras.data.features.columns import Columns
 from nft_keras.data.features.images import Images
-from nft_keras.data.features.texts import Texts
+from nft_keras.data.features.texts import Texts, TfIdf
 from nft_keras.data.features.vectors import Vectors
 from nft_keras.data.io.table import Form, column, is_table, read_table
 
@@ -44,7 +46,7 @@ def read_inputs(how: Any, path: Path, beside: str | None = None, skipped: list[s
         DataError: if the file cannot be used, naming the line and the column.
     """
     if not os.path.exists(path):
-        raise DataError(f"no {path}")
+        raise DataError(f"no file or folder {path}")
     arrays = path.suffix.lower() == ".npz" and not path.is_dir()
     if beside and (arrays or isinstance(how, Images)):
         raise DataError(f"{path} has no column {beside!r}: it is no table")
@@ -54,7 +56,11 @@ def read_inputs(how: Any, path: Path, beside: str | None = None, skipped: list[s
         return Inputs(*_of_images(how, *how.read(path), skipped))
     names, inputs = how.read(path, skipped, beside) if isinstance(how, Vectors) else how.read(path, skipped)
     cells = cells_of(how, path, names, beside, skipped) if beside else None
-    return Inputs(names, how.transform(inputs), cells)
+    x = how.transform(inputs)
+    if isinstance(how, TfIdf) and (unknown := [names[i] for i in np.flatnonzero(x.getnnz(axis=1) == 0)]):
+        of = f"{len(unknown):,} of {len(names):,} texts have none of the {x.shape[1]:,} words of the training part"
+        say(f"{path}: {of}: {listed(unknown)}")
+    return Inputs(names, x, cells)
 
 
 def together(parts: list[Inputs]) -> Inputs:

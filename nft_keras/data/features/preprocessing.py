@@ -64,6 +64,8 @@ def load(folder):
         DataError: if there is none, or it is damaged, naming the file.
     """
     path = Path(folder, FILE)
+    if os.path.isfile(folder):
+        raise DataError(f"{folder} is a file; give the folder of the trial, {Path(folder).parent}")
     try:
         _manifest.check_listed(folder, FILE)
         config = json.loads(path.read_text(encoding="utf-8"))

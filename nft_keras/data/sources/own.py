@@ -159,6 +159,9 @@ def complete(where, parts, names, valid_fraction, test_fraction, seed, groups=No
             raise DataError(f"{where}: the {which} part is empty")
     if lacking := [names[i] for i in sorted(set(range(len(names))) - set(strata(parts["train"]).tolist()))]:
         raise DataError(f"{where}: the training part has no example of class {listed(lacking)}")
+    for which in PARTS[1:]:
+        if lacking := [names[i] for i in sorted(set(range(len(names))) - set(strata(parts[which]).tolist()))]:
+            say(f"{where}: the {which} part has no example of class {listed(lacking)}: its figures are without it")
     return parts
 
 

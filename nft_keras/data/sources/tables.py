@@ -86,11 +86,9 @@ def csv_file(
     """
     files = _files(data_dir, path, train, valid, test)
     where, form = files["train"], Form("\t" if separator == "tab" else separator, decimal, encoding)
-    labels = columns_of(task, label)
+    labels, kinds = _uses(task, label, columns, text, drop, {"split": split, "group": group, "weight": weight})
     numbers = [*(labels if task == "regression" else []), *([weight] if weight else [])]
     own = [name for name in (*labels, split, group, weight) if name]
-    uses = [*(("label", name) for name in labels), ("split", split), ("group", group), ("weight", weight)]
-    kinds = _given(columns, text, drop, uses)
     tables = {"train": _read(where, form, kinds, own, numbers)}
     kinds = {**kinds, **_kinds(tables["train"], [*own, *kinds])}
     kinds = {name: kinds[name] for name in tables["train"].frame.columns if kinds.get(name, "drop") != "drop"}
@@ -125,6 +123,29 @@ def csv_file(
     return Dataset(train, valid, test, len(names), provenance, names, features, task, unit)
 
 
+def check_options(
+    data_dir, path, label, task, columns, text, drop, train, valid, test, split, group, weight, valid_fraction,
+    test_fraction, fold, **others
+):  # fmt: skip
+    """Refuses options of `csv_file` that contradict each other, and files that are not there, before one is read.
+
+    Args:
+        data_dir, path, ..., **others: as for `csv_file`.
+
+    Raises:
+        DataError: naming them.
+    """
+    _files(data_dir, path, train, valid, test)
+    _uses(task, label, columns, text, drop, {"split": split, "group": group, "weight": weight})
+    if fold is not None and test:
+        raise DataError("data set csv: test is a test part of its own: it is not cut into folds")
+    cut = {} if valid or split else {"valid_fraction": valid_fraction}
+    cut |= {} if test or split or fold is not None else {"test_fraction": test_fraction}
+    if sum(cut.values()) >= 1:
+        what = " and ".join(f"{name} {fraction:g}" for name, fraction in cut.items())
+        raise DataError(f"data set csv: {what} leave no example to train on; together they should be below 1")
+
+
 def _files(data_dir, path, train, valid, test):
     """{part: `pathlib.Path`}, "train" first."""
     if (path is None) == (train is None):
@@ -135,11 +156,17 @@ def _files(data_dir, path, train, valid, test):
     given = {"train": train or path, "valid": valid, "test": test}
     if path and (valid or test):
         raise DataError("data set csv: valid and test go with train, not with path")
-    return {which: located(data_dir, name) for which, name in given.items() if name}
+    files = {which: located(data_dir, name) for which, name in given.items() if name}
+    for file in files.values():
+        if file.is_dir():
+            raise DataError(f"{file} is a folder; data set csv takes a file, image-folder a folder of images")
+    return files
 
 
-def _given(columns, text, drop, uses):
-    """{column: kind} as the user says; a column has one use, (use, name) those that are no features."""
+def _uses(task, label, columns, text, drop, others):
+    """The columns of labels, and {column: kind} as the user says; a column has one use, `others` are those of one."""
+    labels = columns_of(task, label)
+    uses = [*(("label", name) for name in labels), *others.items()]
     text, drop = ((names,) if isinstance(names, str) else tuple(names) for names in (text, drop))
     uses = [*uses, *(("text", name) for name in text)]
     uses += [("drop", name) for name in drop] + [("columns", name) for name in columns or {}]
@@ -148,7 +175,7 @@ def _given(columns, text, drop, uses):
         if name is not None and name in seen:
             raise DataError(f"data set csv: column {name!r} cannot be both {seen[name]} and {use}")
         seen[name] = use
-    return {**dict.fromkeys(text, "text"), **dict.fromkeys(drop, "drop"), **(columns or {})}
+    return labels, {**dict.fromkeys(text, "text"), **dict.fromkeys(drop, "drop"), **(columns or {})}
 
 
 def _read(path, form, kinds, own, numbers):

@@ -29,10 +29,13 @@ def lists_of_values(document, name):
     return lists
 
 
+_MOST_FOLDS = 100  # each of which is a training
+
+
 def folds(document):
     """What `folds` stands for, as a list of `vary`; {} without."""
     values = document.values
-    number = document.read(Annotated[int | None, ">= 2"], values.get("folds"), ("folds",))
+    number = document.read(Annotated[int | None, ">= 2", f"<= {_MOST_FOLDS}"], values.get("folds"), ("folds",))
     if number is None:
         return {}
     if values.get("vary"):

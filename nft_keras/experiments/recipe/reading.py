@@ -48,7 +48,7 @@ KEYS = {
     "distribute": "the devices that share each minibatch: `none` (default: one), `mirrored` or `multi-worker`",
     "fingerprint": "of the data, as `run` writes it into `config.yaml`; others are refused",
     "cells": "settings for one classifier and method, by its name, which go before `methods` and `training`",
-    "folds": "a whole number N >= 2: trains N times, each time with another N-th of the data as test part",
+    "folds": "a whole number N from 2 to 100: trains N times, each time with another N-th of the data as test part",
     "vary": "keys below `dataset`, `methods` or `training`, each with a list of values to run one at a time",
     "sweep": "keys as in `vary`; `nft-keras sweep` tries every combination",
 }

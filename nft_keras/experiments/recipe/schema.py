@@ -230,12 +230,13 @@ class Document:
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is typing.Annotated:
             inner, *clauses = arguments
-            result = self.read(inner, value, key)
+            # Of a whole number its own bounds are said, and not the one that all have.
+            result = value if type(value) is int else self.read(inner, value, key)
             for clause in clauses:
                 for number in _numbers(result):
                     if number is not None and not _satisfies(number, clause):
                         raise self.error(key, f"must be {clause}, got {shown(number)}")
-            return result
+            return self.read(inner, value, key) if type(value) is int else result
         if origin in (typing.Union, types.UnionType):
             if value is None and type(None) in arguments:
                 return None

@@ -97,7 +97,7 @@ def class_weights(setting, dataset):
         {class index: float} as `fit` takes it, or None.
 
     Raises:
-        ValueError: for the name of a class that there is not.
+        ValueError: for the name of a class that there is not, and where all weights are 0.
     """
     if setting is None:
         return None
@@ -110,9 +110,12 @@ def class_weights(setting, dataset):
         return weights | dict(zip(present.tolist(), balanced.tolist(), strict=True))
     for name in setting:
         if name not in names:
-            there_are = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") + suggest(name, names)
+            there_are = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "") + suggest(name, names)
             raise ValueError(f"training.class_weight: there is no class {name!r}; there are {there_are}")
-    return weights | {names.index(name): weight for name, weight in setting.items()}
+    weights |= {names.index(name): weight for name, weight in setting.items()}
+    if not any(weights.values()):
+        raise ValueError("training.class_weight: one class at least should have a weight above 0, all have 0")
+    return weights
 
 
 def weighted(setting, dataset):

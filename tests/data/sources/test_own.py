@@ -102,3 +102,15 @@ def test_classes_that_differ_only_in_capitals_are_said(tmp_path, capsys):
     )
     assert load("csv", tmp_path, path="t.csv").class_names == ("Cat", "cat", "ss", "ß")
     assert capsys.readouterr().err == f"{tmp_path}/t.csv: classes that differ only in capitals: Cat, cat\n"
+
+
+def test_a_part_without_a_class_is_said(tmp_path, capsys):
+    rows = [f"{i},{'rare' if i < 2 else 'ab'[i % 2]}\n" for i in range(40)]
+    (tmp_path / "t.csv").write_text("a,label\n" + "".join(rows))
+    found = load("csv", tmp_path, path="t.csv")
+    rare = found.class_names.index("rare")
+    lacking = [which for which in ("valid", "test") if rare not in getattr(found, which).y]
+    said = [line for line in capsys.readouterr().err.splitlines() if "has no example of class" in line]
+    assert lacking and len(said) == len(lacking)
+    for which, line in zip(lacking, said, strict=True):
+        assert f"the {which} part has no example of class rare: its figures are without it" in line

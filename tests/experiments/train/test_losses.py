@@ -190,7 +190,8 @@ def test_a_weight_is_that_of_the_class_by_its_name(recipe):
 @pytest.mark.parametrize(
     "setting, message",
     [
-        ("{'3': 2}", "training.class_weight: there is no class '3'; there are 0, 1, 2"),
+        ("{'3': 2}", "training.class_weight: there is no class '3'; there are '0', '1', '2'"),
+        ("{0: 0, 1: 0, 2: 0}", "training.class_weight: one class at least should have a weight above 0, all have 0"),
         ("balance", "training.class_weight: unknown value 'balance'; allowed: balanced; did you mean balanced"),
         ("{0: -1}", "training.class_weight: must be >= 0, got -1.0"),
         ("{0: heavy}", "training.class_weight.0: should be a number, got the text 'heavy'"),
