@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from nft_keras._checks import number, one_of, shown, whole_number
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
+from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, warn, with_rows
 from nft_keras.eef import EasyExamplesPlan
 from nft_keras.places import layers_of
 
@@ -98,11 +98,14 @@ def compare(
             raise ValueError(f"compare takes no {name}: {_NOT_OF_FIT[name]}")
     data = _arrays(x, y, test_data, validation_data)
     fit = {"epochs": epochs, "validation_data": data.get("validation_data", validation_data), **kwargs}
-    trainings, met = [], weakref.WeakSet()
+    trainings, met, optimizers = [], weakref.WeakSet(), {}
     for seed in seeds:
         weights = None
         for name, make in methods.items():
             model, callbacks = _made(name, make, seed, data, met)
+            if name not in optimizers:
+                optimizers[name] = keras.optimizers.serialize(model.optimizer)
+                _warn_of_another_optimizer(optimizers, name)
             weights = _start_from(weights, model, name, next(iter(methods)))
             last = _last_of_plan(name, callbacks, epochs, chosen=validation_data is not None)
             best = _best_epoch(last, epochs, monitor, mode) if validation_data is not None else None
@@ -222,6 +225,24 @@ def _made(name, make, seed, data, met):
     for which, (_, y, *_) in data.items():
         _check_labels(_of("y", which), y, shape[1])
     return model, callbacks
+
+
+def _warn_of_another_optimizer(optimizers, name):
+    """Says where a method's optimizer is not that of the first one: a difference may then be the optimizer's."""
+    first = next(iter(optimizers))
+    kinds, configs = ([optimizers[each][of] for each in (first, name)] for of in ("class_name", "config"))
+    ours, theirs = configs
+    if kinds[0] != kinds[1]:
+        what = f"{kinds[0]} and {kinds[1]}"
+    else:
+        others = [key for key in ours if key != "name" and ours[key] != theirs.get(key)]
+        what = ", ".join(f"{key} {_short(ours[key])} and {_short(theirs.get(key))}" for key in others)
+    if what:
+        warn("%s and %s have different optimizers (%s): a difference may be theirs", first, name, what)
+
+
+def _short(value):
+    return f"{value:g}" if isinstance(value, float) else shown(value)
 
 
 def _check_new(name, model, callbacks, met):

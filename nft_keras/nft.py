@@ -481,6 +481,8 @@ class DevelopmentalPlan(Plan):
             ends = "simplification_epochs" if last == self.simplification_epochs else "epochs"
             first = self.first_simplified_epoch
             warn("no data are altered: first_simplified_epoch=%d comes after %s=%d", first, ends, last)
+        elif self.simplification_epochs == 1 and self.model.auxiliary is not None:
+            warn("no data are altered: simplification_epochs=1 leaves no simplified epoch, 2 is the least")
         elif last < self.simplification_epochs and self.model.auxiliary is not None:
             # No warning of Python's: who trains in parts, with `initial_epoch`, means it.
             warn(

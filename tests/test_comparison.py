@@ -396,6 +396,18 @@ def test_epochs_that_are_not_validated_are_no_better_than_those_of_the_same_accu
     assert [training["epoch"] for training in compare({"CT": still}, X, Y, **options, **DATA).trainings] == [2, 2]
 
 
+def test_optimizers_that_differ_are_said_once(caplog):
+    def slower():
+        model = build()
+        model.compile(keras.optimizers.Adam(0.005), loss=LOSS, metrics=["accuracy"])
+        return model
+
+    compare({"CT": ct, "slower": slower, "NFT": nft}, X, Y, epochs=4, **DATA)
+    (record,) = caplog.records
+    expected = "CT and slower have different optimizers (learning_rate 0.02 and 0.005): a difference may be theirs"
+    assert record.getMessage() == expected
+
+
 def test_numbers_of_numpy_and_whole_floats_are_taken():
     numbers = {"batch_size": np.float64(16), "seeds": np.arange(1)}
     (whole,) = compare({"CT": ct}, X, Y, epochs=2.0, **{**DATA, **numbers}).trainings

@@ -91,6 +91,11 @@ def test_first_simplified_epoch_out_of_range_is_refused(first):
         DevelopmentalPlan(1.0, 5, first_simplified_epoch=first)
 
 
+def test_a_plan_of_one_epoch_is_said_to_alter_nothing(caplog):
+    history = fit(friendly(), *examples(), epochs=2, plan=DevelopmentalPlan(1.0, 1))
+    assert history["perturbation"] == [0, 0] and "simplification_epochs=1 leaves no simplified epoch" in caplog.text
+
+
 def test_data_that_are_still_altered_at_the_drop_are_warned_of(caplog):
     history = fit(friendly(), *examples(), epochs=5)
     left = f"{history['relative_perturbation'][3]:.0%}"
