@@ -7,6 +7,9 @@ from typing import Any
 from nft_keras.experiments.recipe.settings import TrainingSettings, as_plain, as_yaml, plain
 from nft_keras.laws import find_law, progress
 
+# What may vary of the data, and leaves them the shape that they have.
+_OF_ONE_SHAPE = ("dataset.fold", "dataset.label_noise", "dataset.labels", "dataset.split_seed")
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -69,8 +72,9 @@ class Trial:
 
     @property
     def cost_key(self) -> tuple[str, str, str]:
-        """What makes two trials on data of one shape take equally long."""
-        return self.classifier, self.method, self.variation
+        """What makes two trials of a recipe take equally long."""
+        alike = self.varied is not None and self.varied[0] in _OF_ONE_SHAPE
+        return self.classifier, self.method, "" if alike else self.variation
 
     @property
     def simplification_epochs(self) -> int:

@@ -33,7 +33,7 @@ h1, h2 { line-height: 1.2; margin: 2rem 0 .6rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: bottom; }
 td { white-space: nowrap; }
-.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 1rem 0; }
 figure img { display: block; width: 100%; max-width: 44rem; background: #fff; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; }

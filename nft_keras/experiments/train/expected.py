@@ -38,6 +38,7 @@ class Expected:
 
     def __init__(self, always=False):
         self._always, self._steps, self._shares, self._said = always, {}, {}, set()
+        self.seconds = {}  # {cost_key of a trial: what all of it takes}, of those that were measured
 
     def lines(self, trials, dataset):
         """Lines on what some trials take, for each classifier, that were not given before.
@@ -74,6 +75,7 @@ class Expected:
         if _alone(kinds, counts) and (self._always or _takes_long(kinds, len(trials) / len(kinds), counts, dataset)):
             passes = {id(trial): _of_passes(trial, dataset, self._steps) for trial in kinds}
             self._shares.update({trial.cost_key: _classic_share(trial, dataset, *passes[id(trial)]) for trial in kinds})
+            self.seconds |= {trial.cost_key: seconds(trial, dataset, *passes[id(trial)]) for trial in kinds}
             lines.append(_of_seconds(kinds, trials, dataset, passes))
         lines = [f"{trials[0].classifier}, {line}" for line in lines]
         small = all(few_operations(trial, sum(counts.get(id(trial), (math.inf,)))) for trial in kinds)
@@ -205,7 +207,7 @@ def _of_passes(trial, dataset, steps):
         trial, dataset: as for `seconds`.
         steps: dict, the seconds of steps that were measured before, by what decides them.
     """
-    training = {**plain(trial.training), "epochs": None, "learning_rate": None, "schedule": None}
+    training = plain(trial.training) | dict.fromkeys(("epochs", "learning_rate", "schedule", "label_smoothing"))
     of_classic = repr((dataset.input_shape, trial.classifier, trial.classifier_settings, training))
     gamma = _first_update(trial)
     simplified_step = METHODS[trial.kind].simplified_step if gamma <= trial.simplification_epochs else None

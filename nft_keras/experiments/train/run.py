@@ -361,6 +361,7 @@ def _run_in_turn(trials, loader, references, expected, screen, session):
             screen.note("measuring a few steps")
             for line in expected.lines(ready, dataset):
                 screen.say(line)
+            screen.expected |= expected.seconds
         for trial in ready:
             failed += not _run_one(trial, dataset, screen, session, expected.classic_share(trial))
     return failed

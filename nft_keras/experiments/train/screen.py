@@ -28,6 +28,7 @@ class Screen:
     def __init__(self, trials):
         self.number, self.total = 0, len(trials)
         self.coming, self.took = [trial.cost_key for trial in trials], {}  # and the seconds of those that are done
+        self.expected = {}  # {cost_key: seconds that were expected of such a trial}
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
 
@@ -121,10 +122,14 @@ class Screen:
             self.coming.remove(trial.cost_key)
 
     def _seconds_to_come(self):
-        """What the trials to come will take, by those of their kind that are done; 0 where that is not known."""
-        if not all(kind in self.took for kind in self.coming):
-            return 0
-        return sum(statistics.mean(self.took[kind]) for kind in self.coming)
+        """What the trials to come will take; 0 where that is not known.
+
+        Known is what those of their kind took that are done, else what was expected, as far off as it was of others.
+        """
+        took = {kind: statistics.mean(seconds) for kind, seconds in self.took.items()}
+        off = [seconds / self.expected[kind] for kind, seconds in took.items() if kind in self.expected]
+        known = {kind: seconds * statistics.mean(off or [1]) for kind, seconds in self.expected.items()} | took
+        return sum(known[kind] for kind in self.coming) if known.keys() >= set(self.coming) else 0
 
     def _title(self, trial):
         return f"[{self.number}/{self.total}] {trial_title(trial)}"

@@ -72,7 +72,7 @@ def test_a_word_comes_before_mlflow_does_and_none_of_its_own_in_between(command,
     pytest.importorskip("mlflow")
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     program = [sys.executable, "-m", "nft_keras.run", *command, "--methods", "ct", "--log", "mlflow"]
-    done = subprocess.run(program, env={**os.environ, **store}, capture_output=True, text=True)
+    done = subprocess.run(program, cwd=tmp_path, env={**os.environ, **store}, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr and done.stdout.startswith("starting mlflow ...\n")
     assert (tmp_path / "mlflow.db").stat().st_size
 

@@ -85,6 +85,24 @@ def test_the_time_of_all_trials_is_known_once_one_of_each_kind_is_done(capsys, m
     assert lines == ["5:13:20 left", "8:20", "5:13:20 left, 5:21:40 in all", "8:20"]
 
 
+def test_until_one_of_a_kind_is_done_its_time_is_what_was_expected_as_far_off_as_that_of_others(capsys, monkeypatch):
+    trials = load_recipe("evening/cifar10-human", methods=["ct", "nft"], seeds=[0])
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    result = {"test_error": 1.0, "valid_error": 2.0, "best_epoch": 3, "epochs": 30}
+    with Screen(trials) as screen:
+        screen.expected = {trial.cost_key: 100.0 if trial.method == "ct" else 300.0 for trial in trials}
+        for trial, seconds in zip(trials, (200.0, 600.0, 200.0, 600.0), strict=True):
+            show = screen.trial(trial)
+            now += 10.0
+            show({"epoch": 29, "simplifying": False, "error": 1.0, "val_error": 2.0})
+            screen.finished(trial, {**result, "seconds": seconds})
+    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "epoch 29/30" in line]
+    # A first trial of 100 s, and then of twice as long; the last has none behind it.
+    assert [trial.method for trial in trials] == ["ct", "nft", "ct", "nft"]
+    assert lines == ["0:10 left, 11:50 in all", "0:10 left, 13:30 in all", "0:10 left, 10:10 in all", "0:10 left"]
+
+
 def test_a_short_trial_does_not_tell_the_time_of_one_with_more_epochs(capsys, monkeypatch):
     trials = load_recipe("two-moons", ["vary={training.epochs: [2, 200]}"], methods=["ct"], seeds=[0, 1])
     two, long, other_two, other_long = sorted(trials, key=lambda trial: (trial.seed, trial.training.epochs))

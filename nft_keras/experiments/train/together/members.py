@@ -15,6 +15,7 @@ from keras import ops
 
 from nft_keras.backend import keras_internals
 from nft_keras.backend.jax import running_on, state_variables
+from nft_keras.data import scaled
 
 
 def initial_values(model):
@@ -199,9 +200,7 @@ def _over_minibatches(model, step, groups, batch_size):
         return result, values(groups)
 
     def one_step(state, x, y, rows):
-        minibatch = x[rows]
-        minibatch = minibatch.astype("float32") / 255.0 if x.dtype == jnp.uint8 else minibatch
-        _, changed = step(state, (minibatch, y[rows]))
+        _, changed = step(state, (scaled(x[rows]), y[rows]))
         return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), changed, state)
 
     def over_all(state, x, y, rows):

@@ -12,10 +12,11 @@ import numpy as np
 import scipy.sparse
 
 from nft_keras.backend import keras_internals, make_deterministic
+from nft_keras.data import scaled
 from nft_keras.data.batches import order
 from nft_keras.experiments.files import remove, write_yaml
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.train import callbacks as monitor
+from nft_keras.experiments.train import callbacks
 from nft_keras.experiments.train.backup import Backup
 from nft_keras.experiments.train.together.members import Members, initial_values
 from nft_keras.experiments.train.trial import (
@@ -78,9 +79,9 @@ class _Member:
         begin(folder)
         remove(folder / "backup")
         write_yaml(folder / "config.yaml", trial.config())
-        self.best = monitor.BestClassifier(Backup(folder), trial.first_eligible, trial.selection_metric)
-        history = monitor.History(folder / "history.csv", also=history_also(trial))
-        self.callbacks = [monitor.StopAtNaN(trial), self.best, history]
+        self.best = callbacks.BestClassifier(Backup(folder), trial.first_eligible, trial.selection_metric)
+        history = callbacks.History(folder / "history.csv", also=history_also(trial))
+        self.callbacks = [callbacks.StopAtNaN(trial), self.best, history]
 
     def begin(self, plan, classifier, auxiliary):
         """Gives the member its plan, and a function that returns its classifier as it is when it is called.
@@ -119,7 +120,7 @@ class _Member:
             with warnings_named(self.trial):
                 for callback in self.callbacks:
                     callback.on_epoch_end(epoch, logs)
-        except monitor.TrainingError as error:
+        except callbacks.TrainingError as error:
             self.failed = error
 
 
@@ -143,7 +144,7 @@ def _train(members, datasets, parts, progress):
         states.append(initial_values(model))
         plans.append(plan)
     (x, y), valid, test = parts
-    together = Members(model, states, _floats(x[:1]), y[0, :1])
+    together = Members(model, states, np.asarray(scaled(x[:1])), y[0, :1])
     del states
     for i, (member, plan) in enumerate(zip(members, plans, strict=True)):
         member.begin(plan, lambda i=i: _with_values(model.classifier, together, i), len(model.networks()) > 1)
@@ -218,7 +219,3 @@ def _examples(parts):
             raise RecipeError(f"--vectorize: the sparse examples take {size} as dense numbers; train one by one")
         x = x.toarray()
     return jnp.asarray(x), jnp.asarray(np.stack([part.y for part in parts]))
-
-
-def _floats(x):
-    return np.asarray(x / 255.0 if x.dtype == np.uint8 else x, "float32")
