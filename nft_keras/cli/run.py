@@ -9,7 +9,8 @@ from nft_keras.data import DataError
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.runs import flatten
 from nft_keras.experiments.train.loggers import LOGGERS
-from nft_keras.experiments.train.run import Options, print_costs, run_recipes, trials_of
+from nft_keras.experiments.train.run import print_costs, run_recipes
+from nft_keras.experiments.train.session import Options, trials_of
 
 
 def parser() -> argparse.ArgumentParser:

@@ -59,7 +59,8 @@ def run(
 
     from nft_keras.experiments.from_python import arguments_in_errors, write_mapping
     from nft_keras.experiments.runs import finished
-    from nft_keras.experiments.train.run import Options, run_recipes, trials_of
+    from nft_keras.experiments.train.run import run_recipes
+    from nft_keras.experiments.train.session import Options, trials_of
 
     options = Options(
         out=pathlib.Path(out),

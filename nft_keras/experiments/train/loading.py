@@ -19,7 +19,7 @@ class Loader:
     trials on other data are tried.
 
     Args:
-        session: `nft_keras.experiments.train.run.Session`.
+        session: `nft_keras.experiments.train.session.Session`.
         screen: `nft_keras.experiments.train.screen.Screen`.
         trials: all trials of the run.
         to_run: list of those that are not finished.

@@ -24,7 +24,7 @@ from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.train import run as running
 from nft_keras.experiments.train.callbacks import History
 from nft_keras.experiments.train.loading import Loader
-from nft_keras.experiments.train.run import Options, Session
+from nft_keras.experiments.train.session import Options, Session
 from tests.experiments.finished import repeatable
 
 ROOT = Path(__file__).parents[3]
