@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from nft_keras import _manifest
 from nft_keras._manifest import DamagedError
 from nft_keras._text import say
 from nft_keras.backend import import_tensorflow_quietly, out_of_memory
-from nft_keras.data import DataError
+from nft_keras.data import DataError, own_files
 from nft_keras.data.io.cache import one_at_a_time
 from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
@@ -17,7 +18,7 @@ from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.reference import References
 from nft_keras.experiments.reports.tables import FOLD, write_report
-from nft_keras.experiments.runs import check_free, key_of, outcome
+from nft_keras.experiments.runs import check_free, finished, key_of, outcome
 from nft_keras.experiments.selection import rank
 from nft_keras.experiments.train import distribution, loggers
 from nft_keras.experiments.train.loading import Loader, by_dataset, remarks
@@ -46,6 +47,7 @@ def run_recipes(recipes, options):
         check_vectorizes(trials)
     for trial in trials if not options.fresh else ():
         check_free(trial, options.out)
+    _look_ahead([trial for trial in trials if options.fresh or not finished([trial], options.out)], options)
     cluster = distribution.cluster(trials)
     failed = 0
     for run in found:
@@ -55,6 +57,28 @@ def run_recipes(recipes, options):
     if cluster:
         cluster.end()
     return failed
+
+
+def _look_ahead(trials, options):
+    """Refuses data of the user's own, where trials are on several, and networks that do not take them.
+
+    What is wrong with one is then said before a network has been trained on another.
+    """
+    of_data = {}
+    for trial in trials:
+        uncut = {key: value for key, value in trial.dataset.items() if key not in ("fold", "split_seed", "label_noise")}
+        of_data.setdefault(repr(uncut), []).append(trial)
+    own = [alike for alike in of_data.values() if own_files(**alike[0].dataset, data_dir=options.data_dir)]
+    if len(of_data) < 2 or not own:
+        return
+    print("looking at all data ...", flush=True)
+    import_tensorflow_quietly()
+    from nft_keras import data
+
+    for alike in own:
+        with contextlib.redirect_stderr(io.StringIO()):  # what is to be known of them is said when they are used
+            dataset = data.load(**alike[0].dataset, data_dir=options.data_dir)
+        remarks(alike, dataset)
 
 
 @contextlib.contextmanager

@@ -241,6 +241,28 @@ def test_dry_run_prints_a_row_per_trial_with_every_setting_and_writes_nothing(tm
         assert line in lines
 
 
+TABLE = """\
+name: NAME
+dataset: {name: csv, path: t.csv, label: LABEL}
+classifiers: {fc-a: {units: 3}}
+methods: [ct]
+training: {epochs: 1}
+seeds: [0]
+"""
+
+
+@pytest.mark.parametrize("varied", [False, True])
+def test_a_wrong_table_among_several_is_refused_before_a_network_is_trained(tmp_path, capsys, varied):
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["u,v,y", *rows]))
+    for name, label in (("good", "y"), ("bad", "w")):
+        (tmp_path / f"{name}.yaml").write_text(TABLE.replace("NAME", name).replace("LABEL", label))
+    (tmp_path / "varied.yaml").write_text(TABLE.replace(", label: LABEL", "") + "vary: {dataset.label: [y, w]}\n")
+    recipes = [str(tmp_path / f"{name}.yaml") for name in (("varied",) if varied else ("good", "bad"))]
+    assert run.main([*recipes, "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path), "--no-reference"]) == 2
+    assert "t.csv has no column 'w'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_two_recipes_that_would_write_over_each_other_are_refused(tmp_path, capsys):
     for name, eta_max in (("a", 500), ("b", 7)):
         (tmp_path / f"{name}.yaml").write_text("name: same\n" + IMAGES.replace("500", str(eta_max)))
