@@ -95,12 +95,12 @@ def test_until_one_of_a_kind_is_done_its_time_is_what_was_expected_as_far_off_as
         for trial, seconds in zip(trials, (200.0, 600.0, 200.0, 600.0), strict=True):
             show = screen.trial(trial)
             now += 10.0
-            show({"epoch": 29, "simplifying": False, "error": 1.0, "val_error": 2.0})
+            show({"epoch": 15, "simplifying": False, "error": 1.0, "val_error": 2.0})
             screen.finished(trial, {**result, "seconds": seconds})
-    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "epoch 29/30" in line]
-    # A first trial of 100 s, and then of twice as long; the last has none behind it.
+    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().out.splitlines() if "epoch 15/30" in line]
+    # 15 epochs of 10 s, and what is to come: 700 s as expected, then twice as long, then as the first ones took.
     assert [trial.method for trial in trials] == ["ct", "nft", "ct", "nft"]
-    assert lines == ["0:10 left, 11:50 in all", "0:10 left, 13:30 in all", "0:10 left, 10:10 in all", "0:10 left"]
+    assert lines == ["2:30 left, 14:10 in all", "2:30 left, 15:50 in all", "2:30 left, 12:30 in all", "2:30 left"]
 
 
 def test_a_short_trial_does_not_tell_the_time_of_one_with_more_epochs(capsys, monkeypatch):
