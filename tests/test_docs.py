@@ -291,6 +291,40 @@ def test_the_page_on_label_noise_has_the_numbers_of_its_run():
         assert said.format(*row(*of)) in answers
 
 
+def test_the_page_on_label_noise_has_the_numbers_of_labels_that_people_gave():
+    page = " ".join((DOCS / "results" / "label-noise.md").read_text(encoding="utf-8").split())
+    answers = " ".join((DOCS / "results" / "index.md").read_text(encoding="utf-8").split())
+    folder = DOCS.parent / "results" / "evening-cifar10-human"
+    errors, drops = {}, {"nft": [], "nft-as-coded": []}
+    for r in json.loads((folder / "results.json").read_text(encoding="utf-8")):
+        for which, key in (("best", "test_error"), ("last", "last_test_error")):
+            errors.setdefault((which, r["varied"].split("=")[1], r["method"]), {})[r["seed"]] = r[key]
+        if "drop" in r:
+            drops[r["method"]].append(r["drop"])
+
+    def row(which, labels, method):
+        ours, ct = errors[which, labels, method], errors[which, labels, "ct"]
+        pairs = [(ours[seed], ct[seed]) for seed in range(5)]
+        return mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)
+
+    for which, control in (("best", "ct-smooth"), ("last", "ct-short")):
+        for labels in ("worse", "aggre"):
+            cells = [mean_std([*errors[which, labels, "ct"].values()])]
+            cells += [cell for method in ("nft", "nft-as-coded", control) for cell in row(which, labels, method)]
+            assert f"| {labels} | {' | '.join(cells)} |" in page
+    assert errors["best", "worse", "ct-short"] == errors["best", "worse", "ct"]
+    for method, said in (("nft", "in {} of {} epochs, as coded"), ("nft-as-coded", "as coded in {} of {}")):
+        harder, epochs = (sum(drop[key] for drop in drops[method]) for key in ("harder_epochs", "simplified_epochs"))
+        assert said.format(epochs - harder, epochs) in page
+    references = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+    assert "{:.2f} and {:.2f} %".format(*(entry["test_error"] for entry in references)) in page
+    for said, of in (
+        ("as printed {} points beside CT (p {})", ("best", "worse", "nft")),
+        ("as coded {} (p {})", ("best", "worse", "nft-as-coded")),
+    ):
+        assert said.format(*row(*of)) in answers
+
+
 def test_the_page_on_reproduction_has_the_numbers_of_its_runs():
     page = " ".join((DOCS / "results" / "published.md").read_text(encoding="utf-8").split())
     runs, before = kept("imdb"), kept("imdb-as-printed")
