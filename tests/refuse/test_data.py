@@ -81,7 +81,7 @@ TABLES = {
     "half of a gzip": (table(gzip.compress(ROWS.encode())[:-9]), CSV, "t.csv cannot be read: Compressed file ended"),
     "half of a Parquet file": (table(b"PAR1" + bytes(99)), CSV, "t.csv is no CSV, and cannot be read as"),
     "a pipe": (lambda folder: os.mkfifo(folder / "t.csv"), CSV, "t.csv is not a file"),
-    "a folder": (lambda folder: (folder / "t.csv").mkdir(), CSV, "t.csv cannot be read: Is a directory"),
+    "a folder": (lambda folder: (folder / "t.csv").mkdir(), CSV, "t.csv is a folder; data set csv takes a file"),
     "a loop": (lambda folder: (folder / "t.csv").symlink_to("t.csv"), CSV, "no .*t.csv; a relative path"),
     "one class": (table(ROWS.replace(",1\n", ",0\n")), CSV, "t.csv: at least two classes"),
     "an empty part": (table(ROWS), CSV | {"valid_fraction": 0.01}, "t.csv: 0.01 of 20 examples for the valid part"),

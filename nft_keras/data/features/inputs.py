@@ -57,10 +57,21 @@ def read_inputs(how: Any, path: Path, beside: str | None = None, skipped: list[s
     names, inputs = how.read(path, skipped, beside) if isinstance(how, Vectors) else how.read(path, skipped)
     cells = cells_of(how, path, names, beside, skipped) if beside else None
     x = how.transform(inputs)
-    if isinstance(how, TfIdf) and (unknown := [names[i] for i in np.flatnonzero(x.getnnz(axis=1) == 0)]):
-        of = f"{len(unknown):,} of {len(names):,} texts have none of the {x.shape[1]:,} words of the training part"
-        say(f"{path}: {of}: {listed(unknown)}")
+    _say_unknown(path, how, names, x)
     return Inputs(names, x, cells)
+
+
+def _say_unknown(path, how, names, x):
+    """Says on stderr which new texts have no word of the vocabulary."""
+    encoders, start = list(how.of.values()) if isinstance(how, Columns) else [how], 0
+    for encoder in encoders:
+        width = encoder.input_shape[0] if encoder is how else len(encoder.parts)
+        if isinstance(encoder, TfIdf):
+            counts = x[:, start : start + width].getnnz(axis=1)
+            if unknown := [names[i] for i in np.flatnonzero(counts == 0)]:
+                of = f"{len(unknown):,} of {len(names):,} texts have none of the {width:,} words of the training part"
+                say(f"{path}: {of}: {listed(unknown)}")
+        start += width
 
 
 def together(parts: list[Inputs]) -> Inputs:
