@@ -72,12 +72,13 @@ def _sweep(options, arguments):
         check_files(**trial.dataset, data_dir=options.data_dir)
     if options.dry_run:
         return _print(points, options)
-    from nft_keras.experiments.sweep import queue, search
+    from nft_keras.experiments.sweep import queue
+    from nft_keras.experiments.sweep.search import check_seeds_free, write_tables
 
     ready_backend(_trials(spaces))
     queue.check_storage(options.storage)
     for space in spaces if options.sampler == "grid" else ():
-        search.check_seeds_free(space, options.out)
+        check_seeds_free(space, options.out)
     with _in_use(options.out / spaces[0].recipe):
         loaded = {}
         searches = _searches(spaces, options, loaded)
@@ -90,7 +91,7 @@ def _sweep(options, arguments):
         code = _watch(options.workers, arguments)
         if code == 2:
             return 2
-        if tables := search.write_tables(searches, others, options.out):
+        if tables := write_tables(searches, others, options.out):
             print(tables)
         print(f"written to {options.out / spaces[0].recipe}")
     failed = [text for search in searches for text in search.failed()]
@@ -139,14 +140,14 @@ def _work(options, arguments):
     ready_backend(_trials(spaces))
     from optuna.exceptions import OptunaError
 
-    from nft_keras.experiments.sweep import search
     from nft_keras.experiments.sweep.queue import said_of_storage
+    from nft_keras.experiments.sweep.search import work
 
     import_tensorflow_quietly()
     # Each point is a graph of its own; TensorFlow takes that for a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        search.work(_searches(spaces, options, {}))
+        work(_searches(spaces, options, {}))
     except OptunaError as error:
         say(f"the storage failed: {said_of_storage(error)}; the same command goes on")
         return 1

@@ -263,7 +263,9 @@ CONTRADICTIONS = {
 def test_options_of_a_table_that_contradict_each_other_are_refused_without_reading_it(tmp_path, options):
     (tmp_path / "t.csv").write_bytes(b"\0")
     path = tmp_path / "recipe.yaml"
-    path.write_text(f"dataset: {{name: csv, path: t.csv, {options}}}\nclassifiers: [fc-a]\n{METHODS}training: {{epochs: 3}}\n")
+    path.write_text(
+        f"dataset: {{name: csv, path: t.csv, {options}}}\nclassifiers: [fc-a]\n{METHODS}training: {{epochs: 3}}\n"
+    )
     code, out, lines = command([path, "--dry-run", "--data-dir", tmp_path], "recipes")
     assert code == 2 and not out and len(lines) == 1 and re.search(CONTRADICTIONS[options], lines[0]), lines
 
@@ -276,7 +278,9 @@ def test_a_folder_is_no_table_and_a_test_part_is_not_cut_into_folds(tmp_path):
         ("path: t.csv", "folds: 101", "folds: must be <= 100, got 101"),
     ):
         path = tmp_path / "recipe.yaml"
-        path.write_text(f"dataset: {{name: csv, {dataset}}}\nclassifiers: [fc-a]\n{METHODS}training: {{epochs: 3}}\n{folds}\n")
+        path.write_text(
+            f"dataset: {{name: csv, {dataset}}}\nclassifiers: [fc-a]\n{METHODS}training: {{epochs: 3}}\n{folds}\n"
+        )
         code, _, lines = command([path, "--dry-run", "--data-dir", tmp_path], "recipes")
         assert code == 2 and len(lines) == 1 and message in lines[0], lines
 

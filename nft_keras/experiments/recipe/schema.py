@@ -231,12 +231,13 @@ class Document:
         if origin is typing.Annotated:
             inner, *clauses = arguments
             # Of a whole number its own bounds are said, and not the one that all have.
-            result = value if type(value) is int else self.read(inner, value, key)
+            bounded = type(value) is int and (inner is int or int in typing.get_args(inner))
+            result = value if bounded else self.read(inner, value, key)
             for clause in clauses:
                 for number in _numbers(result):
                     if number is not None and not _satisfies(number, clause):
                         raise self.error(key, f"must be {clause}, got {shown(number)}")
-            return self.read(inner, value, key) if type(value) is int else result
+            return self.read(inner, value, key) if bounded else result
         if origin in (typing.Union, types.UnionType):
             if value is None and type(None) in arguments:
                 return None

@@ -63,8 +63,8 @@ def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert [Image.open(BytesIO(picture)).size[0] > 300 for picture in pictures] == [True] * 3
     assert captions[3:] == [
-        "cnn-gap CT, seed 0: confusion.png",
         "cnn-gap NFT, seed 0: simplification.png",
+        "cnn-gap CT, seed 0: confusion.png",
         "cnn-gap NFT, seed 0: confusion.png",
     ]
 
