@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -124,9 +124,24 @@ def csv_file(
 
 
 def check_options(
-    data_dir, path, label, task, columns, text, drop, train, valid, test, split, group, weight, valid_fraction,
-    test_fraction, fold, **others
-):  # fmt: skip
+    data_dir: Path,
+    path: str | None,
+    label: str | tuple[str, ...],
+    task: Task,
+    columns: dict[str, Kind] | None,
+    text: str | tuple[str, ...],
+    drop: str | tuple[str, ...],
+    train: str | None,
+    valid: str | None,
+    test: str | None,
+    split: str | None,
+    group: str | None,
+    weight: str | None,
+    valid_fraction: float,
+    test_fraction: float,
+    fold: str | None,
+    **others: Any,
+) -> None:
     """Refuses options of `csv_file` that contradict each other, and files that are not there, before one is read.
 
     Args:
