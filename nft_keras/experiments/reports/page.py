@@ -36,7 +36,7 @@ td { white-space: nowrap; }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 1rem 0; }
 figure img { display: block; width: 100%; max-width: 44rem; background: #fff; }
-pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
+pre { background: var(--soft); padding: .8rem; overflow-x: auto; white-space: pre-wrap; }
 """
 
 
