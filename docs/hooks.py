@@ -26,7 +26,8 @@ from nft_keras._registry import imported
 from nft_keras.experiments.classifiers import CLASSIFIERS
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe import reading, settings
-from nft_keras.experiments.reports.tables import controls, differences, markdown, mean_std, p_value
+from nft_keras.experiments.reports.pairs import controls, differences
+from nft_keras.experiments.reports.tables import markdown, mean_std, p_value
 
 ROOT = Path(__file__).parents[1]
 # What a docstring says of an argument's type and range; the lists of settings say it themselves.

@@ -1,4 +1,4 @@
-"""The command line: python -m nft_keras figures NAME RUNS... draws a figure of the paper from runs of ours."""
+"""The command line: python -m nft_keras figures NAME RUNS... draws a figure of the paper, or of ours, from runs."""
 
 import argparse
 
@@ -12,6 +12,7 @@ NAMES = {
     "figure-4": "x, delta and simplified x for FT and NFT",
     "figure-5": "training and test error per epoch",
     "figure-6": "sensitivity to NFT's hyper-parameters",
+    "differences": "not in the paper: each method's test error beside CT's, with intervals",
 }
 
 
@@ -20,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     names = "".join(f"\n  {name}  {what}" for name, what in NAMES.items())
     p = Parser(
         prog="nft-keras figures",
-        description=f"Draw a figure of the paper from finished runs, as PNG and PDF:{names}",
+        description=f"Draw a figure of the paper, or of ours, from finished runs, as PNG and PDF:{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     name = p.add_argument("name", type=_name, metavar="NAME", help=f"{', '.join(NAMES)}, or the number alone")
@@ -40,10 +41,12 @@ def _draw(name, folders, out):
     from nft_keras.experiments import runs
 
     found = runs.find(folders)
+    from nft_keras.experiments.reports.difference_figure import difference_figure
     from nft_keras.experiments.reports.paper_figures import FIGURES
 
+    draw = {**FIGURES, "differences": difference_figure}[name]
     paths = [out / f"{name}.{suffix}" for suffix in ("png", "pdf")]
-    figure = FIGURES[name](found)
+    figure = draw(found)
     with writing_to(out):
         write_figure(figure, *paths)
     print(*paths, sep="\n")

@@ -8,8 +8,9 @@ from nft_keras.experiments.attack.norms import NORMS
 from nft_keras.experiments.attack.robustness import ATTACKS, CHECKS, warnings
 from nft_keras.experiments.files import atomic_write, write_csv, write_figure, write_json
 from nft_keras.experiments.methods import METHODS, method_title
-from nft_keras.experiments.reports.paper_figures import error_bars, grid, styles
-from nft_keras.experiments.reports.tables import baseline, markdown, mean_std
+from nft_keras.experiments.reports.drawing import error_bars, grid, styles
+from nft_keras.experiments.reports.pairs import baseline
+from nft_keras.experiments.reports.tables import markdown, mean_std
 
 _WARNING = "⚠"
 

@@ -14,7 +14,9 @@ from nft_keras import _manifest
 from nft_keras.experiments.keep import without_home
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.reports.paper_figures import grid, styles
+from nft_keras.experiments.reports.difference_figure import difference_figure
+from nft_keras.experiments.reports.drawing import grid, styles
+from nft_keras.experiments.reports.pairs import paired
 from nft_keras.experiments.reports.tables import markdown
 from nft_keras.experiments.runs import find
 
@@ -64,8 +66,15 @@ def page(folder):
     except ValueError as error:
         what = f"{type(error).__name__}: the same run writes its report again"
         raise RecipeError(f"{folder}: report.md, recipe.yaml or results.json is damaged, {what}") from None
-    runs = [run for run in find([folder]) if run.result in results and (run.folder / "history.csv").exists()]
+    runs = [run for run in find([folder]) if run.result in results]
     body = [_tables(report)]
+    if any(len(pairs) > 1 for pairs in paired(results).values()):
+        about = (
+            "Mean over seeds, and its interval. Each is of that comparison alone: of many a few miss zero by chance."
+        )
+        drawn = _figure(_as_svg(difference_figure(runs)), "test error beside classic training's")
+        body += ["<h2>Differences</h2>", f"<p>{about}</p>", drawn]
+    runs = [run for run in runs if (run.folder / "history.csv").exists()]
     if runs:
         drawn = [_figure(_as_svg(figure), title) for title, figure in curves(runs).items()]
         about = "Mean of the seeds, and from the lowest to the highest. Dotted: until there the data are altered."

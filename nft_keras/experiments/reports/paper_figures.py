@@ -1,8 +1,6 @@
 """Figures 1 and 3 to 6 of Marullo et al. (2022), drawn from finished trials of ours."""
 
-import itertools
 import json
-import statistics
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,15 +8,11 @@ from matplotlib.ticker import MaxNLocator
 
 from nft_keras import pictures
 from nft_keras.experiments.classifiers import CLASSIFIERS
-from nft_keras.experiments.methods import METHODS, Style, method_title
-from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.reports.tables import baseline
+from nft_keras.experiments.methods import METHODS, method_title
+from nft_keras.experiments.reports.drawing import error_bars, grid, nothing_to_draw, styles
+from nft_keras.experiments.reports.pairs import baseline
 from nft_keras.experiments.runs import noise_of, settings
 
-# What a method without a style of its own gets in turn, so that sixty others differ in one of the three.
-OTHER_COLOURS = ("#6a994e", "#9d4edd", "#e76f51", "#118ab2", "#8d6e63")
-OTHER_MARKERS = ("v", "P", "X", "*")
-OTHER_DASHES = ((0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 SENSITIVITY = {
     "methods.nft.plan.eta_max": r"$\eta_{max}$",
     "methods.nft.plan.simplification_ratio": r"$\gamma_{max\_simp}$ / $\gamma_{max}$",
@@ -27,28 +21,11 @@ SENSITIVITY = {
 }
 
 
-def styles(methods):
-    """How the lines of methods look: ours always the same, all others as they come in their order.
-
-    Args:
-        methods: iterable of the names of all methods of the runs, drawn or not, some of them several times.
-
-    Returns:
-        {name: keyword arguments of matplotlib}.
-    """
-    others = zip(*map(itertools.cycle, (OTHER_COLOURS, OTHER_MARKERS, OTHER_DASHES)), strict=True)
-    looks = {}
-    for method in METHODS.ordered(methods):
-        own = METHODS[method].style if method in METHODS else None
-        looks[method] = (own or Style(*next(others)))._asdict()
-    return looks
-
-
 def two_moons(runs):
     """Figure 1: decision boundary and simplified points at six moments, NFT, the first seed."""
     kept = [run for run in _kept(runs) if run.kind == "nft" and run.result["dataset"] == "two-moons"]
     if not kept:
-        raise _nothing("a run of NFT on two-moons", "recipes/two-moons.yaml")
+        raise nothing_to_draw("a run of NFT on two-moons", "recipes/two-moons.yaml")
     return pictures.decisions(kept[0].snapshots())
 
 
@@ -73,7 +50,7 @@ def label_noise(runs):
         if not drawn and any(len(lines[line]) > 1 for line in longest.values()):
             panels[place] = longest
     if not panels:
-        raise _nothing("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
+        raise nothing_to_draw("runs on one data set with different label noise", "recipes/cifar10-noise.yaml")
     looks = styles(run.result["method"] for run in runs)
     figure, axes = grid(len(panels), "label noise (% of the training labels)", "test error (%)")
     for axis, (place, by_method) in zip(axes, panels.items(), strict=True):
@@ -100,7 +77,7 @@ def simplification(runs):
             kept.setdefault(key, snapshots)
             kinds[key[1]] = run.kind
     if not kept:
-        raise _nothing("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
+        raise nothing_to_draw("runs of FT or NFT on images", "recipes/mnist-back-image.yaml --classifiers fc-a cnn-a")
     classifiers = CLASSIFIERS.ordered(classifier for classifier, _ in kept)
     methods = sorted(METHODS.ordered(kinds), key=kinds.get)
     n = len(next(iter(kept.values()))["x"])
@@ -132,7 +109,7 @@ def curves(runs):
     panels = {key: by_method for key, by_method in panels.items() if by_method}
     if not panels:
         what = "runs of CT and NFT with the same classifier of one recipe"
-        raise _nothing(what, "recipes/mnist-back-image.yaml --set test_every=1")
+        raise nothing_to_draw(what, "recipes/mnist-back-image.yaml --set test_every=1")
     classifiers = CLASSIFIERS.ordered(classifier for *_, classifier in panels)
     panels = dict(sorted(panels.items(), key=lambda item: (item[0][:-1], classifiers.index(item[0][-1]))))
     looks = styles(run.result["method"] for run in runs)
@@ -169,7 +146,7 @@ def sensitivity(runs):
     found = [(key, {m: curve for m, of in nft.items() if (curve := _one_changed(of, key))}) for key in SENSITIVITY]
     found = [(key, curves) for key, curves in found if curves]
     if not found:
-        raise _nothing("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
+        raise nothing_to_draw("runs of NFT that differ in one hyper-parameter", "recipes/small/sensitivity.yaml")
     looks = styles(run.result["method"] for run in runs)
     figure, axes = grid(len(found), "", "test error (%)", share=True)
     for axis, (key, curves) in zip(axes, found, strict=True):
@@ -191,47 +168,6 @@ FIGURES = {
     "figure-5": curves,
     "figure-6": sensitivity,
 }
-
-
-def grid(n, x_label, y_label, share=False):
-    """Panels side by side, two to a row from three on.
-
-    Args:
-        n: int >= 1, how many.
-        x_label, y_label: of each.
-        share: bool, whether all have the same range of y.
-
-    Returns:
-        A matplotlib Figure, and its n axes.
-    """
-    columns = min(n, 2)
-    rows = -(-n // columns)
-    size = (5.2 * columns, 3.6 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=share)
-    for axis in axes.flat[n:]:
-        axis.axis("off")
-    for axis in axes.flat[:n]:
-        axis.set(xlabel=x_label, ylabel=y_label)
-        axis.grid(color="0.9")
-    return figure, axes.flat[:n]
-
-
-def error_bars(axis, method, positions, errors, look):
-    """Draws a line through means, with bars of one standard deviation where there are several seeds.
-
-    Args:
-        axis: matplotlib axes.
-        method: its name.
-        positions: iterable of n numbers, where on the x axis.
-        errors: n lists of errors, one per seed.
-        look: of the method, as `styles` has it.
-    """
-    means = [statistics.mean(e) for e in errors]
-    spread = [statistics.stdev(e) if len(e) > 1 else 0 for e in errors]
-    seeds = sorted({len(e) for e in errors})
-    label = f"{method_title(method)} ({'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])})"
-    axis.errorbar(list(positions), means, spread, capsize=3, label=label, **look)
 
 
 def _ct_and_nft(by_method):
@@ -261,7 +197,3 @@ def _one_changed(runs, key):
     values = max(alike.values(), key=len, default={})
     curve = {value: list(values[value].values()) for value in sorted(values)}
     return curve if len(curve) > 1 else {}
-
-
-def _nothing(what, recipe):
-    return RecipeError(f"there is nothing to draw: it takes {what}, e.g. python -m nft_keras.run {recipe}")

@@ -8,15 +8,25 @@ from pathlib import Path
 from nft_keras import data
 from nft_keras._registry import RegistrationError
 from nft_keras._text import in_markdown, visible
-from nft_keras.data.io.fingerprint import differ
 from nft_keras.experiments.files import write_json, write_text
 from nft_keras.experiments.methods import method_title
 from nft_keras.experiments.reports import conclusion, reference
+from nft_keras.experiments.reports.pairs import (
+    FOLD,
+    baseline,
+    controls,
+    differences,
+    differences_to_classic,
+    differences_to_controls,
+    errors_of,
+    paired,
+    paired_with_control,
+    taken_over,
+    variation,
+)
 from nft_keras.experiments.runs import CHANGED
 from nft_keras.experiments.tasks import TASKS
 from nft_keras.verdict import MOST_LEFT, came_back, mostly_harder
-
-FOLD = "dataset.fold="  # what a trial of a recipe with folds varies
 
 
 def write_report(name, results, out, references=()):
@@ -33,7 +43,7 @@ def write_report(name, results, out, references=()):
     """
     folder = Path(out, name)
     write_json(folder / "results.json", results)
-    said = conclusion.sentences(_differences_to_classic(results), _differences_to_controls(results))
+    said = conclusion.sentences(differences_to_classic(results), differences_to_controls(results))
     said = [" ".join(said), *_references(references)]
     tables = [table(results), against_classic(results), against_controls(results)]
     tables = "\n\n".join(filter(None, [*tables, *said]))
@@ -81,7 +91,7 @@ def table(results):
     """
     groups = {}
     for result in results:
-        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result)
+        groups.setdefault((variation(result), result["classifier"], result["method"]), []).append(result)
     return table_of_groups(groups.values())
 
 
@@ -94,7 +104,7 @@ def table_of_groups(groups, recipes=()):
     """
     head = ["classifier", "method", "test error (%)", "validation error (%)"]
     groups = list(groups)
-    over = _over([run for runs in groups for run in runs])
+    over = taken_over([run for runs in groups for run in runs])
     with_last = any("last_test_error" in run for runs in groups for run in runs)
     head += [over, "epochs", "best epoch", *["last epoch: test error (%)"] * with_last, "s per run"]
     variations = [
@@ -131,17 +141,17 @@ def against_classic(results):
         A trial with a varied setting is compared with the CT that has it, else with the CT of the recipe itself. Of the
         last epoch's classifiers there are difference and p too.
     """
-    name, pairs = baseline(results), _pairs(results)
+    name, pairs = baseline(results), paired(results)
     with_variation = any(varied for varied, *_ in pairs)
     with_last = any(_have_last(of) for of in pairs.values())
-    over, rows = _over(results), []
+    over, rows = taken_over(results), []
     for (varied, classifier, method), of in pairs.items():
-        errors = _errors(of, "test_error")
+        errors = errors_of(of, "test_error")
         compared = differences(errors)
         better = f"{sum(d < 0 for d in compared)} of {len(compared)}"
         p = (lambda _: "-") if over != "seeds" else p_value  # folds share training data: the test would find too much
         row = [classifier, method_title(method), mean_std(compared, "+"), better, p(errors)]
-        last = _errors(of, "last_test_error") if _have_last(of) else ()
+        last = errors_of(of, "last_test_error") if _have_last(of) else ()
         row += [mean_std(differences(last), "+") if last else "-", p(last)] * with_last
         rows.append([varied] * with_variation + row)
     difference = f"test error - {method_title(name or 'ct')} (points)"
@@ -162,8 +172,8 @@ def against_controls(results):
     """
     names, rows = controls(results), {}
     for i, name in enumerate(names):
-        for key, of in _of_others(results, name).items():
-            errors = _errors(of, "test_error")
+        for key, of in paired_with_control(results, name).items():
+            errors = errors_of(of, "test_error")
             row = rows.setdefault(key, ["-", "-"] * len(names))
             row[2 * i : 2 * i + 2] = [mean_std(differences(errors), "+"), p_value(errors)]
     with_variation = any(varied for varied, *_ in rows)
@@ -174,84 +184,7 @@ def against_controls(results):
         [varied] * with_variation + [classifier, method_title(method), *row]
         for (varied, classifier, method), row in rows.items()
     ]
-    return markdown(head, body) if body and _over(results) == "seeds" else ""
-
-
-def controls(results):
-    """The names of the methods that are CT with another training than the baseline, in their order.
-
-    Args:
-        results: iterable of result.json contents.
-    """
-    names = dict.fromkeys(r["method"] for r in results if r.get("is", r["method"]) == "ct")
-    return [name for name in names if name != baseline(results)]
-
-
-def _of_others(results, control):
-    """The pairs of `_pairs` with a control in place of CT, of methods that are not CT under any name."""
-    kinds = {r["method"]: r.get("is", r["method"]) for r in results}
-    return {key: of for key, of in _pairs(results, control).items() if kinds[key[-1]] != "ct"}
-
-
-def _pairs(results, name=None):
-    """{(varied, classifier, method): [(result, that of CT with the same seed)]} of all methods but CT.
-
-    CT is the `baseline`, or the method of the name. Two trained on data of different fingerprints are no pair.
-    """
-    name = name or baseline(results)
-    classic, pairs = {}, {}
-    for r in (r for r in results if r["method"] == name):
-        classic.setdefault((r.get("varied", ""), r["classifier"], r["seed"]), []).append(r)
-    for r in (r for r in results if r["method"] != name):
-        own, of_recipe = ((varied, r["classifier"], r["seed"]) for varied in (r.get("varied", ""), ""))
-        there = classic.get(own, classic.get(of_recipe, ()))
-        ct = next((each for each in there if not differ(r.get("fingerprint"), each.get("fingerprint"))), None)
-        if ct is not None:
-            pairs.setdefault((_varied(r), r["classifier"], r["method"]), []).append((r, ct))
-    return pairs
-
-
-def _differences_to_classic(results):
-    """The differences of test errors to CT, seed by seed, of what `against_classic` has rows of; none over folds.
-
-    Args:
-        results: list of result.json contents.
-
-    Returns:
-        {(what tells it from others, method, title of CT): list of float in points}.
-    """
-    if _over(results) != "seeds":
-        return {}
-    pairs, classic = _pairs(results), method_title(baseline(results) or "ct")
-    several = len({(varied, classifier) for varied, classifier, _ in pairs}) > 1
-    return {
-        (f"{' '.join(filter(None, (varied, classifier)))}: " if several else "", method, classic): differences(
-            _errors(of, "test_error")
-        )
-        for (varied, classifier, method), of in pairs.items()
-    }
-
-
-def _differences_to_controls(results):
-    """{as `_differences_to_classic` has: {title of a control: differences to it, seed by seed}}."""
-    found = {}
-    for (where, method, classic), key in zip(_differences_to_classic(results), _pairs(results), strict=False):
-        of_controls = {method_title(name): _of_others(results, name).get(key) for name in controls(results)}
-        found[where, method, classic] = {
-            title: differences(_errors(of, "test_error")) for title, of in of_controls.items() if of
-        }
-    return found
-
-
-def _varied(result):
-    """ "key=value" of what a recipe varies, "" of nothing and of its folds, which are taken together."""
-    varied = result.get("varied", "")
-    return "" if varied.startswith(FOLD) else varied
-
-
-def _over(results):
-    """What means are over."""
-    return "folds and seeds" if any(result.get("varied", "").startswith(FOLD) for result in results) else "seeds"
+    return markdown(head, body) if body and taken_over(results) == "seeds" else ""
 
 
 def of_own_data(results):
@@ -264,9 +197,9 @@ def of_own_data(results):
         str; "" for other data, and for trials of versions that did not keep these numbers.
     """
     kept = _of_own(results)
-    ct, pairs, groups = method_title(baseline(kept) or "ct"), _pairs(kept), {}
+    ct, pairs, groups = method_title(baseline(kept) or "ct"), paired(kept), {}
     for result in kept:
-        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result)
+        groups.setdefault((variation(result), result["classifier"], result["method"]), []).append(result)
     with_variation, columns = any(varied for varied, *_ in groups), _record(kept).kept if kept else {}
     rows = []
     for (varied, classifier, method), of in groups.items():
@@ -275,7 +208,7 @@ def of_own_data(results):
         for name, title in columns.items():
             how = ".2f" if "(" in title else ".4g"  # one without a unit has that of the data
             rows[-1].append(_mean_of([result[f"test_{name}"] for result in of], "", how))
-            there = [pair for pair in _errors(beside, f"test_{name}") if None not in pair]
+            there = [pair for pair in errors_of(beside, f"test_{name}") if None not in pair]
             compared = [*differences(there, how), *[None] * (len(beside) - len(there))]
             rows[-1].append(_mean_of(compared, "+", how) if beside else "-")
     head = ["varied"] * with_variation + ["classifier", "method"]
@@ -321,16 +254,6 @@ def _own_data(table, results):
     return [f"## {record.title}", table, f"Of the best epoch's classifier on the test part. {record.meaning}"]
 
 
-def baseline(results):
-    """The name of the method that differences are to: `ct`, else the first that is CT under another; None if none is.
-
-    Args:
-        results: iterable of result.json contents.
-    """
-    names = [r["method"] for r in results if r.get("is", r["method"]) == "ct"]
-    return "ct" if "ct" in names else next(iter(names), None)
-
-
 def drop_table(results):
     """A Markdown table: what the data were like until the auxiliary network was dropped.
 
@@ -342,7 +265,7 @@ def drop_table(results):
     """
     groups = {}
     for result in (r for r in results if "drop" in r):
-        groups.setdefault((_varied(result), result["classifier"], result["method"]), []).append(result["drop"])
+        groups.setdefault((variation(result), result["classifier"], result["method"]), []).append(result["drop"])
     with_variation = any(varied for varied, *_ in groups)
     rows = []
     for (varied, classifier, method), drops in groups.items():
@@ -412,19 +335,9 @@ def p_value(pairs):
     return conclusion.as_text(conclusion.paired_p(compared)) if len(set(compared)) > 1 else "-"
 
 
-def differences(pairs, how=".2f"):
-    """The differences of pairs of errors, without what rounding to binary fractions adds to them."""
-    return [round(ours - ct, 4) if how == ".2f" else ours - ct for ours, ct in pairs]
-
-
 def _have_last(pairs):
     """Whether the trials of all pairs kept the last epoch's test error; those of earlier versions did not."""
     return all("last_test_error" in result for pair in pairs for result in pair)
-
-
-def _errors(pairs, name):
-    """An error of each pair's two trials."""
-    return [(ours[name], ct[name]) for ours, ct in pairs]
 
 
 def _circumstances(results):

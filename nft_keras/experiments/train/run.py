@@ -16,8 +16,9 @@ from nft_keras.experiments.classifier_file import ExportError
 from nft_keras.experiments.files import clear_temporaries, discard, remove, writing_to
 from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
+from nft_keras.experiments.reports.pairs import FOLD
 from nft_keras.experiments.reports.reference import References
-from nft_keras.experiments.reports.tables import FOLD, write_report
+from nft_keras.experiments.reports.tables import write_report
 from nft_keras.experiments.runs import check_free, finished, key_of, outcome
 from nft_keras.experiments.selection import rank
 from nft_keras.experiments.train import distribution, loggers

@@ -12,7 +12,7 @@ from nft_keras.experiments import runs
 from nft_keras.experiments.attack import report as robustness_report
 from nft_keras.experiments.recipe.reading import load_recipe, load_sweep
 from nft_keras.experiments.recipe.schema import RecipeError
-from nft_keras.experiments.reports import paper_figures
+from nft_keras.experiments.reports import drawing, paper_figures
 from nft_keras.experiments.reports.tables import against_classic, table
 from nft_keras.experiments.train.together.groups import groups
 from tests.experiments.finished import finish
@@ -234,9 +234,9 @@ def test_a_variant_has_a_line_of_its_own_under_its_name(path, tmp_path):
 
 
 def test_sixty_variants_look_different():
-    looks = paper_figures.styles(f"v{i}" for i in range(60)).values()
+    looks = drawing.styles(f"v{i}" for i in range(60)).values()
     assert len({tuple(map(str, look.values())) for look in looks}) == 60
-    assert paper_figures.styles(["v", "nft"])["nft"] == paper_figures.styles(["nft"])["nft"]
+    assert drawing.styles(["v", "nft"])["nft"] == paper_figures.styles(["nft"])["nft"]
 
 
 def test_figure_5_has_the_classic_training_and_every_nft(path, tmp_path):

@@ -48,7 +48,7 @@ def text_of(folder):
 
 def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
     text = text_of(folder)
-    for title in ("Epoch by epoch", "What an epoch takes", "Pictures", "Recipe", "At the drop"):
+    for title in ("Differences", "Epoch by epoch", "What an epoch takes", "Pictures", "Recipe", "At the drop"):
         assert f"<h2>{title}</h2>" in text
     assert text.count("<table>") == 4 and "<td>NFT</td>" in text
     assert "&lt;b&gt;a recipe&lt;/b&gt; &amp; its head" in text and "<b>a recipe" not in text
@@ -56,13 +56,14 @@ def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
     assert all(source.startswith("data:image/") for source in sources)
     assert "http" not in re.sub(r'src="[^"]*"', "", text)
     drawn = [source for source in sources if "svg" in source]
-    assert len(drawn) == 3  # of training, validation and test
-    svg = base64.b64decode(drawn[0].partition(",")[2]).decode()
-    assert svg.count("<!-- CT -->") == svg.count("<!-- NFT -->") == 1
+    differences, *curves = (base64.b64decode(source.partition(",")[2]).decode() for source in drawn)
+    assert "<!-- test error - CT (points)" in differences and differences.count("<!-- NFT -->") == 1
+    assert len(curves) == 3  # of training, validation and test
+    assert curves[0].count("<!-- CT -->") == curves[0].count("<!-- NFT -->") == 1
     pictures = [base64.b64decode(source.partition(",")[2]) for source in sources if "png" in source]
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert [Image.open(BytesIO(picture)).size[0] > 300 for picture in pictures] == [True] * 3
-    assert captions[3:] == [
+    assert captions[4:] == [
         "cnn-gap NFT, seed 0: simplification.png",
         "cnn-gap CT, seed 0: confusion.png",
         "cnn-gap NFT, seed 0: confusion.png",
@@ -98,7 +99,7 @@ def test_a_browser_shows_every_picture_and_nothing_is_wider_than_the_window(fold
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "<title>measured true 6 true</title>" in shown.stdout, shown.stderr
+    assert "<title>measured true 7 true</title>" in shown.stdout, shown.stderr
 
 
 def test_the_page_does_not_say_whose_home_it_was_run_in(folder, tmp_path, monkeypatch):

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from nft_keras.cli import figures
+from nft_keras.experiments import runs
+from nft_keras.experiments.recipe.reading import load_recipe
+from nft_keras.experiments.reports.difference_figure import difference_figure, interval
+from tests.experiments.finished import finish
+from tests.experiments.reports.test_published import RECIPES
+
+RECIPE = """\
+dataset: {name: digits-back-image}
+classifiers: [fc-a]
+methods:
+  ct:
+  ct-short: {is: ct, training: {epochs: 2}}
+  nft: {plan: {eta_max: 10, simplification_ratio: 0.5}, auxiliary: {name: unet, filters: 4, depth: 1}}
+training: {epochs: 4}
+seeds: [0, 1, 2, 3, 4]
+"""
+CT = (10, 11, 12, 13, 14)
+NFT = (9, 11.5, 11, 12, 13)  # -1, 0.5, -1, -1, -1
+
+
+@pytest.fixture
+def trials(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    return lambda *overrides: load_recipe(tmp_path / "r.yaml", overrides)
+
+
+def drawn(axis):
+    """[(mean, place, half of the bar, whether the mark is filled)] of a panel."""
+    found = []
+    for container in axis.containers:
+        line, _, (bars,) = container
+        ((mean, place),) = line.get_xydata()
+        (segment,) = bars.get_segments()
+        found.append((mean, place, np.ptp(segment[:, 0]) / 2, line.get_markerfacecolor() != "white"))
+    return found
+
+
+def test_an_interval_is_that_of_student_s_table():
+    assert interval([3.0]) == 0
+    # of five values: 2.7764 standard errors; the standard deviation of these is 0.67082
+    assert interval([-1, 0.5, -1, -1, -1]) == pytest.approx(2.7764 * 0.67082 / 5**0.5, rel=1e-4)
+
+
+def test_the_marks_are_means_of_differences_with_the_same_seed(trials, tmp_path):
+    for trial in trials():
+        error = {"ct": CT, "nft": NFT}.get(trial.method, CT)[trial.seed]
+        if trial.method != "ct-short" or trial.seed < 2:
+            finish(tmp_path / "out", trial, error, last_test_error=error + 2 * (trial.method == "nft"))
+    figure = difference_figure(runs.find([tmp_path / "out"]))
+    (axis,) = figure.axes
+    best, last = (pytest.approx((mean, place, 0.83294), abs=1e-4) for mean, place in ((-0.7, -0.16), (1.3, 0.16)))
+    nft_best, nft_last, *short = drawn(axis)
+    assert nft_best[:3] == best and nft_last[:3] == last and nft_best[3] and not nft_last[3]
+    assert [(mean, half) for mean, _, half, _ in short] == [(0, 0), (0, 0)]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["NFT", "ct-short (2)"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first at the top
+    assert axis.get_title(loc="left") == "r, fc-a: CT 12.00 ± 1.58 %, 5 seeds"
+    assert axis.get_xlabel() == "test error - CT (points), mean and 95 % interval; left of 0: better"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["best epoch", "last epoch"]
+
+
+def test_there_is_a_panel_for_each_value_that_a_recipe_varies(trials, tmp_path):
+    for trial in trials("vary={dataset.label_noise: [0.0, 0.4]}"):
+        noise = trial.dataset["label_noise"]
+        finish(tmp_path / "out", trial, 10 + 30 * noise * (trial.method == "nft"), varied=trial.variation)
+    axes = difference_figure(runs.find([tmp_path / "out"])).axes
+    titles = [axis.get_title(loc="left").partition(":")[0] for axis in axes]
+    assert titles == ["r, dataset.label_noise=0.0, fc-a", "r, dataset.label_noise=0.4, fc-a"]
+    assert [drawn(axis)[0][:2] for axis in axes] == [(0, 0), (12, 0)]
+    assert not axes[0].figure.legends  # nothing is hollow
+
+
+def test_folds_have_no_interval(trials, tmp_path):
+    for trial in (trial for trial in trials() if trial.seed < 3):  # in whose place the folds stand
+        error = 10 + (trial.seed + 1) * (trial.method == "nft")
+        finish(tmp_path / "out", trial, error, varied=f"dataset.fold={trial.seed + 1} of 3")
+    (axis,) = difference_figure(runs.find([tmp_path / "out"])).axes
+    assert drawn(axis)[0][:3] == (2, 0, 0) and axis.get_title(loc="left").endswith("CT 10.00 ± 0.00 %, 3 folds")
+
+
+def test_the_command_draws_it_from_a_kept_result(tmp_path, capsys):
+    kept = RECIPES.parent / "results" / "evening-label-noise"
+    assert figures.main(["differences", str(kept), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "differences.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"differences.{end}") for end in ("png", "pdf")]
