@@ -50,7 +50,8 @@ def kept(runs):
         folder = runs[0] if len(runs) == 1 else _together(runs, Path(temporary))
         there = [name for name in (*FILES, reference.FILE) if (folder / name).is_file()]
         files = {name: without_home((folder / name).read_bytes()) for name in there}
-    rows = [dict(zip(TRIAL, key, strict=True)) | row for key in _in_order(histories) for row in histories[key]]
+    order = _in_order(histories, files["recipe.yaml"])
+    rows = [dict(zip(TRIAL, key, strict=True)) | row for key in order for row in histories[key]]
     return files | {HISTORIES: gzip.compress(as_csv(rows).encode(), mtime=0)}
 
 
@@ -95,7 +96,7 @@ def _together(runs, out):
                 raise RecipeError(f"{run} has another result of {trial} than a folder before it; leave one of them out")
         entries = {json.dumps(entry["dataset"]): entry for entry in reference.read(run)} | entries
     name, entries = runs[0].resolve().name, list(entries.values())
-    write_report(name, [results[key] for key in _in_order(results)], out, entries)
+    write_report(name, [results[key] for key in _in_order(results, recipes[0])], out, entries)
     (out / name / "recipe.yaml").write_bytes(recipes[0])
     if entries:
         write_json(out / name / reference.FILE, entries)
@@ -137,7 +138,9 @@ def _histories(run):
     return found
 
 
-def _in_order(keys):
-    """Trials by variation, classifier and method as they come first, each by its seeds."""
-    ranks = [list(dict.fromkeys(key[i] for key in keys)).index for i in range(len(TRIAL) - 1)]
+def _in_order(keys, recipe):
+    """Trials by variation as it comes first, classifier and method as the recipe has them, each by its seeds."""
+    _, said = _without_comments(recipe)
+    names = ((), *(said.get(name) or () for name in ("classifiers", "methods")))
+    ranks = [[*dict.fromkeys([*of, *(key[i] for key in keys)])].index for i, of in enumerate(names)]
     return sorted(keys, key=lambda key: (*(rank(part) for rank, part in zip(ranks, key, strict=False)), key[-1]))

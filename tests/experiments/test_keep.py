@@ -89,15 +89,15 @@ def test_a_run_whose_histories_are_gone_is_refused_before_anything_is_written(ru
     assert not (tmp_path / "kept").exists()
 
 
-def run_elsewhere(out, seeds, error):
+def run_elsewhere(out, seeds, error, recipe=RECIPE, methods=None):
     """The folder of a run of the same recipe with other seeds."""
-    (out.parent / "small.yaml").write_text(RECIPE)
-    trials = load_recipe(out.parent / "small.yaml", seeds=seeds)
+    (out.parent / "small.yaml").write_text(recipe)
+    trials = load_recipe(out.parent / "small.yaml", methods=methods, seeds=seeds)
     for trial in trials:
         folder = finish(out, trial, error + trial.seed, varied=trial.variation)
         (folder / "history.csv").write_bytes(HISTORY.format(loss=1, error=error).encode())
     write_report("small", finished(trials, out), out)
-    write_recipe(RECIPE, [], out, "small")
+    write_recipe(recipe, [], out, "small")
     (out / "small/reference.json").write_text(json.dumps([{"dataset": {"name": "two-moons"}, "varied": "", **LINEAR}]))
     return out / "small"
 
@@ -123,6 +123,20 @@ def test_a_run_in_several_places_is_kept_as_one_in_one_place(run, tmp_path, caps
     assert json.loads(files["reference.json"])[0]["test_error"] == 12.0
     error = statistics.mean([0, 1, 7, 8])
     assert f"| {error:.2f} ± " in text
+
+
+def test_methods_run_in_several_places_stand_as_the_recipe_has_them(tmp_path):
+    recipe = RECIPE.replace("[ct]", "{ct: , ct-short: {is: ct, training: {epochs: 1}}}")
+    folders = [run_elsewhere(tmp_path / f"{name}-{seed}", [seed], 5.0, recipe, [name]) for name, seed in AS_RUN]
+    assert report.main([*map(str, folders), "--keep", str(tmp_path / "kept")]) == 0
+    files = kept(tmp_path / "kept")
+    rows = csv.DictReader(gzip.decompress(files["histories.csv.gz"]).decode().splitlines())
+    for trials in (json.loads(files["results.json"]), rows):
+        order = dict.fromkeys((trial["method"], int(trial["seed"])) for trial in trials)
+        assert list(order) == sorted(AS_RUN)
+
+
+AS_RUN = [("ct-short", 1), ("ct", 1), ("ct-short", 0), ("ct", 0)]
 
 
 def test_runs_that_do_not_go_together_are_refused_before_anything_is_written(run, tmp_path, capsys):
