@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -67,13 +68,8 @@ def page(folder):
         what = f"{type(error).__name__}: the same run writes its report again"
         raise RecipeError(f"{folder}: report.md, recipe.yaml or results.json is damaged, {what}") from None
     runs = [run for run in find([folder]) if run.result in results]
-    body = [_tables(report)]
-    if any(len(pairs) > 1 for pairs in paired(results).values()):
-        about = (
-            "Mean over seeds, and its interval. Each is of that comparison alone: of many a few miss zero by chance."
-        )
-        drawn = _figure(_as_svg(difference_figure(runs)), "test error beside classic training's")
-        body += ["<h2>Differences</h2>", f"<p>{about}</p>", drawn]
+    tables, *rest = re.split(r"(?m)^(?=## |Data: )", report, maxsplit=1)
+    body = [_tables(tables), *_differences(runs), *map(_tables, rest)]
     runs = [run for run in runs if (run.folder / "history.csv").exists()]
     if runs:
         drawn = [_figure(_as_svg(figure), title) for title, figure in curves(runs).items()]
@@ -84,6 +80,14 @@ def page(folder):
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(folder.name)}'
     text = f'<!doctype html>\n<html lang="en"><head>{head}</title><style>{_STYLE}</style></head><body>\n'
     return text + "\n".join(body) + "\n</body></html>\n"
+
+
+def _differences(runs):
+    """The figure of the differences to CT, where there are several seeds."""
+    if all(len(pairs) < 2 for pairs in paired([run.result for run in runs]).values()):
+        return []
+    about = "Mean over seeds, with the interval of that comparison alone: of many a few miss zero by chance."
+    return [f"<p>{about}</p>", _figure(_as_svg(difference_figure(runs)), "test error beside classic training's")]
 
 
 def curves(runs):

@@ -48,7 +48,7 @@ def text_of(folder):
 
 def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
     text = text_of(folder)
-    for title in ("Differences", "Epoch by epoch", "What an epoch takes", "Pictures", "Recipe", "At the drop"):
+    for title in ("Epoch by epoch", "What an epoch takes", "Pictures", "Recipe", "At the drop"):
         assert f"<h2>{title}</h2>" in text
     assert text.count("<table>") == 4 and "<td>NFT</td>" in text
     assert "&lt;b&gt;a recipe&lt;/b&gt; &amp; its head" in text and "<b>a recipe" not in text
@@ -58,6 +58,7 @@ def test_the_page_has_tables_curves_pictures_and_the_recipe_in_one_file(folder):
     drawn = [source for source in sources if "svg" in source]
     differences, *curves = (base64.b64decode(source.partition(",")[2]).decode() for source in drawn)
     assert "<!-- test error - CT (points)" in differences and differences.count("<!-- NFT -->") == 1
+    assert text.index("test error beside classic training") < text.index("At the drop")
     assert len(curves) == 3  # of training, validation and test
     assert curves[0].count("<!-- CT -->") == curves[0].count("<!-- NFT -->") == 1
     pictures = [base64.b64decode(source.partition(",")[2]) for source in sources if "png" in source]
