@@ -16,8 +16,9 @@ import numpy as np
 
 from nft_keras import backend
 from nft_keras._checks import whole_number
+from nft_keras._fit_data import is_dataset, rows_of
 from nft_keras.backend import tensorflow_for_data
-from nft_keras.base import SimplifyingModel, is_dataset, rows_of
+from nft_keras.base import SimplifyingModel
 from nft_keras.places import layers_of
 
 # So many training examples are enough to see whether the altered ones are easier, and cost next to nothing.

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from nft_keras._checks import number, one_of, shown, whole_number
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, warn, with_rows
+from nft_keras._fit_data import is_dataset, rows_of, with_rows
+from nft_keras.base import Plan, SimplifyingModel, as_list, warn
 from nft_keras.eef import EasyExamplesPlan
 from nft_keras.places import layers_of
 

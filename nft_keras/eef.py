@@ -10,8 +10,9 @@ from keras import ops
 
 from nft_keras import backend
 from nft_keras._checks import number, whole_number
+from nft_keras._fit_data import is_dataset, rows_of, with_rows
 from nft_keras.backend import keras_internals, tensorflow_for_data, untuned
-from nft_keras.base import Plan, SimplifyingModel, as_list, is_dataset, rows_of, with_rows
+from nft_keras.base import Plan, SimplifyingModel, as_list
 from nft_keras.places import any_tensor
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from keras import ops
 
 from nft_keras import backend, costs
 from nft_keras._checks import number, one_of, whole_number
+from nft_keras._fit_data import is_dataset, is_in_graph
 from nft_keras.auxiliaries import altered_by
 from nft_keras.backend import keras_internals
-from nft_keras.base import Plan, as_list, is_dataset, is_in_graph, squared_norms, warn
+from nft_keras.base import Plan, as_list, squared_norms, warn
 from nft_keras.callbacks import Comparison, Picture, some_examples
 from nft_keras.first_phase import AuxiliaryTraining, FirstPhase
 from nft_keras.laws import progress, quadratic

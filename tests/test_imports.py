@@ -23,6 +23,7 @@ ROOMS = {
     "laws": "checks",
     "verdict": "checks",
     "_checks": "checks",
+    "_fit_data": "checks",
     "_manifest": "checks",
     "_registry": "checks",
     "_text": "checks",

@@ -23,8 +23,8 @@ from nft_keras import (
     FriendlyTraining,
     PerturbationPlan,
 )
+from nft_keras._fit_data import text_among
 from nft_keras.auxiliaries import mlp
-from nft_keras.base import _text_among
 
 N, FEATURES, CLASSES, EPOCHS = 36, 5, 3, 3
 RNG = np.random.default_rng(0)
@@ -673,7 +673,7 @@ def test_numbers_in_whatever_form_are_no_text():
     table = pd.Series([1, 0, 2], index=[8.5, 1.5, 1.5])
     arrays = (table, table.astype("category"), table.astype("Int64"), table.to_numpy(object), scipy.sparse.eye(3))
     arrays += (scipy.sparse.bsr_array(np.eye(3)), np.array(1), [np.int64(1)], [1, 2], keras.ops.ones(3), None)
-    assert [_text_among(y) for y in arrays] == [None] * len(arrays)
+    assert [text_among(y) for y in arrays] == [None] * len(arrays)
 
 
 def test_a_fit_follows_one_plan():

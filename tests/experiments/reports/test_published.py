@@ -101,7 +101,7 @@ CONTROLS = ("ct-short", "ct-smooth", "ct-nft-schedule")
 
 PUBLISHED = sorted({dataset for _, dataset in (*IMAGES, *TEXT)})
 OF_GENERATED_IMAGES = ("mnist-rot", "mnist-back-image", "mnist-rot-back-image", "rectangles-image", "convex")
-SMALL = [f"small/{name}" for name in (*OF_GENERATED_IMAGES, "ablation", "sensitivity")]
+SMALL = [f"small/{name}" for name in (*OF_GENERATED_IMAGES, "ablation", "sensitivity", "wines")]
 
 
 @pytest.mark.parametrize("dataset", [*PUBLISHED, "cifar10-noise", *SMALL])
