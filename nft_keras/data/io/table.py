@@ -266,7 +266,7 @@ def is_table(path, name, form=Form()):
 def missing_value(cell):
     """What is wrong with a cell that may not be missing, for a message; None if nothing is."""
     if not cell:
-        return "is empty"
+        return "is empty: fill it in, or leave the row out"
     return f"holds {cell!r}, which stands for a missing value: rename it" if cell in MISSING else None
 
 
