@@ -5,7 +5,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from nft_keras._fit_data import is_dataset, rows_of, with_rows
 from nft_keras.base import Plan, SimplifyingModel, as_list, warn
 from nft_keras.eef import EasyExamplesPlan
 from nft_keras.places import layers_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Arguments of `fit` that `compare` does not pass on, and what to do instead.
 _NOT_OF_FIT = {
@@ -63,7 +66,7 @@ def compare(
         **kwargs: of every `fit`, such as `class_weight`.
 
     Returns:
-        A `PairedTable`; `print` it, or make it the last line of a notebook's cell.
+        A `PairedTable`; `print` it, or make it the last line of a notebook's cell; `figure()` draws the differences.
 
     Raises:
         ValueError: for no arrays, labels that are neither class indices nor one-hot, no methods or seeds, arguments out
@@ -132,13 +135,34 @@ class PairedTable:
 
     trainings: list[dict[str, Any]]
 
-    def __str__(self):
-        from nft_keras.experiments.reports.tables import epochs, markdown, mean_std, p_value
+    def figure(self) -> "Figure":
+        """Each method's mean difference to the first one with its 95 % confidence interval, a Matplotlib `Figure`.
 
+        Filled marks are of the epoch that counts, hollow ones of the last epoch, where one was chosen.
+
+        Raises:
+            ValueError: if there is one method alone.
+        """
+        from nft_keras.experiments.reports.difference_figure import draw
+        from nft_keras.experiments.reports.drawing import styles
+
+        first, *others = of = self._by_method()
+        if not others:
+            raise ValueError(f"a figure of differences needs two methods, there is {first!r} alone")
+        pairs = {name: list(zip(of[name], of[first], strict=True)) for name in others}
+        return draw({"": pairs}, first, styles(of))
+
+    def _by_method(self):
+        """{method: its trainings}, the first one first."""
         of = {}
         for training in self.trainings:
             of.setdefault(training["method"], []).append(training)
-        first, *_ = of
+        return of
+
+    def __str__(self):
+        from nft_keras.experiments.reports.tables import epochs, markdown, mean_std, p_value
+
+        first, *_ = of = self._by_method()
         chosen = "last_test_error" in self.trainings[0]
         rows = []
         for name, trainings in of.items():

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from scipy.sparse import csr_matrix
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 from sklearn.datasets import make_moons
 
 import nft_keras
@@ -199,6 +199,28 @@ def test_the_table_has_means_and_paired_differences_with_their_p():
         f"{difference.mean():+.2f} ± {std(difference):.2f}", "3 of 4", f"{p:.3f}", "3, 4, 5, 6",
         f"{np.mean(lasts[1]):.2f} ± {std(lasts[1]):.2f}", "3.5",
     ]  # fmt: skip
+
+
+def test_the_figure_has_the_mean_of_the_differences_to_the_first_method_and_its_interval():
+    errors = {"classic": [7.0, 8.5, 9.1, 6.0], "friendly": [6.5, 8.0, 9.6, 5.0]}
+    trainings = [
+        {"method": m, "seed": i, "test_error": e, "last_test_error": e + i * (m == "friendly")}
+        for m, of in errors.items()
+        for i, e in enumerate(of)
+    ]
+    figure = PairedTable(trainings).figure()
+    (axis,) = figure.axes
+    for container, later in zip(axis.containers, (0, np.arange(4)), strict=True):
+        line, _, (bars,) = container
+        difference = np.subtract(errors["friendly"], errors["classic"]) + later
+        low, high = ttest_1samp(difference, 0).confidence_interval(0.95)
+        assert line.get_xdata() == pytest.approx([difference.mean()])
+        assert bars.get_segments()[0][:, 0] == pytest.approx([low, high])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["friendly"]
+    assert axis.get_title(loc="left") == "classic 7.65 ± 1.41 %, 4 seeds"
+    assert axis.get_xlabel().startswith("test error - classic (points)")
+    with pytest.raises(ValueError, match="'classic' alone"):
+        PairedTable(trainings[:4]).figure()
 
 
 def test_where_no_epoch_was_chosen_the_table_has_no_columns_of_it():

@@ -31,28 +31,44 @@ def difference_figure(runs):
     Raises:
         RecipeError: if no trial has one of CT beside it.
     """
-    recipes, panels = {}, {}
+    recipes, panels, folds = {}, {}, set()
     for run in runs:
         recipes.setdefault(run.config["name"], []).append(run.result)
     for recipe, results in recipes.items():
         for (varied, classifier, method), pairs in paired(results).items():
-            panels.setdefault((recipe, varied, classifier), {})[method] = pairs
+            panel = ", ".join(filter(None, (recipe, varied, classifier)))
+            panels.setdefault(panel, {})[method] = pairs
+            folds.update([panel] * (taken_over(results) != "seeds"))
     if not panels:
         raise nothing_to_draw("runs of CT and another method in one recipe", "recipes/digits-back-image.yaml")
+    return draw(panels, baseline(run.result for run in runs), styles(run.result["method"] for run in runs), folds)
+
+
+def draw(panels, classic, looks, folds=()):
+    """Differences to one method, each panel with lines of others.
+
+    Args:
+        panels: {name: {method: [(result, that of the one method)]}}; results are dicts with `test_error`, and
+            `last_test_error` where the last epoch is to be drawn too.
+        classic: name of the one method.
+        looks: {method: how it looks}, as of `styles`.
+        folds: names of the panels whose pairs are of folds, which have no interval.
+
+    Returns:
+        matplotlib Figure.
+    """
     rows = [len(by_method) for by_method in panels.values()]
     figure = Figure(figsize=(7, _ROW * sum(rows) + _TITLE * len(rows) + 0.8), layout="constrained")
     heights = [n + 1 for n in rows]
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-    looks = styles(run.result["method"] for run in runs)
-    for axis, (of, by_method) in zip(axes, panels.items(), strict=True):
-        folds = taken_over(recipes[of[0]]) != "seeds"
-        ct = [classic for _, classic in max(by_method.values(), key=len)]
-        over = "folds" if folds else "seed" + "s" * (len(ct) != 1)
-        error = f"CT {mean_std([each['test_error'] for each in ct])} %, {len(ct)} {over}"
-        axis.set_title(f"{', '.join(filter(None, of))}: {error}", fontsize=9, loc="left")
-        _panel(axis, {method: by_method[method] for method in METHODS.ordered(by_method)}, looks, folds)
-    name = method_title(baseline(run.result for run in runs))
-    axes[-1].set_xlabel(f"test error - {name} (points), mean and {100 * SURE:.0f} % interval; left of 0: better")
+    for axis, (name, by_method) in zip(axes, panels.items(), strict=True):
+        errors = [one["test_error"] for _, one in max(by_method.values(), key=len)]
+        over = "folds" if name in folds else "seed" + "s" * (len(errors) != 1)
+        title = f"{name}{': ' * bool(name)}{method_title(classic)} {mean_std(errors)} %, {len(errors)} {over}"
+        axis.set_title(title, fontsize=9, loc="left")
+        _panel(axis, {method: by_method[method] for method in METHODS.ordered(by_method)}, looks, name in folds)
+    shown = f"mean and {100 * SURE:.0f} % interval; left of 0: better"
+    axes[-1].set_xlabel(f"test error - {method_title(classic)} (points), {shown}")
     if any(_kept(pairs) == [*_EPOCHS] for by_method in panels.values() for pairs in by_method.values()):
         fills = zip(_EPOCHS.values(), ("0.3", "white"), strict=True)
         of_epoch = [Line2D([], [], color="0.3", marker="o", linestyle="none", mfc=fill, label=t) for t, fill in fills]
