@@ -253,6 +253,35 @@ def with_wrong_labels(folder):
     return errors, drops, row
 
 
+def test_the_page_on_text_has_the_numbers_of_its_runs():
+    page = " ".join((DOCS / "results" / "text.md").read_text(encoding="utf-8").split())
+    titles = {"ct-short": "ct-short", "ct-smooth": "ct-smooth", "nft": "NFT, as printed"}
+    titles |= {"nft-as-coded": "NFT, as the authors' code", "nft-untrained": "the same, never learning"}
+    for run in ("small-wines-forms", "small-imdb-forms-again"):
+        of = {name: {s: r["test_error"] for s, r in by_seed.items()} for name, by_seed in kept(run).items()}
+        assert f"| CT | {mean_std([*of['ct'].values()])} |" in page
+        for name, title in titles.items():
+            cells = [mean_std([*of[name].values()])]
+            for other in ("ct", "ct-short") if name.startswith("nft") else ("ct",):
+                pairs = [(of[name][seed], of[other][seed]) for seed in sorted(of[name])]
+                cells += [mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)]
+            assert f"| {title} | {' | '.join(cells)} |" in page
+        (entry,) = json.loads((DOCS.parent / "results" / run / "reference.json").read_text(encoding="utf-8"))
+        assert f"| logistic regression | {entry['test_error']:.2f} |" in page
+
+
+def test_the_page_on_speed_has_the_errors_of_cheaper_forms():
+    page = " ".join((DOCS / "results" / "speed.md").read_text(encoding="utf-8").split())
+    of = kept("evening-cheaper")
+    for name, by_seed in of.items():
+        best, last = ([r[key] for r in by_seed.values()] for key in ("test_error", "last_test_error"))
+        pairs = [(by_seed[seed]["test_error"], of["nft"][seed]["test_error"]) for seed in sorted(by_seed)]
+        difference = (
+            f"{mean_std([round(a - b, 4) for a, b in pairs], '+')} | {p_value(pairs)}" if name != "nft" else "|"
+        )
+        assert f"| {mean_std(best)} | {difference} | {mean_std(last)} |" in page, name
+
+
 def test_the_page_on_label_noise_has_the_numbers_of_its_run():
     page = " ".join((DOCS / "results" / "label-noise.md").read_text(encoding="utf-8").split())
     answers = " ".join((DOCS / "results" / "index.md").read_text(encoding="utf-8").split())
