@@ -143,14 +143,14 @@ class PairedTable:
         Raises:
             ValueError: if there is one method alone.
         """
-        from nft_keras.experiments.reports.difference_figure import draw
+        from nft_keras.experiments.reports.difference_figure import Panel, draw
         from nft_keras.experiments.reports.drawing import styles
 
         first, *others = of = self._by_method()
         if not others:
             raise ValueError(f"a figure of differences needs two methods, there is {first!r} alone")
         pairs = {name: list(zip(of[name], of[first], strict=True)) for name in others}
-        return draw({"": pairs}, first, styles(of))
+        return draw([Panel("", first, pairs)], styles(of))
 
     def _by_method(self):
         """{method: its trainings}, the first one first."""

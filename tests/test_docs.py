@@ -266,6 +266,12 @@ def test_the_page_on_text_has_the_numbers_of_its_runs():
                 pairs = [(of[name][seed], of[other][seed]) for seed in sorted(of[name])]
                 cells += [mean_std([round(a - b, 4) for a, b in pairs], "+"), p_value(pairs)]
             assert f"| {title} | {' | '.join(cells)} |" in page
+        with gzip.open(DOCS.parent / "results" / run / "histories.csv.gz", "rt", newline="") as file:
+            altered = [row for row in csv.DictReader(file) if row["method"] == "nft-untrained" and row["eta"]]
+        by_seed = {}
+        for row in (row for row in altered if row["phase"] == "simplified"):
+            by_seed.setdefault(row["seed"], []).append(float(row["relative_perturbation"]))
+        assert all(values == pytest.approx([values[0]] * len(values), rel=1e-4) for values in by_seed.values())
         (entry,) = json.loads((DOCS.parent / "results" / run / "reference.json").read_text(encoding="utf-8"))
         assert f"| logistic regression | {entry['test_error']:.2f} |" in page
 

@@ -1,5 +1,6 @@
 """A figure of ours: how far each method's test error is from CT's, and how sure that is."""
 
+import dataclasses
 import statistics
 
 from matplotlib.figure import Figure
@@ -9,6 +10,7 @@ from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.reports.drawing import nothing_to_draw, styles
 from nft_keras.experiments.reports.pairs import baseline, differences, errors_of, paired, taken_over
 from nft_keras.experiments.reports.tables import mean_std
+from nft_keras.experiments.runs import key_of
 
 SURE = 0.95  # of a confidence interval
 _ROW, _TITLE = 0.27, 0.62  # inches
@@ -31,45 +33,58 @@ def difference_figure(runs):
     Raises:
         RecipeError: if no trial has one of CT beside it.
     """
-    recipes, panels, folds = {}, {}, set()
-    for run in runs:
-        recipes.setdefault(run.config["name"], []).append(run.result)
+    recipes, panels = {}, {}
+    for run in runs:  # of several of one recipe with the same seed the first
+        recipes.setdefault(run.config["name"], {}).setdefault(key_of(run.result), run.result)
     for recipe, results in recipes.items():
+        results = list(results.values())
+        classic, folds = baseline(results), taken_over(results) != "seeds"
         for (varied, classifier, method), pairs in paired(results).items():
-            panel = ", ".join(filter(None, (recipe, varied, classifier)))
-            panels.setdefault(panel, {})[method] = pairs
-            folds.update([panel] * (taken_over(results) != "seeds"))
+            name = ", ".join(filter(None, (recipe, varied, classifier)))
+            panels.setdefault(name, Panel(name, classic, {}, folds)).by_method[method] = pairs
     if not panels:
         raise nothing_to_draw("runs of CT and another method in one recipe", "recipes/digits-back-image.yaml")
-    return draw(panels, baseline(run.result for run in runs), styles(run.result["method"] for run in runs), folds)
+    return draw(list(panels.values()), styles(run.result["method"] for run in runs))
 
 
-def draw(panels, classic, looks, folds=()):
-    """Differences to one method, each panel with lines of others.
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """What a panel shows.
+
+    Attributes:
+        name: str, "" for none.
+        classic: name of the method that the differences are to.
+        by_method: {method: [(result, that of `classic`)]}; results are dicts with `test_error`, and `last_test_error`
+            where the last epoch is to be drawn too.
+        folds: bool, whether the pairs are of folds, which have no interval.
+    """
+
+    name: str
+    classic: str
+    by_method: dict
+    folds: bool = False
+
+
+def draw(panels, looks):
+    """Differences to one method in each panel.
 
     Args:
-        panels: {name: {method: [(result, that of the one method)]}}; results are dicts with `test_error`, and
-            `last_test_error` where the last epoch is to be drawn too.
-        classic: name of the one method.
+        panels: list of `Panel`.
         looks: {method: how it looks}, as of `styles`.
-        folds: names of the panels whose pairs are of folds, which have no interval.
 
     Returns:
         matplotlib Figure.
     """
-    rows = [len(by_method) for by_method in panels.values()]
+    rows = [len(panel.by_method) for panel in panels]
     figure = Figure(figsize=(7, _ROW * sum(rows) + _TITLE * len(rows) + 0.8), layout="constrained")
     heights = [n + 1 for n in rows]
     axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-    for axis, (name, by_method) in zip(axes, panels.items(), strict=True):
-        errors = [one["test_error"] for _, one in max(by_method.values(), key=len)]
-        over = "folds" if name in folds else "seed" + "s" * (len(errors) != 1)
-        title = f"{name}{': ' * bool(name)}{method_title(classic)} {mean_std(errors)} %, {len(errors)} {over}"
-        axis.set_title(title, fontsize=9, loc="left")
-        _panel(axis, {method: by_method[method] for method in METHODS.ordered(by_method)}, looks, name in folds)
-    shown = f"mean and {100 * SURE:.0f} % interval; left of 0: better"
-    axes[-1].set_xlabel(f"test error - {method_title(classic)} (points), {shown}")
-    if any(_kept(pairs) == [*_EPOCHS] for by_method in panels.values() for pairs in by_method.values()):
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw(axis, panel, looks)
+    names = {panel.classic for panel in panels}
+    to = method_title(names.pop()) if len(names) == 1 else "that of the method above"
+    axes[-1].set_xlabel(f"test error - {to} (points), mean and {100 * SURE:.0f} % interval; left of 0: better")
+    if any(_kept(pairs) == [*_EPOCHS] for panel in panels for pairs in panel.by_method.values()):
         fills = zip(_EPOCHS.values(), ("0.3", "white"), strict=True)
         of_epoch = [Line2D([], [], color="0.3", marker="o", linestyle="none", mfc=fill, label=t) for t, fill in fills]
         figure.legend(handles=of_epoch, loc="outside upper right", ncols=2, fontsize=8)
@@ -90,18 +105,22 @@ def interval(values):
     return float(high - low) / 2
 
 
-def _panel(axis, by_method, looks, folds):
-    """Draws a line of the figure for each method, the first one at the top."""
+def _draw(axis, panel, looks):
+    """Draws a line for each method, the first one at the top."""
+    by_method = {method: panel.by_method[method] for method in METHODS.ordered(panel.by_method)}
+    errors = [one["test_error"] for _, one in max(by_method.values(), key=len)]
+    over = "folds" if panel.folds else "seed" + "s" * (len(errors) != 1)
+    title = f"{panel.name}{': ' * bool(panel.name)}{method_title(panel.classic)} {mean_std(errors)} %"
+    axis.set_title(f"{title}, {len(errors)} {over}", fontsize=9, loc="left")
     axis.axvline(0, color="0.4", linewidth=1)
     for row, (method, pairs) in enumerate(by_method.items()):
         kept = _kept(pairs)
         for name, below in zip(kept, (-0.16, 0.16) if len(kept) > 1 else (0,), strict=True):
             values, fill = differences(errors_of(pairs, name)), {} if name == "test_error" else {"mfc": "white"}
             look = {key: looks[method][key] for key in ("color", "marker")} | fill
-            half = 0 if folds else interval(values)
+            half = 0 if panel.folds else interval(values)
             axis.errorbar(statistics.mean(values), row + below, xerr=half, capsize=2, linestyle="none", **look)
-    most = max(map(len, by_method.values()))
-    few = {method: f" ({len(of)})" if len(of) < most else "" for method, of in by_method.items()}
+    few = {method: f" ({len(of)})" if len(of) < len(errors) else "" for method, of in by_method.items()}
     axis.set_yticks(range(len(by_method)), [f"{method_title(name)}{n}" for name, n in few.items()], fontsize=8)
     axis.set_ylim(len(by_method) - 0.4, -0.6)
     axis.grid(axis="x", color="0.9")

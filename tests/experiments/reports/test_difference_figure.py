@@ -87,3 +87,16 @@ def test_the_command_draws_it_from_a_kept_result(tmp_path, capsys):
     assert figures.main(["differences", str(kept), "--out", str(tmp_path)]) == 0
     assert (tmp_path / "differences.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().out.split() == [str(tmp_path / f"differences.{end}") for end in ("png", "pdf")]
+
+
+def test_what_was_run_twice_counts_once_and_each_panel_names_what_it_compares_with(trials, tmp_path):
+    for trial in trials():
+        for out, more in (("a", 0), ("b", 1)):
+            finish(tmp_path / out, trial, CT[trial.seed] + more * (trial.method == "nft"))
+    (axis,) = difference_figure(runs.find([tmp_path / "a", tmp_path / "b"])).axes
+    assert [mark[0] for mark in drawn(axis)] == [0, 0] and axis.get_title(loc="left").endswith("5 seeds")
+    for trial in trials("name=other", "methods={ct-long: {is: ct}, ct-short: {is: ct, training: {epochs: 2}}}"):
+        finish(tmp_path / "a", trial, CT[trial.seed])
+    first, second = difference_figure(runs.find([tmp_path / "a"])).axes
+    titles = sorted(axis.get_title(loc="left").split(":")[1][:8] for axis in (first, second))
+    assert titles == [" CT 12.0", " ct-long"] and "that of the method above" in second.get_xlabel()
