@@ -138,7 +138,8 @@ class PairedTable:
     def figure(self) -> "Figure":
         """Each method's mean difference to the first one with its 95 % confidence interval, a Matplotlib `Figure`.
 
-        Filled marks are of the epoch that counts, hollow ones of the last epoch, where one was chosen.
+        Filled marks are of the epoch that counts, hollow ones of the last epoch, where one was chosen. A notebook shows
+        it as a picture once `matplotlib.pyplot` was imported.
 
         Raises:
             ValueError: if there is one method alone.
@@ -149,8 +150,9 @@ class PairedTable:
         first, *others = of = self._by_method()
         if not others:
             raise ValueError(f"a figure of differences needs two methods, there is {first!r} alone")
-        pairs = {name: list(zip(of[name], of[first], strict=True)) for name in others}
-        return draw([Panel("", first, pairs)], styles(of))
+        pairs = {str(name): list(zip(of[name], of[first], strict=True)) for name in others}
+        looks = {str(name): look for name, look in styles(of).items()}
+        return draw([Panel("", str(first), pairs)], looks)
 
     def _by_method(self):
         """{method: its trainings}, the first one first."""

@@ -15,7 +15,7 @@ from nft_keras.experiments.files import as_csv, atomic_write, write_json
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports import reference
 from nft_keras.experiments.reports.tables import write_report
-from nft_keras.experiments.runs import CHANGED, Run, key_of
+from nft_keras.experiments.runs import CHANGED, Run, key_of, trials_as_run
 
 FILES = ("report.md", "results.json", "recipe.yaml")
 HISTORIES = "histories.csv.gz"
@@ -50,7 +50,7 @@ def kept(runs):
         folder = runs[0] if len(runs) == 1 else _together(runs, Path(temporary))
         there = [name for name in (*FILES, reference.FILE) if (folder / name).is_file()]
         files = {name: without_home((folder / name).read_bytes()) for name in there}
-    order = _in_order(histories, files["recipe.yaml"])
+    order = _in_order(histories, runs[0])
     rows = [dict(zip(TRIAL, key, strict=True)) | row for key in order for row in histories[key]]
     return files | {HISTORIES: gzip.compress(as_csv(rows).encode(), mtime=0)}
 
@@ -81,7 +81,7 @@ def _together(runs, out):
     """The folder below `out` of a report on the trials of several folders."""
     recipes = [without_home((run / "recipe.yaml").read_bytes()) for run in runs]
     for run, recipe in zip(runs, recipes, strict=True):
-        if _without_comments(recipe) != _without_comments(recipes[0]):
+        if _without_comments(run / "recipe.yaml", recipe) != _without_comments(runs[0] / "recipe.yaml", recipes[0]):
             what = f"{run / 'recipe.yaml'} is not {runs[0] / 'recipe.yaml'}"
             raise RecipeError(f"{what}: --keep takes runs of one recipe")
     results, entries, data = {}, {}, {}
@@ -96,17 +96,20 @@ def _together(runs, out):
                 raise RecipeError(f"{run} has another result of {trial} than a folder before it; leave one of them out")
         entries = {json.dumps(entry["dataset"]): entry for entry in reference.read(run)} | entries
     name, entries = runs[0].resolve().name, list(entries.values())
-    write_report(name, [results[key] for key in _in_order(results, recipes[0])], out, entries)
+    write_report(name, [results[key] for key in _in_order(results, runs[0])], out, entries)
     (out / name / "recipe.yaml").write_bytes(recipes[0])
     if entries:
         write_json(out / name / reference.FILE, entries)
     return out / name
 
 
-def _without_comments(recipe):
+def _without_comments(path, recipe):
     """What a recipe says: changes made on the command line, which stand in a comment, and the settings below."""
     first, _, _ = recipe.partition(b"\n")
-    return first if first.startswith(CHANGED.encode()) else b"", yaml.safe_load(recipe)
+    try:
+        return first if first.startswith(CHANGED.encode()) else b"", yaml.safe_load(recipe)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{path} is damaged, {type(error).__name__}: the same run writes it again") from None
 
 
 def _results(run):
@@ -138,9 +141,11 @@ def _histories(run):
     return found
 
 
-def _in_order(keys, recipe):
-    """Trials by variation as it comes first, classifier and method as the recipe has them, each by its seeds."""
-    _, said = _without_comments(recipe)
-    names = ((), *(said.get(name) or () for name in ("classifiers", "methods")))
-    ranks = [[*dict.fromkeys([*of, *(key[i] for key in keys)])].index for i, of in enumerate(names)]
-    return sorted(keys, key=lambda key: (*(rank(part) for rank, part in zip(ranks, key, strict=False)), key[-1]))
+def _in_order(keys, run):
+    """Trials in the order of the recipe that was run, last those that it has not, as of a method not installed."""
+    try:
+        trials = trials_as_run(run / "recipe.yaml", [{"seed": key[-1]} for key in keys])
+    except ValueError:
+        trials = []
+    rank = {trial.key: i for i, trial in enumerate(trials)}
+    return sorted(keys, key=lambda key: (rank.get(key, len(rank)), key))

@@ -53,6 +53,12 @@ class Run:
         return self.result.get("is", self.result["method"])
 
     @property
+    def recipe_folder(self) -> Path:
+        """The folder of the recipe's run, OUT/RECIPE, resolved."""
+        varied_classifier_method = filter(None, key_of(self.result)[:-1])
+        return self.folder.resolve().parents[len(list(varied_classifier_method))]
+
+    @property
     def simplification_epochs(self) -> int:
         """gamma_max_simp, the last epoch with altered data; 0 where none is."""
         altered = [int(row["epoch"]) for row in self.rows() if row["phase"] == "simplified"]
@@ -356,15 +362,28 @@ def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
+def trials_as_run(recipe: Path, results: Iterable[dict[str, Any]]) -> list[Trial]:
+    """The trials of a recipe.yaml as it was run, with the changes of the command line, in its order.
+
+    Args:
+        recipe: the file, which begins with the changes if there were any.
+        results: contents of result.json, whose seeds are taken.
+
+    Raises:
+        OSError, ValueError: if it cannot be read, or is no recipe here.
+    """
+    first = recipe.read_text(encoding="utf-8").partition("\n")[0]
+    overrides = shlex.split(first.removeprefix(CHANGED)) if first.startswith(CHANGED) else ()
+    seeds = sorted({result["seed"] for result in results})
+    return load_recipe(recipe, overrides, seeds=seeds, allow_code=None)
+
+
 def _kept(path):
     """The trials whose results are kept in a results.json beside their recipe."""
     recipe = path.with_name("recipe.yaml")
     try:
-        first = recipe.read_text(encoding="utf-8").partition("\n")[0]
-        overrides = shlex.split(first.removeprefix(CHANGED)) if first.startswith(CHANGED) else ()
         results = json.loads(path.read_text(encoding="utf-8"))
-        seeds = list({result["seed"]: None for result in results})
-        trials = load_recipe(recipe, overrides, seeds=seeds, allow_code=None)
+        trials = trials_as_run(recipe, results)
         trials = [dataclasses.replace(trial, recipe=path.parent.name) for trial in trials]
         trials = {trial.key: trial for trial in trials}
         of_results = [(trials[key_of(result)], result) for result in results]

@@ -128,8 +128,10 @@ def test_a_run_in_several_places_is_kept_as_one_in_one_place(run, tmp_path, caps
 def test_methods_run_in_several_places_stand_as_the_recipe_has_them(tmp_path):
     recipe = RECIPE.replace("[ct]", "{ct: , ct-short: {is: ct, training: {epochs: 1}}}")
     folders = [run_elsewhere(tmp_path / f"{name}-{seed}", [seed], 5.0, recipe, [name]) for name, seed in AS_RUN]
-    assert report.main([*map(str, folders), "--keep", str(tmp_path / "kept")]) == 0
+    for order, to in ((folders, "kept"), (folders[::-1], "reversed")):
+        assert report.main([*map(str, order), "--keep", str(tmp_path / to)]) == 0
     files = kept(tmp_path / "kept")
+    assert files == kept(tmp_path / "reversed") | {"reference.json": files["reference.json"]}
     rows = csv.DictReader(gzip.decompress(files["histories.csv.gz"]).decode().splitlines())
     for trials in (json.loads(files["results.json"]), rows):
         order = dict.fromkeys((trial["method"], int(trial["seed"])) for trial in trials)
@@ -187,3 +189,14 @@ def test_what_is_kept_goes_to_a_folder_of_its_own(run, tmp_path, capsys):
 def test_a_folder_that_cannot_be_written_to_names_the_option(run, capsys):
     assert report.main([str(run), "--keep", "/proc/x"]) == 2
     assert capsys.readouterr().err.endswith("; choose another --keep\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"a: [", b"x: 2020-13-45", b"\xff\xfe\x00", b"methods: 3"])
+def test_a_damaged_recipe_is_told_or_changes_nothing(run, tmp_path, capsys, content):
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    other = run_elsewhere(tmp_path / "at-3", [3], 5.0)
+    (run / "recipe.yaml").write_bytes(content)
+    for folders in ([run], [run, other]):
+        code = report.main([*map(str, folders), "--keep", str(tmp_path / "kept")])
+        error = capsys.readouterr().err
+        assert code == 0 or (code == 2 and error.count("\n") == 1 and "recipe.yaml" in error)

@@ -1,5 +1,6 @@
 """What a table of differences shows, in a sentence each: a difference, or how small a one these seeds would show."""
 
+import math
 import statistics
 
 from nft_keras.experiments.methods import method_title
@@ -18,7 +19,7 @@ def sentences(groups, controls=None):
     (Bonferroni), or, where all seeds have the same difference, the sign test. Where it does not, the sentence says what
     difference these seeds would have shown: in four of five such experiments (a power of 80 %), if differences vary
     from seed to seed as they did. Of a method with less error than CT another says whether it has less than every
-    control too, each at 5 %.
+    control too, each at 5 %. Of differences that are not finite nothing is said.
 
     Args:
         groups: {(what tells it from others, method, title of CT): list of differences in points, one for each seed}.
@@ -27,6 +28,7 @@ def sentences(groups, controls=None):
     Returns:
         list of str.
     """
+    groups = {group: of for group, of in groups.items() if all(map(math.isfinite, of))}
     level, controls = LEVEL / max(len(groups), 1), controls or {}
 
     def said(groups):

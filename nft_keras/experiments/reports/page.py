@@ -17,7 +17,7 @@ from nft_keras.experiments.methods import METHODS, method_title
 from nft_keras.experiments.recipe.schema import RecipeError
 from nft_keras.experiments.reports.difference_figure import difference_figure
 from nft_keras.experiments.reports.drawing import grid, styles
-from nft_keras.experiments.reports.pairs import paired
+from nft_keras.experiments.reports.pairs import paired, taken_over
 from nft_keras.experiments.reports.tables import markdown
 from nft_keras.experiments.runs import find
 
@@ -86,7 +86,9 @@ def _differences(runs):
     """The figure of the differences to CT, where there are several seeds."""
     if all(len(pairs) < 2 for pairs in paired([run.result for run in runs]).values()):
         return []
-    about = "Mean over seeds, with the interval of that comparison alone: of many a few miss zero by chance."
+    about = "Means of the differences, with the interval of that comparison alone: of many a few miss zero by chance."
+    if taken_over([run.result for run in runs]) != "seeds":
+        about = "Means of the differences over folds, which share training data, so that they have no intervals."
     return [f"<p>{about}</p>", _figure(_as_svg(difference_figure(runs)), "test error beside classic training's")]
 
 

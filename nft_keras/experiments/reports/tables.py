@@ -1,6 +1,7 @@
 """Tables of what trials gave: the test error over seeds, and its difference to classic training seed by seed."""
 
 import itertools
+import math
 import shlex
 import statistics
 from pathlib import Path
@@ -317,7 +318,12 @@ def aligned(rows):
 
 
 def mean_std(values, sign="", how=".2f"):
-    """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one."""
+    """'mean +- standard deviation' (of the sample; none for a single value), two decimals; with sign "+" always one.
+
+    Of values of which one is infinite or nan there is neither.
+    """
+    if not all(map(math.isfinite, values)):
+        return "not finite"
     mean = f"{statistics.mean(values):{sign}z{how}}"  # z: no minus before zero
     return f"{mean} ± {statistics.stdev(values):{how}}" if len(values) > 1 else mean
 
@@ -330,9 +336,10 @@ def epochs(numbers):
 
 
 def p_value(pairs):
-    """The p of a paired t-test as a text; "-" where there is nothing to test: one pair, or differences all equal."""
+    """The p of a paired t-test as a text; "-" with nothing to test: one pair, differences all equal or not finite."""
     compared = differences(pairs)
-    return conclusion.as_text(conclusion.paired_p(compared)) if len(set(compared)) > 1 else "-"
+    tested = len(set(compared)) > 1 and all(map(math.isfinite, compared))
+    return conclusion.as_text(conclusion.paired_p(compared)) if tested else "-"
 
 
 def _have_last(pairs):

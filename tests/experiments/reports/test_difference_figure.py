@@ -4,7 +4,8 @@ import pytest
 from nft_keras.cli import figures
 from nft_keras.experiments import runs
 from nft_keras.experiments.recipe.reading import load_recipe
-from nft_keras.experiments.reports.difference_figure import difference_figure, interval
+from nft_keras.experiments.reports.difference_figure import Panel, difference_figure, draw, interval
+from nft_keras.experiments.reports.drawing import styles
 from tests.experiments.finished import finish
 from tests.experiments.reports.test_published import RECIPES
 
@@ -32,10 +33,10 @@ def drawn(axis):
     """[(mean, place, half of the bar, whether the mark is filled)] of a panel."""
     found = []
     for container in axis.containers:
-        line, _, (bars,) = container
+        line, _, bars = container
         ((mean, place),) = line.get_xydata()
-        (segment,) = bars.get_segments()
-        found.append((mean, place, np.ptp(segment[:, 0]) / 2, line.get_markerfacecolor() != "white"))
+        half = [np.ptp(segment[:, 0]) / 2 for bar in bars for segment in bar.get_segments()]
+        found.append((mean, place, *(half or [0]), line.get_markerfacecolor() != "white"))
     return found
 
 
@@ -79,7 +80,9 @@ def test_folds_have_no_interval(trials, tmp_path):
         error = 10 + (trial.seed + 1) * (trial.method == "nft")
         finish(tmp_path / "out", trial, error, varied=f"dataset.fold={trial.seed + 1} of 3")
     (axis,) = difference_figure(runs.find([tmp_path / "out"])).axes
-    assert drawn(axis)[0][:3] == (2, 0, 0) and axis.get_title(loc="left").endswith("CT 10.00 ± 0.00 %, 3 folds")
+    assert drawn(axis)[0][:3] == (2, 0, 0) and axis.get_title(loc="left").endswith(
+        "CT 10.00 ± 0.00 %, 3 folds and seeds"
+    )
 
 
 def test_the_command_draws_it_from_a_kept_result(tmp_path, capsys):
@@ -89,14 +92,46 @@ def test_the_command_draws_it_from_a_kept_result(tmp_path, capsys):
     assert capsys.readouterr().out.split() == [str(tmp_path / f"differences.{end}") for end in ("png", "pdf")]
 
 
-def test_what_was_run_twice_counts_once_and_each_panel_names_what_it_compares_with(trials, tmp_path):
+def test_a_folder_given_twice_counts_once_and_each_panel_names_what_it_compares_with(trials, tmp_path, monkeypatch):
     for trial in trials():
         for out, more in (("a", 0), ("b", 1)):
             finish(tmp_path / out, trial, CT[trial.seed] + more * (trial.method == "nft"))
-    (axis,) = difference_figure(runs.find([tmp_path / "a", tmp_path / "b"])).axes
+    monkeypatch.chdir(tmp_path)
+    (axis,) = difference_figure(runs.find([tmp_path / "a", "a"])).axes
     assert [mark[0] for mark in drawn(axis)] == [0, 0] and axis.get_title(loc="left").endswith("5 seeds")
+    of_a, of_b = difference_figure(runs.find([tmp_path / "a", tmp_path / "b"])).axes  # not another five seeds
+    assert [drawn(axis)[0][0] for axis in (of_a, of_b)] == [0, 1]
+    assert [axis.get_title(loc="left").replace("\n", " ").endswith("5 seeds") for axis in (of_a, of_b)] == [True] * 2
+    assert str(tmp_path / "b" / "r") in of_b.get_title(loc="left").replace("\n", "")
     for trial in trials("name=other", "methods={ct-long: {is: ct}, ct-short: {is: ct, training: {epochs: 2}}}"):
         finish(tmp_path / "a", trial, CT[trial.seed])
     first, second = difference_figure(runs.find([tmp_path / "a"])).axes
     titles = sorted(axis.get_title(loc="left").split(":")[1][:8] for axis in (first, second))
     assert titles == [" CT 12.0", " ct-long"] and "that of the method above" in second.get_xlabel()
+    assert not first.get_shared_x_axes().joined(first, second)
+
+
+def test_equal_differences_have_no_bar_and_errors_that_are_not_finite_no_mark(trials, tmp_path, recwarn):
+    for trial in trials():
+        error = CT[trial.seed] - 1.5 * (trial.method == "nft")
+        last = float("inf") if (trial.method, trial.seed) == ("nft", 1) else error
+        finish(tmp_path / "out", trial, error, last_test_error=last)
+    figure = difference_figure(runs.find([tmp_path / "out"]))
+    (axis,) = figure.axes
+    nft, *short = axis.containers
+    assert nft.lines[0].get_xdata() == [-1.5] and not nft.has_xerr and len(short) == 2
+    assert axis.get_xlabel() == "test error - CT (points); left of 0: better"
+    figure.savefig(tmp_path / "figure.png")
+    assert not [str(each.message) for each in recwarn]
+
+
+def test_long_names_are_cut_and_dollars_are_no_mathematics(tmp_path):
+    pairs = [({"test_error": error}, {"test_error": 10.0}) for error in (9.0, 9.5)]
+    names = ["x" * 80, r"$\frac$"]
+    panel = Panel(r"a $\b$ " + "y" * 120, "CT", dict.fromkeys(names, pairs))
+    figure = draw([panel], styles(names))
+    figure.savefig(tmp_path / "figure.png")
+    (axis,) = figure.axes
+    box, width = axis.get_tightbbox(), figure.bbox.width
+    assert 0 <= box.x0 and box.x1 <= width and axis.get_window_extent().width > width / 2
+    assert [len(label.get_text().replace("\\$", "$")) for label in axis.get_yticklabels()] == [26, 7]

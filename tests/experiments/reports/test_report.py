@@ -233,3 +233,16 @@ def test_a_package_that_is_not_installed_costs_no_result(monkeypatch):
     monkeypatch.setattr(environment.importlib.metadata, "version", version)
     here = environment.describe()
     assert here["nft_keras"].split()[0] == "unknown" and here["backend"] == f"tensorflow {tf.__version__}"
+
+
+def test_a_trial_whose_error_is_infinite_is_reported_with_the_others(tmp_path, recwarn):
+    results = [result("ct", seed, 10.0 + seed, last_test_error=10.0) for seed in range(3)]
+    results += [result("nft", seed, math.inf if seed == 1 else 9.0, last_test_error=9.0) for seed in range(3)]
+    results += [result("eef", seed, 12.0 + seed / 2, last_test_error=9.0) for seed in range(3)]
+    tables = write_report("r", results, tmp_path)
+    assert (
+        "not finite" in tables
+        and "EEF has 1.50 points more test error than CT (3 seeds, p = 0.035)." in tables
+        and "nan" not in tables
+    )
+    assert not [str(each.message) for each in recwarn]
